@@ -1,0 +1,56 @@
+//! What an administrator signs: operations on one lattice, applied whole or not at all.
+//!
+//! What each operation means is left to `govern`.
+
+use serde::{Deserialize, Serialize};
+
+use crate::digest::Digest;
+use crate::envelope::Document;
+use crate::govern::Operation;
+use crate::key::{Administrator, Name};
+use crate::name::Lattice;
+use crate::time::Timestamp;
+use crate::wire::Nonce;
+
+/// A command of an administrator.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Command {
+    /// The administrator.
+    pub iss: Name<Administrator>,
+    /// The lattice; a command for another is refused.
+    pub aud: Lattice,
+    /// When it was signed.
+    pub iat: Timestamp,
+    /// The last second in which it may be judged.
+    pub not_after: Timestamp,
+    /// Its id: a second command of that id is refused.
+    pub jti: Nonce,
+    /// The epoch that its signer saw.
+    pub basis: u64,
+    /// Why, for those who read the log.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub because: Option<String>,
+    /// What to do, in order.
+    pub operations: Vec<Operation>,
+    /// SHA-256 of each attached statement: claims or contracts that operations speak of.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub statements: Vec<Digest>,
+}
+
+/// The most operations in one command.
+pub const MAX_OPERATIONS: usize = 1000;
+
+impl Document for Command {
+    const TYPE: &'static str = "command";
+    const MAX_BYTES: usize = 1024 * 1024;
+    type Signer = Administrator;
+
+    fn signer(&self) -> &Name<Administrator> {
+        &self.iss
+    }
+
+    fn attachments(&self) -> Vec<Digest> {
+        self.statements.clone()
+    }
+}

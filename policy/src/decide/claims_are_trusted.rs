@@ -1,0 +1,32 @@
+//! The claims must be there, genuine, about this subject, and signed by an issuer whose word counts now (I2).
+
+use super::Start;
+use crate::examine::Evidence;
+use crate::issuer::{Kind, Signed};
+use crate::provider::Subject;
+use crate::question::What;
+use crate::reason::{Reason, Refusal};
+
+pub(super) fn judge(start: &Start<'_>) -> Result<(), Refusal> {
+    let runs = &start.question.runs;
+    let claims = start.question.claims.as_ref();
+    let claims =
+        claims.ok_or_else(|| Refusal::new(Reason::ClaimsMissing, format!("`{}` carries no signed claims", runs.id)))?;
+    let (subject, kind, issuer, common) = match claims.as_ref().map_err(Clone::clone)? {
+        Evidence::Component(claimed) => {
+            (Subject::Component(claimed.subject), Kind::Component, claimed.issuer(), &claimed.common)
+        }
+        Evidence::Provider(claimed) if start.question.what == What::StartProvider => {
+            (Subject::Provider(claimed.subject), Kind::Provider, claimed.issuer(), &claimed.common)
+        }
+        Evidence::Provider(_) | Evidence::Contract(_) => {
+            return Err(Refusal::new(Reason::ClaimsKind, "the claims are of another kind than what would start"));
+        }
+    };
+    if subject != runs.subject {
+        let detail = format!("the claims are about `{subject}`, the request about `{}`", runs.subject);
+        return Err(Refusal::new(Reason::ComponentIdNotYours, detail));
+    }
+    let signed = Signed { issuer, kind, validity: &common.validity };
+    start.state.issuers().judge(signed, [], start.now).map(drop)
+}

@@ -1,0 +1,19 @@
+//! The contract's owner allows this provider: by its subject, or by the issuer who signed it.
+
+use super::Binding;
+use crate::reason::{Reason, Refusal};
+
+pub(super) fn judge(binding: &Binding<'_>) -> Result<(), Refusal> {
+    let provider = binding.candidate()?.provider;
+    let package = &binding.import.package;
+    let allowed = binding.start.state.contracts().get(package).is_some_and(|published| {
+        let providers = &published.contract.providers;
+        let by_issuer = provider.signed.as_ref().is_some_and(|(issuer, _)| providers.issuers.contains(issuer));
+        by_issuer || providers.subjects.contains(&provider.subject)
+    });
+    if allowed {
+        return Ok(());
+    }
+    let detail = format!("the contract for `{package}` lists neither `{}` nor its issuer", provider.subject);
+    Err(Refusal::new(Reason::ProviderNotAllowed, detail))
+}

@@ -1,0 +1,35 @@
+//! A published contract, signed by an issuer who may still speak for the package, covers the version and interfaces.
+
+use super::Binding;
+use crate::issuer::{Kind, Signed};
+use crate::reason::{Reason, Refusal};
+
+pub(super) fn judge(binding: &Binding<'_>) -> Result<(), Refusal> {
+    let (import, state) = (binding.import, binding.start.state);
+    let package = &import.package;
+    let Some(published) = state.contracts().get(package) else {
+        return Err(Refusal::new(Reason::ContractUnknown, format!("no contract for `{package}` is published")));
+    };
+    if published.withdrawn {
+        return Err(Refusal::new(Reason::ContractWithdrawn, format!("the contract for `{package}` was withdrawn")));
+    }
+    let contract = &published.contract;
+    let signed = Signed { issuer: &contract.iss, kind: Kind::Contract, validity: &contract.validity() };
+    let signed = state.issuers().judge(signed, [package.as_str()], binding.start.now);
+    signed.map_err(|refusal| refusal.within("its contract"))?;
+    let track = import.version.as_ref().map(crate::name::Version::track);
+    if !track.as_ref().map_or(contract.tracks.is_empty(), |track| contract.tracks.contains(track)) {
+        let asked = import.version.as_ref().map_or_else(|| "no version".to_owned(), ToString::to_string);
+        return Err(Refusal::new(
+            Reason::ContractTrack,
+            format!("the contract for `{package}` does not cover {asked}"),
+        ));
+    }
+    match import.interfaces.iter().find(|interface| !contract.interfaces.contains(interface)) {
+        None => Ok(()),
+        Some(interface) => {
+            let detail = format!("the contract for `{package}` does not name `{interface}`");
+            Err(Refusal::new(Reason::ContractInterface, detail))
+        }
+    }
+}

@@ -1,0 +1,40 @@
+//! What runs under an id is the subject to which state gave it; a provider must be the very bytes that were admitted.
+
+use super::Start;
+use crate::question::What;
+use crate::reason::{Reason, Refusal};
+
+pub(super) fn judge(start: &Start<'_>) -> Result<(), Refusal> {
+    match start.question.what {
+        What::StartComponent => component(start),
+        What::StartProvider => provider(start),
+    }
+}
+
+fn component(start: &Start<'_>) -> Result<(), Refusal> {
+    let runs = &start.question.runs;
+    let Some(record) = start.state.components().get(&runs.id) else {
+        return Err(Refusal::new(Reason::ComponentUnknown, format!("no component was admitted as `{}`", runs.id)));
+    };
+    if record.subject != runs.subject {
+        let detail = format!("id `{}` belongs to `{}`, not to `{}`", runs.id, record.subject, runs.subject);
+        return Err(Refusal::new(Reason::ComponentIdNotYours, detail));
+    }
+    if record.retired {
+        return Err(Refusal::new(Reason::ComponentRetired, format!("id `{}` was retired", runs.id)));
+    }
+    Ok(())
+}
+
+fn provider(start: &Start<'_>) -> Result<(), Refusal> {
+    let runs = &start.question.runs;
+    let admitted = start.state.providers().get(&runs.sha256);
+    let Some(record) = admitted.filter(|record| record.subject == runs.subject && record.id == runs.id) else {
+        let detail = format!("no provider `{}` of `{}` with bytes {} is admitted", runs.id, runs.subject, runs.sha256);
+        return Err(Refusal::new(Reason::ProviderUnknown, detail));
+    };
+    if record.retired {
+        return Err(Refusal::new(Reason::ProviderRetired, format!("provider `{}` was retired", record.id)));
+    }
+    Ok(())
+}

@@ -1,0 +1,103 @@
+//! The verdict on each piece of evidence that a document brings; knows no state and judges no trust.
+//!
+//! Pure, so it runs in parallel, and so a forged token becomes a recorded refusal and never an error.
+
+use std::collections::BTreeMap;
+
+use crate::claims::{self, ComponentClaims, ProviderClaims};
+use crate::command::Command;
+use crate::contract::{self, Contract};
+use crate::digest::Digest;
+use crate::envelope::{Claimed, Unverified, Verified};
+use crate::join::{InviteProof, Join, Possession};
+use crate::json;
+use crate::question::{Inventory, Offer, StartRequest, What};
+use crate::reason::{Reason, Refusal};
+
+/// A statement that some issuer signed.
+#[derive(Debug, Clone)]
+pub enum Evidence {
+    /// Claims of a component.
+    Component(Claimed<ComponentClaims>),
+    /// Claims of a provider.
+    Provider(Claimed<ProviderClaims>),
+    /// A contract.
+    Contract(Claimed<Contract>),
+}
+
+/// A verified document with the verdict on each piece of evidence in it.
+#[derive(Debug, Clone)]
+pub struct Examined<Q> {
+    pub(crate) document: Verified<Q>,
+    pub(crate) evidence: BTreeMap<Digest, Result<Evidence, Refusal>>,
+    pub(crate) offers: Vec<Offer>,
+    pub(crate) proof: Option<Verified<InviteProof>>,
+}
+
+impl<Q> Examined<Q> {
+    /// The document.
+    pub const fn document(&self) -> &Verified<Q> {
+        &self.document
+    }
+
+    pub(crate) fn evidence(&self, sha256: Digest) -> Result<Evidence, Refusal> {
+        let missing = || Err(Refusal::new(Reason::EvidenceMissing, format!("statement {sha256} is not attached")));
+        self.evidence.get(&sha256).cloned().unwrap_or_else(missing)
+    }
+}
+
+/// Examines a host's request: its claims, and what the host offers by itself.
+///
+/// # Errors
+/// The reason why its inventory is malformed; a forged token inside it is no error.
+pub fn start(request: Verified<StartRequest>) -> Result<Examined<StartRequest>, Refusal> {
+    let inventory: Inventory = json::read(request.attachment(request.inventory_sha256)?)?;
+    let mut evidence = BTreeMap::new();
+    if let Some(sha256) = request.runs.claims_sha256 {
+        let token = request.attachment(sha256)?;
+        let verdict = match request.what {
+            What::StartComponent => claims::read_component(token).map(Evidence::Component),
+            What::StartProvider => read_claims(token),
+        };
+        evidence.insert(sha256, verdict);
+    }
+    Ok(Examined { document: request, evidence, offers: inventory.builtins, proof: None })
+}
+
+/// Examines a command: each statement that is attached to it.
+pub fn command(command: Verified<Command>) -> Examined<Command> {
+    let evidence = command.attachments().iter().map(|token| (Digest::of(token), read_statement(token))).collect();
+    Examined { document: command, evidence, offers: Vec::new(), proof: None }
+}
+
+/// Examines a join: that the invitation's key vouches for this host and this join.
+///
+/// # Errors
+/// The reason why it does not.
+pub fn join(join: Verified<Join>) -> Result<Examined<Join>, Refusal> {
+    let proof = Unverified::<InviteProof>::parse(join.attachment(join.proof_sha256)?)?.verify(&Possession)?;
+    if proof.host != join.iss || proof.jti != join.jti || proof.aud != join.aud {
+        return Err(Refusal::new(Reason::InviteUnknown, "the invitation vouches for another join"));
+    }
+    Ok(Examined { document: join, evidence: BTreeMap::new(), offers: Vec::new(), proof: Some(proof) })
+}
+
+/// Reads whichever claims a token holds.
+///
+/// # Errors
+/// The reason of the kind that its subject promises.
+pub fn read_claims(token: &[u8]) -> Result<Evidence, Refusal> {
+    match claims::read_component(token) {
+        Ok(claimed) => Ok(Evidence::Component(claimed)),
+        Err(refusal) if refusal.reason == Reason::ClaimsKind => claims::read_provider(token).map(Evidence::Provider),
+        Err(refusal) => Err(refusal),
+    }
+}
+
+fn read_statement(token: &[u8]) -> Result<Evidence, Refusal> {
+    match contract::read(token) {
+        Ok(contract) => Ok(Evidence::Contract(contract)),
+        Err(refusal) if refusal.reason == Reason::TokenHeader => read_claims(token),
+        Err(refusal) => Err(refusal),
+    }
+}

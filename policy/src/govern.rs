@@ -1,0 +1,305 @@
+//! Governance: Command → Event → State. `handle` judges and changes nothing; `apply` changes and cannot fail.
+//!
+//! One file per operation, each with its operation, its event, how it is judged and what it changes. A new operation
+//! is its file and one line in the table below.
+
+mod add_issuer;
+mod admit_component;
+mod admit_provider;
+mod ban_host;
+mod delete_default;
+mod delete_link;
+mod invite_host;
+mod publish_contract;
+mod put_default;
+mod put_link;
+mod retire_component;
+mod retire_provider;
+mod revoke_issuer;
+mod state;
+mod withdraw_contract;
+
+use serde::{Deserialize, Serialize};
+
+use crate::command::{Command, MAX_OPERATIONS};
+use crate::digest::Digest;
+use crate::envelope::{Keyring, sealed};
+use crate::examine::{Evidence, Examined};
+use crate::join::Join;
+use crate::key::{Administrator, Host, Key, Name, Role};
+use crate::question::StartRequest;
+use crate::reason::{Reason, Refusal};
+use crate::time::Timestamp;
+use crate::wire::COMMAND_LIFETIME_S;
+
+pub use add_issuer::AddIssuer;
+pub use admit_component::AdmitComponent;
+pub use admit_provider::AdmitProvider;
+pub use ban_host::BanHost;
+pub use delete_default::DeleteDefault;
+pub use delete_link::DeleteLink;
+pub use invite_host::InviteHost;
+pub use publish_contract::{ContractPublished, PublishContract};
+pub use put_default::{Bind, DefaultPut, PutDefault};
+pub(crate) use put_link::configured;
+pub use put_link::{LinkPut, PutLink};
+pub use retire_component::RetireComponent;
+pub use retire_provider::RetireProvider;
+pub use revoke_issuer::RevokeIssuer;
+pub use state::{
+    ComponentRecord, HostRecord, HostStanding, LinkKey, LinkRecord, LinkSlot, ProviderRecord, Published, State,
+};
+pub use withdraw_contract::WithdrawContract;
+
+pub use {
+    add_issuer::IssuerAdded, admit_component::ComponentAdmitted, admit_provider::ProviderAdmitted,
+    ban_host::HostBanned, delete_default::DefaultDeleted, delete_link::LinkDeleted, invite_host::HostInvited,
+    retire_component::ComponentRetired, retire_provider::ProviderRetired, revoke_issuer::IssuerRevoked,
+    withdraw_contract::ContractWithdrawn,
+};
+
+/// What an operation does for the dispatch: judged against the state it would change, or applied as its event.
+pub(crate) trait Judge {
+    type Event: Apply;
+    /// The subject that `basis` guards: two commands about one subject cannot both come from one look at it.
+    fn subject(&self) -> String;
+    /// Whether it only takes away; such acts are never too late.
+    fn narrows(&self) -> bool {
+        false
+    }
+    fn judge(&self, state: &State, case: &Case<'_>) -> Result<Self::Event, Refusal>;
+}
+
+/// What an event does to the state.
+pub(crate) trait Apply {
+    fn apply(&self, state: &mut State, index: u64);
+}
+
+/// What an operation is judged with, besides the state.
+pub(crate) struct Case<'a> {
+    pub(crate) now: Timestamp,
+    pub(crate) examined: &'a Examined<Command>,
+}
+
+macro_rules! operations {
+    ($( $operation:ident => $event:ident; )*) => {
+        /// One act of an administrator.
+        #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+        #[serde(rename_all = "snake_case")]
+        pub enum Operation { $( #[doc = concat!("See [`", stringify!($operation), "`].")] $operation($operation), )* }
+
+        /// What an act changed.
+        #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+        #[serde(rename_all = "snake_case")]
+        pub enum Event {
+            $( #[doc = concat!("See [`", stringify!($event), "`].")] $event($event), )*
+            /// See [`HostJoined`].
+            HostJoined(HostJoined),
+            /// See [`WarrantInstalled`].
+            WarrantInstalled(WarrantInstalled),
+        }
+
+        impl Operation {
+            /// The subject it is about.
+            pub fn subject(&self) -> String {
+                match self { $( Self::$operation(operation) => operation.subject(), )* }
+            }
+
+            fn narrows(&self) -> bool {
+                match self { $( Self::$operation(operation) => operation.narrows(), )* }
+            }
+
+            fn judge(&self, state: &State, case: &Case<'_>) -> Result<Event, Refusal> {
+                match self { $( Self::$operation(operation) => operation.judge(state, case).map(Event::$event), )* }
+            }
+        }
+
+        impl State {
+            /// Changes the state by what happened; an event that was recorded cannot fail.
+            pub fn apply(&mut self, event: &Event, index: u64) {
+                match event {
+                    $( Event::$event(event) => event.apply(self, index), )*
+                    Event::HostJoined(event) => event.apply(self, index),
+                    Event::WarrantInstalled(event) => event.apply(self, index),
+                }
+            }
+        }
+    };
+}
+
+operations! {
+    AddIssuer => IssuerAdded;
+    RevokeIssuer => IssuerRevoked;
+    PublishContract => ContractPublished;
+    WithdrawContract => ContractWithdrawn;
+    PutDefault => DefaultPut;
+    DeleteDefault => DefaultDeleted;
+    AdmitComponent => ComponentAdmitted;
+    RetireComponent => ComponentRetired;
+    AdmitProvider => ProviderAdmitted;
+    RetireProvider => ProviderRetired;
+    InviteHost => HostInvited;
+    BanHost => HostBanned;
+    PutLink => LinkPut;
+    DeleteLink => LinkDeleted;
+}
+
+impl State {
+    /// Judges a command whole: every event it would cause, or the first reason why not.
+    ///
+    /// # Errors
+    /// The reason of the command itself, or of the operation that is refused, with its number.
+    pub fn handle(&self, examined: &Examined<Command>, now: Timestamp) -> Result<Vec<Event>, Refusal> {
+        let command = &examined.document;
+        self.in_context(command, now)?;
+        let case = Case { now, examined };
+        // A lone operation is judged on the state itself; later ones must see what earlier ones changed.
+        if let [only] = command.operations.as_slice() {
+            self.on_basis(only, command.basis)?;
+            return Ok(vec![only.judge(self, &case)?]);
+        }
+        let mut after = self.clone();
+        let mut events = Vec::with_capacity(command.operations.len());
+        for (index, operation) in command.operations.iter().enumerate() {
+            let numbered = |refusal: Refusal| refusal.within(format!("operation {}", index + 1));
+            self.on_basis(operation, command.basis).map_err(numbered)?;
+            let event = operation.judge(&after, &case).map_err(numbered)?;
+            after.apply(&event, self.next_index());
+            events.push(event);
+        }
+        Ok(events)
+    }
+
+    fn in_context(&self, command: &Command, now: Timestamp) -> Result<(), Refusal> {
+        if command.aud != *self.lattice() {
+            let detail = format!("the command is for lattice `{}`, this is `{}`", command.aud, self.lattice());
+            return Err(Refusal::new(Reason::LatticeMismatch, detail));
+        }
+        if self.administrators().find(&command.iss).is_none() {
+            return Err(Refusal::new(
+                Reason::AdministratorUnknown,
+                format!("`{}` is no administrator here", command.iss),
+            ));
+        }
+        if self.administrators().threshold > 1 {
+            let detail = format!("one administrator signed, {} must", self.administrators().threshold);
+            return Err(Refusal::new(Reason::ThresholdUnmet, detail));
+        }
+        if command.not_after < now || command.not_after > now.plus(COMMAND_LIFETIME_S) {
+            let detail = format!(
+                "the command may be judged until {}, at most {COMMAND_LIFETIME_S} s ahead; the clock here says {now}",
+                command.not_after
+            );
+            return Err(Refusal::new(Reason::CommandExpired, detail));
+        }
+        if self.has_seen(command.jti) {
+            return Err(Refusal::new(Reason::CommandSeen, format!("command {} was already judged", command.jti)));
+        }
+        let count = command.operations.len();
+        if count == 0 || count > MAX_OPERATIONS {
+            let detail = format!("{count} operations, a command has 1 to {MAX_OPERATIONS}");
+            return Err(Refusal::new(Reason::SchemaMismatch, detail));
+        }
+        Ok(())
+    }
+
+    fn on_basis(&self, operation: &Operation, basis: u64) -> Result<(), Refusal> {
+        let subject = operation.subject();
+        match self.last_touched(&subject) {
+            Some(last) if last > basis && !operation.narrows() => {
+                let detail = format!("`{subject}` changed at {last}, the command's signer had seen {basis}");
+                Err(Refusal::new(Reason::Superseded, detail))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Case<'_> {
+    /// The statement of that digest, as evidence.
+    pub(crate) fn evidence(&self, sha256: Digest) -> Result<Evidence, Refusal> {
+        self.examined.evidence(sha256)
+    }
+}
+
+/// A host is enrolled.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HostJoined {
+    /// The host.
+    pub host: Name<Host>,
+    /// The invitation that it used up.
+    pub invite: Name<crate::key::Invite>,
+}
+
+impl Apply for HostJoined {
+    fn apply(&self, state: &mut State, index: u64) {
+        state.enrol(self.host, self.invite, index);
+    }
+}
+
+impl State {
+    /// Judges a join.
+    ///
+    /// # Errors
+    /// `lattice_mismatch`, `invite_unknown` or `key_in_use`.
+    pub fn handle_join(&self, examined: &Examined<Join>, now: Timestamp) -> Result<Event, Refusal> {
+        let join = &examined.document;
+        let Some(proof) = &examined.proof else {
+            return Err(Refusal::new(Reason::InviteUnknown, "the join carries no proof of its invitation"));
+        };
+        if join.aud != *self.lattice() {
+            let detail = format!("the join is for lattice `{}`, this is `{}`", join.aud, self.lattice());
+            return Err(Refusal::new(Reason::LatticeMismatch, detail));
+        }
+        self.invitation(&proof.iss, now)?;
+        self.unused(join.iss.raw(), Host::WORD)?;
+        Ok(Event::HostJoined(HostJoined { host: join.iss, invite: proof.iss }))
+    }
+}
+
+/// A warrant of the root is in force.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WarrantInstalled {
+    /// SHA-256 of its token.
+    pub sha256: Digest,
+    /// Its serial.
+    pub serial: u64,
+    /// The keys that may sign answers.
+    pub decision_keys: Vec<Name<crate::key::Decision>>,
+}
+
+impl Apply for WarrantInstalled {
+    fn apply(&self, state: &mut State, _index: u64) {
+        state.install_warrant(self.serial, &self.decision_keys);
+    }
+}
+
+/// The enrolled hosts, as the verifier of requests.
+#[derive(Debug, Clone, Default)]
+pub struct HostKeys(pub(crate) std::collections::BTreeMap<Name<Host>, Key<Host>>);
+
+impl sealed::Sealed for HostKeys {}
+
+impl Keyring<StartRequest> for HostKeys {
+    fn key(&self, request: &StartRequest) -> Result<Key<Host>, Refusal> {
+        let found = self.0.get(&request.iss).cloned();
+        found.ok_or_else(|| Refusal::new(Reason::HostUnknown, format!("host `{}` is not enrolled", request.iss)))
+    }
+}
+
+/// The administrators, as the verifier of commands.
+#[derive(Debug, Clone)]
+pub struct AdministratorKeys(pub(crate) Vec<Key<Administrator>>);
+
+impl sealed::Sealed for AdministratorKeys {}
+
+impl Keyring<Command> for AdministratorKeys {
+    fn key(&self, command: &Command) -> Result<Key<Administrator>, Refusal> {
+        let found = self.0.iter().find(|key| *key.name() == command.iss).cloned();
+        found.ok_or_else(|| {
+            Refusal::new(Reason::AdministratorUnknown, format!("`{}` is no administrator here", command.iss))
+        })
+    }
+}

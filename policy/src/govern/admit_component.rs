@@ -1,0 +1,97 @@
+//! Admit a component: this subject may run under this id.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Apply, Case, ComponentRecord, Judge, State};
+use crate::artifact::Import;
+use crate::digest::Digest;
+use crate::examine::Evidence;
+use crate::issuer::{Kind, Signed};
+use crate::key::{self, Component, Name};
+use crate::name::{ComponentId, LegacyId};
+use crate::provider::Subject;
+use crate::reason::{Reason, Refusal};
+
+/// Admit a component under an id.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AdmitComponent {
+    /// The id.
+    pub id: ComponentId,
+    /// SHA-256 of the whole file.
+    pub sha256: Digest,
+    /// SHA-256 of its claims token, attached to the command.
+    pub claims_sha256: Digest,
+    /// What the file imports.
+    pub imports: Vec<Import>,
+    /// What the file exports.
+    pub exports: Vec<Import>,
+}
+
+/// A component is admitted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ComponentAdmitted {
+    /// The id.
+    pub id: ComponentId,
+    /// The subject that owns it.
+    pub subject: Name<Component>,
+    /// SHA-256 of the whole file.
+    pub sha256: Digest,
+    /// Who signed its claims.
+    pub issuer: Name<key::Issuer>,
+    /// What the file imports.
+    pub imports: Vec<Import>,
+    /// What the file exports.
+    pub exports: Vec<Import>,
+}
+
+impl Judge for AdmitComponent {
+    type Event = ComponentAdmitted;
+
+    fn subject(&self) -> String {
+        format!("id {}", self.id)
+    }
+
+    fn judge(&self, state: &State, case: &Case<'_>) -> Result<ComponentAdmitted, Refusal> {
+        let Evidence::Component(claimed) = case.evidence(self.claims_sha256)? else {
+            return Err(Refusal::new(Reason::ClaimsKind, "the attached claims are not a component's"));
+        };
+        let signed = Signed { issuer: claimed.issuer(), kind: Kind::Component, validity: &claimed.common.validity };
+        let exports = self.exports.iter().map(|export| export.package.as_str());
+        let caps = claimed.caps.iter().flatten().map(LegacyId::as_str);
+        state.issuers.judge(signed, exports.chain(caps), case.now)?;
+        let subject = Subject::Component(claimed.subject);
+        state.id_is_free_for(&self.id, &subject)?;
+        let same = |record: &&ComponentRecord| record.sha256 == self.sha256 && !record.retired;
+        if state.components.get(&self.id).filter(same).is_some() {
+            return Err(Refusal::new(Reason::AlreadyExists, format!("`{}` is admitted with these bytes", self.id)));
+        }
+        let Self { id, sha256, imports, exports, .. } = self.clone();
+        Ok(ComponentAdmitted { id, subject: claimed.subject, sha256, issuer: *claimed.issuer(), imports, exports })
+    }
+}
+
+impl Apply for ComponentAdmitted {
+    fn apply(&self, state: &mut State, _index: u64) {
+        let Self { subject, sha256, issuer, imports, exports, .. } = self.clone();
+        let subject = Subject::Component(subject);
+        let record = ComponentRecord { subject, sha256, issuer, imports, exports, retired: false };
+        state.components.insert(self.id.clone(), record);
+    }
+}
+
+impl State {
+    /// An id belongs to the subject that had it first, as a component or as a provider.
+    pub(super) fn id_is_free_for(&self, id: &ComponentId, subject: &Subject) -> Result<(), Refusal> {
+        let component = self.components.get(id).map(|record| &record.subject);
+        let provider = self.providers.values().find(|record| record.id == *id).map(|record| &record.subject);
+        match component.into_iter().chain(provider).find(|owner| *owner != subject) {
+            Some(owner) => {
+                let detail = format!("id `{id}` belongs to `{owner}`, these claims are about `{subject}`");
+                Err(Refusal::new(Reason::ComponentIdNotYours, detail))
+            }
+            None => Ok(()),
+        }
+    }
+}

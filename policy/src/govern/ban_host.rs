@@ -1,0 +1,53 @@
+//! Ban a host: it gets no further permit.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Apply, Case, HostStanding, Judge, State};
+use crate::key::{Host, Name};
+use crate::reason::{Reason, Refusal};
+
+/// Ban a host.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BanHost {
+    /// The host.
+    pub host: Name<Host>,
+}
+
+/// A host is banned.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HostBanned {
+    /// The host.
+    pub host: Name<Host>,
+}
+
+impl Judge for BanHost {
+    type Event = HostBanned;
+
+    fn subject(&self) -> String {
+        format!("host {}", self.host)
+    }
+
+    fn narrows(&self) -> bool {
+        true
+    }
+
+    fn judge(&self, state: &State, _case: &Case<'_>) -> Result<HostBanned, Refusal> {
+        match state.hosts.get(&self.host).map(|record| record.standing) {
+            None => Err(Refusal::new(Reason::HostUnknown, format!("host `{}` is not enrolled", self.host))),
+            Some(HostStanding::Banned) => {
+                Err(Refusal::new(Reason::AlreadyExists, format!("host `{}` is banned already", self.host)))
+            }
+            Some(HostStanding::Enrolled) => Ok(HostBanned { host: self.host }),
+        }
+    }
+}
+
+impl Apply for HostBanned {
+    fn apply(&self, state: &mut State, _index: u64) {
+        if let Some(record) = state.hosts.get_mut(&self.host) {
+            record.standing = HostStanding::Banned;
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! Link an import of a component to exactly one provider.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Apply, Case, Judge, LinkKey, LinkRecord, LinkSlot, State};
+use crate::contract::Configuration;
+use crate::digest::Digest;
+use crate::name::{ComponentId, LinkName, Package};
+use crate::provider::Subject;
+use crate::reason::{Reason, Refusal};
+
+/// Put a link.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PutLink {
+    /// The component whose import is answered.
+    pub component: ComponentId,
+    /// The package.
+    pub package: Package,
+    /// The link's name.
+    pub name: LinkName,
+    /// The provider.
+    pub provider: Subject,
+    /// The one digest of it that may answer.
+    pub sha256: Digest,
+    /// SHA-256 of its configuration.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub config_sha256: Option<Digest>,
+}
+
+/// A link is put.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LinkPut {
+    /// The component whose import is answered.
+    pub component: ComponentId,
+    /// The package.
+    pub package: Package,
+    /// The link's name.
+    pub name: LinkName,
+    /// What stood there before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<LinkRecord>,
+    /// What stands there now.
+    pub after: LinkRecord,
+}
+
+impl Judge for PutLink {
+    type Event = LinkPut;
+
+    fn subject(&self) -> String {
+        format!("link {}/{}/{}", self.component, self.package, self.name)
+    }
+
+    fn judge(&self, state: &State, _case: &Case<'_>) -> Result<LinkPut, Refusal> {
+        let Self { component, package, name, provider, sha256, config_sha256 } = self.clone();
+        let known =
+            state.components.contains_key(&component) || state.providers.values().any(|record| record.id == component);
+        if !known {
+            return Err(Refusal::new(Reason::ComponentUnknown, format!("nothing was admitted as `{component}`")));
+        }
+        let record = state.providers.get(&sha256).filter(|record| record.subject == provider);
+        let Some(record) = record else {
+            return Err(Refusal::new(
+                Reason::ProviderUnknown,
+                format!("provider `{provider}` with bytes {sha256} is not admitted"),
+            ));
+        };
+        if record.retired {
+            return Err(Refusal::new(Reason::ProviderRetired, format!("provider `{}` is retired", record.id)));
+        }
+        let Some(published) = state.contracts.get(&package).filter(|published| !published.withdrawn) else {
+            return Err(Refusal::new(Reason::ContractUnknown, format!("no contract for `{package}` is published")));
+        };
+        configured(published.contract.config, config_sha256, &package)?;
+        let before =
+            state.links.get(&LinkKey { component: component.clone(), package: package.clone(), name: name.clone() });
+        let revision = before.map_or(1, |slot| slot.record().revision + 1);
+        let after = LinkRecord { provider, sha256, config_sha256, revision };
+        let before = match before {
+            Some(LinkSlot::Live(record)) => Some(record.clone()),
+            Some(LinkSlot::Tombstone(_)) | None => None,
+        };
+        if before.as_ref().is_some_and(|before| LinkRecord { revision, ..before.clone() } == after) {
+            return Err(Refusal::new(Reason::AlreadyExists, "the link stands as it is"));
+        }
+        Ok(LinkPut { component, package, name, before, after })
+    }
+}
+
+/// Whether a binding has the configuration that its contract demands.
+pub(crate) fn configured(wanted: Configuration, config: Option<Digest>, package: &Package) -> Result<(), Refusal> {
+    match (wanted, config) {
+        (Configuration::Required, None) => {
+            Err(Refusal::new(Reason::ConfigRequired, format!("the contract for `{package}` demands configuration")))
+        }
+        (Configuration::None, Some(_)) => {
+            Err(Refusal::new(Reason::ConfigForbidden, format!("the contract for `{package}` takes no configuration")))
+        }
+        _ => Ok(()),
+    }
+}
+
+impl LinkSlot {
+    /// What stands or stood here.
+    pub const fn record(&self) -> &LinkRecord {
+        match self {
+            Self::Live(record) | Self::Tombstone(record) => record,
+        }
+    }
+}
+
+impl Apply for LinkPut {
+    fn apply(&self, state: &mut State, _index: u64) {
+        let Self { component, package, name, after, .. } = self.clone();
+        state.links.insert(LinkKey { component, package, name }, LinkSlot::Live(after));
+    }
+}

@@ -1,0 +1,384 @@
+//! The state of one lattice: the fold of everything that was recorded.
+//!
+//! Fields are private; what changes them is in the files of the operations, through the few doors at the end.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::artifact::Import;
+use crate::claims::Common;
+use crate::contract::Contract;
+use crate::digest::Digest;
+use crate::govern::{AdministratorKeys, Bind, HostKeys};
+use crate::issuer::Issuers;
+use crate::key::{Administrator, Decision, Host, Invite, Issuer, Name, Role, Root};
+use crate::name::{ComponentId, Lattice, LinkName, Package};
+use crate::provider::{Source, Subject};
+use crate::reason::{Reason, Refusal};
+use crate::time::{Timestamp, Validity};
+use crate::warrant::{Inception, Quorum};
+use crate::wire::Nonce;
+
+/// Everything that decisions depend on, besides the question.
+#[derive(Debug, Clone)]
+pub struct State {
+    inception: Inception,
+    next_index: u64,
+    epoch: u64,
+    warrant_serial: u64,
+    // The raw bytes of every key that has a role, so that one key has one purpose (T09).
+    keys: BTreeMap<[u8; 32], &'static str>,
+    pub(super) issuers: Issuers,
+    pub(super) contracts: BTreeMap<Package, Published>,
+    pub(super) defaults: BTreeMap<Package, Bind>,
+    pub(super) components: BTreeMap<ComponentId, ComponentRecord>,
+    pub(super) providers: BTreeMap<Digest, ProviderRecord>,
+    pub(super) hosts: BTreeMap<Name<Host>, HostRecord>,
+    pub(super) invites: BTreeMap<Name<Invite>, Invitation>,
+    pub(super) links: BTreeMap<LinkKey, LinkSlot>,
+    host_keys: HostKeys,
+    seen: BTreeMap<Nonce, Timestamp>,
+    touched: BTreeMap<String, u64>,
+}
+
+/// A published contract.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Published {
+    /// What its issuer signed.
+    pub contract: Contract,
+    /// SHA-256 of its token.
+    pub sha256: Digest,
+    /// Whether it was withdrawn.
+    pub withdrawn: bool,
+}
+
+/// A component that may run under an id.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ComponentRecord {
+    /// The subject that owns the id.
+    pub subject: Subject,
+    /// The file that was admitted last.
+    pub sha256: Digest,
+    /// Who signed its claims.
+    pub issuer: Name<Issuer>,
+    /// What it imports, for people.
+    pub imports: Vec<Import>,
+    /// What it exports, for people.
+    pub exports: Vec<Import>,
+    /// Whether the id was retired.
+    pub retired: bool,
+}
+
+/// A provider that was admitted, by the digest of its bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProviderRecord {
+    /// The id it runs under.
+    pub id: ComponentId,
+    /// What it is.
+    pub subject: Subject,
+    /// Who signed its claims and when they hold; none for a native builtin.
+    pub signed: Option<(Name<Issuer>, Validity)>,
+    /// Its revision, for people.
+    pub rev: Option<i32>,
+    /// What it serves.
+    pub serves: Vec<Import>,
+    /// The old contract id in its claims.
+    pub capid: Option<crate::name::LegacyId>,
+    /// From where that is known.
+    pub source: Source,
+    /// Whether it was retired.
+    pub retired: bool,
+}
+
+impl ProviderRecord {
+    /// The packages and contract ids that its issuer speaks for by signing it.
+    pub fn speaks_for(&self) -> impl Iterator<Item = &str> {
+        let served = self.serves.iter().map(|import| import.package.as_str());
+        served.chain(self.capid.as_ref().map(crate::name::LegacyId::as_str))
+    }
+}
+
+/// An enrolled host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HostRecord {
+    /// What its invitation called it.
+    pub labels: BTreeMap<String, String>,
+    /// Whether it may ask.
+    pub standing: HostStanding,
+    /// The index of its joining.
+    pub joined: u64,
+}
+
+/// Whether a host may ask.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HostStanding {
+    /// It may.
+    Enrolled,
+    /// It may not.
+    Banned,
+}
+
+/// An invitation that nobody has used yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Invitation {
+    /// The labels that its host will have.
+    pub labels: BTreeMap<String, String>,
+    /// Its last second.
+    pub not_after: Timestamp,
+}
+
+/// Which import of which component a link answers.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct LinkKey {
+    /// The component.
+    pub component: ComponentId,
+    /// The package.
+    pub package: Package,
+    /// The link's name.
+    pub name: LinkName,
+}
+
+impl std::fmt::Display for LinkKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}/{}/{}", self.component, self.package, self.name)
+    }
+}
+
+/// What stands where a link can stand.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LinkSlot {
+    /// A link.
+    Live(LinkRecord),
+    /// A link was deleted here, and nobody accepted the default in its place (T45).
+    Tombstone(LinkRecord),
+}
+
+/// A link: exactly this provider answers.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LinkRecord {
+    /// The provider.
+    pub provider: Subject,
+    /// The one digest of it that may answer.
+    pub sha256: Digest,
+    /// SHA-256 of its configuration.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub config_sha256: Option<Digest>,
+    /// Grows with each change.
+    pub revision: u64,
+}
+
+impl State {
+    /// The state after a lattice's inception.
+    ///
+    /// # Errors
+    /// `key_in_use` when one key has two roles, `threshold_unmet` when a quorum can never be met.
+    pub fn incept(inception: Inception) -> Result<Self, Refusal> {
+        let mut state = Self {
+            next_index: 1,
+            epoch: 0,
+            warrant_serial: 0,
+            keys: BTreeMap::new(),
+            issuers: Issuers::default(),
+            contracts: BTreeMap::new(),
+            defaults: BTreeMap::new(),
+            components: BTreeMap::new(),
+            providers: BTreeMap::new(),
+            hosts: BTreeMap::new(),
+            invites: BTreeMap::new(),
+            links: BTreeMap::new(),
+            host_keys: HostKeys::default(),
+            seen: BTreeMap::new(),
+            touched: BTreeMap::new(),
+            inception: inception.clone(),
+        };
+        quorum(&inception.roots)?;
+        quorum(&inception.administrators)?;
+        for key in &inception.roots.keys {
+            state.unused(key.name().raw(), Root::WORD)?;
+            state.claim_key(*key.name().raw(), Root::WORD);
+        }
+        for key in &inception.administrators.keys {
+            state.unused(key.name().raw(), Administrator::WORD)?;
+            state.claim_key(*key.name().raw(), Administrator::WORD);
+        }
+        Ok(state)
+    }
+
+    /// The lattice.
+    pub const fn lattice(&self) -> &Lattice {
+        &self.inception.lattice
+    }
+
+    /// The inception.
+    pub const fn inception(&self) -> &Inception {
+        &self.inception
+    }
+
+    /// Who commands.
+    pub const fn administrators(&self) -> &Quorum<Administrator> {
+        &self.inception.administrators
+    }
+
+    /// The verifier of commands.
+    pub fn administrator_keys(&self) -> AdministratorKeys {
+        AdministratorKeys(self.inception.administrators.keys.clone())
+    }
+
+    /// The verifier of requests.
+    pub const fn host_keys(&self) -> &HostKeys {
+        &self.host_keys
+    }
+
+    /// The index of the newest governance event.
+    pub const fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    /// The index that the next entry will have.
+    pub const fn next_index(&self) -> u64 {
+        self.next_index
+    }
+
+    /// The serial of the newest warrant.
+    pub const fn warrant_serial(&self) -> u64 {
+        self.warrant_serial
+    }
+
+    /// The trusted issuers.
+    pub const fn issuers(&self) -> &Issuers {
+        &self.issuers
+    }
+
+    /// The published contracts.
+    pub const fn contracts(&self) -> &BTreeMap<Package, Published> {
+        &self.contracts
+    }
+
+    /// The lattice's defaults; absent means never.
+    pub const fn defaults(&self) -> &BTreeMap<Package, Bind> {
+        &self.defaults
+    }
+
+    /// The components, by id.
+    pub const fn components(&self) -> &BTreeMap<ComponentId, ComponentRecord> {
+        &self.components
+    }
+
+    /// The providers, by digest.
+    pub const fn providers(&self) -> &BTreeMap<Digest, ProviderRecord> {
+        &self.providers
+    }
+
+    /// The hosts.
+    pub const fn hosts(&self) -> &BTreeMap<Name<Host>, HostRecord> {
+        &self.hosts
+    }
+
+    /// The links and tombstones.
+    pub const fn links(&self) -> &BTreeMap<LinkKey, LinkSlot> {
+        &self.links
+    }
+
+    /// The link names that are in use for one import.
+    pub fn link_names<'a>(
+        &'a self,
+        component: &'a ComponentId,
+        package: &'a Package,
+    ) -> impl Iterator<Item = &'a LinkName> {
+        let from = LinkKey { component: component.clone(), package: package.clone(), name: LinkName::first() };
+        let same = move |key: &LinkKey| key.component == *component && key.package == *package;
+        let range = self.links.range(from..).take_while(move |(key, _)| same(key));
+        range.filter(|(_, slot)| matches!(slot, LinkSlot::Live(_))).map(|(key, _)| &key.name)
+    }
+
+    /// The index of the last event about a subject.
+    pub fn last_touched(&self, subject: &str) -> Option<u64> {
+        self.touched.get(subject).copied()
+    }
+
+    /// Whether a command of that id was judged.
+    pub fn has_seen(&self, id: Nonce) -> bool {
+        self.seen.contains_key(&id)
+    }
+
+    /// Checks that no role has this key yet.
+    pub(crate) fn unused(&self, raw: &[u8; 32], role: &str) -> Result<(), Refusal> {
+        match self.keys.get(raw) {
+            None => Ok(()),
+            Some(&taken) if taken == role => {
+                Err(Refusal::new(Reason::AlreadyExists, format!("the key already serves as {role}")))
+            }
+            Some(taken) => Err(Refusal::new(
+                Reason::KeyInUse,
+                format!("the key already serves as {taken}, it cannot serve as {role}"),
+            )),
+        }
+    }
+
+    /// Checks that an invitation stands.
+    pub(super) fn invitation(&self, invite: &Name<Invite>, now: Timestamp) -> Result<&Invitation, Refusal> {
+        let unknown = |detail: String| Refusal::new(Reason::InviteUnknown, detail);
+        let found = self.invites.get(invite);
+        let found = found.ok_or_else(|| unknown(format!("invitation `{invite}` is unknown, or was used")))?;
+        if found.not_after < now {
+            return Err(unknown(format!("the invitation ended at {}, the clock here says {now}", found.not_after)));
+        }
+        Ok(found)
+    }
+}
+
+// The doors through which the fold moves.
+impl State {
+    pub(crate) fn claim_key(&mut self, raw: [u8; 32], role: &'static str) {
+        self.keys.insert(raw, role);
+    }
+
+    pub(crate) fn enrol(&mut self, host: Name<Host>, invite: Name<Invite>, index: u64) {
+        let labels = self.invites.remove(&invite).map(|invitation| invitation.labels).unwrap_or_default();
+        self.hosts.insert(host, HostRecord { labels, standing: HostStanding::Enrolled, joined: index });
+        self.claim_key(*host.raw(), Host::WORD);
+        if let Ok(key) = host.usable() {
+            self.host_keys.0.insert(host, key);
+        }
+    }
+
+    pub(crate) fn install_warrant(&mut self, serial: u64, decision_keys: &[Name<Decision>]) {
+        self.warrant_serial = serial;
+        for key in decision_keys {
+            self.claim_key(*key.raw(), Decision::WORD);
+        }
+    }
+
+    /// Moves past one recorded entry; a governance entry is the new epoch.
+    pub(crate) fn advance(&mut self, index: u64, governs: bool) {
+        self.next_index = index + 1;
+        if governs {
+            self.epoch = index;
+        }
+    }
+
+    pub(crate) fn touch(&mut self, subject: String, index: u64) {
+        self.touched.insert(subject, index);
+    }
+
+    // Ids are forgotten once their command could not be judged any more, so that memory stays bounded (I10).
+    pub(crate) fn remember(&mut self, id: Nonce, not_after: Timestamp, now: Timestamp) {
+        self.seen.retain(|_, until| *until >= now);
+        self.seen.insert(id, not_after);
+    }
+}
+
+fn quorum<R: Role>(quorum: &Quorum<R>) -> Result<(), Refusal> {
+    let distinct: BTreeSet<_> = quorum.keys.iter().map(|key| key.name().raw()).collect();
+    let reachable = quorum.threshold >= 1 && quorum.threshold <= distinct.len() as u64;
+    if reachable && distinct.len() == quorum.keys.len() {
+        return Ok(());
+    }
+    let detail = format!("{} of {} distinct {} keys can never sign", quorum.threshold, distinct.len(), R::WORD);
+    Err(Refusal::new(Reason::ThresholdUnmet, detail))
+}
+
+/// The names and times that a record keeps of signed claims.
+pub(crate) fn signed(issuer: &Name<Issuer>, common: &Common) -> (Name<Issuer>, Validity) {
+    (*issuer, common.validity)
+}

@@ -1,0 +1,54 @@
+//! Withdraw a contract: nothing new is bound under it.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Apply, Case, Judge, State};
+use crate::name::Package;
+use crate::reason::{Reason, Refusal};
+
+/// Withdraw a contract.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WithdrawContract {
+    /// The package it is about.
+    pub package: Package,
+}
+
+/// A contract is withdrawn.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ContractWithdrawn {
+    /// The package it is about.
+    pub package: Package,
+}
+
+impl Judge for WithdrawContract {
+    type Event = ContractWithdrawn;
+
+    fn subject(&self) -> String {
+        format!("contract {}", self.package)
+    }
+
+    fn narrows(&self) -> bool {
+        true
+    }
+
+    fn judge(&self, state: &State, _case: &Case<'_>) -> Result<ContractWithdrawn, Refusal> {
+        match state.contracts.get(&self.package) {
+            None => Err(Refusal::new(Reason::NotFound, format!("no contract for `{}` is published", self.package))),
+            Some(published) if published.withdrawn => Err(Refusal::new(
+                Reason::AlreadyExists,
+                format!("the contract for `{}` is withdrawn already", self.package),
+            )),
+            Some(_) => Ok(ContractWithdrawn { package: self.package.clone() }),
+        }
+    }
+}
+
+impl Apply for ContractWithdrawn {
+    fn apply(&self, state: &mut State, _index: u64) {
+        if let Some(published) = state.contracts.get_mut(&self.package) {
+            published.withdrawn = true;
+        }
+    }
+}

@@ -1,0 +1,407 @@
+//! Public keys in nkey text, one type per role, checked when parsed.
+//!
+//! [`Name`] is a canonical nkey of one role: enough to compare and to print. [`Key`] is a name whose bytes are also a
+//! canonical point of prime order: the only thing a signature can be checked with. Making keys is left to others.
+
+use std::cmp::Ordering;
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::marker::PhantomData;
+
+use curve25519_dalek::edwards::CompressedEdwardsY;
+use data_encoding::BASE32_NOPAD;
+use ed25519_dalek::VerifyingKey;
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+use crate::reason::{Reason, Refusal};
+
+/// A role that keys are made for.
+pub trait Role: 'static {
+    /// The nkeys prefix byte, exact.
+    const PREFIX: u8;
+    /// The letter that the text starts with.
+    const LETTER: char;
+    /// The word for it in messages.
+    const WORD: &'static str;
+}
+
+macro_rules! roles {
+    ($( $(#[$doc:meta])* $name:ident = $prefix:literal, $letter:literal, $word:literal; )*) => { $(
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub enum $name {}
+        impl Role for $name {
+            const PREFIX: u8 = $prefix;
+            const LETTER: char = $letter;
+            const WORD: &'static str = $word;
+        }
+    )* };
+}
+
+roles! {
+    /// Signs warrants; kept offline.
+    Root = 0x70, 'O', "root";
+    /// Signs commands; never a root.
+    Administrator = 0x70, 'O', "administrator";
+    /// Signs wascap claims and contracts.
+    Issuer = 0x00, 'A', "issuer";
+    /// Signs questions and joins.
+    Host = 0x68, 'N', "host";
+    /// Signs one join, once.
+    Invite = 0x68, 'N', "invite";
+    /// Signs answers, receipts and views.
+    Decision = 0x10, 'C', "decision";
+    /// Names a component.
+    Component = 0x60, 'M', "component";
+    /// Names a provider.
+    Provider = 0xa8, 'V', "provider";
+}
+
+/// A canonical nkey of one role; its bytes may be no usable point, so nothing can be verified with it.
+pub struct Name<R> {
+    raw: [u8; 32],
+    role: PhantomData<fn() -> R>,
+}
+
+impl<R: Role> Name<R> {
+    /// Reads the one canonical text of a public key of this role.
+    ///
+    /// # Errors
+    /// `secret_in_input` for a seed, `key_malformed` for text that is no nkey, `key_role` for another role.
+    pub fn parse(text: &str) -> Result<Self, Refusal> {
+        let (prefix, raw) = decode(text)?;
+        if prefix == R::PREFIX {
+            return Ok(Self { raw, role: PhantomData });
+        }
+        let letter = text.chars().next().unwrap_or_default();
+        let detail =
+            format!("key has prefix `{letter}`, expected `{}` for {} {}", R::LETTER, article(R::WORD), R::WORD);
+        Err(Refusal::new(Reason::KeyRole, detail))
+    }
+
+    /// Names the key of these raw bytes.
+    pub const fn from_raw(raw: [u8; 32]) -> Self {
+        Self { raw, role: PhantomData }
+    }
+
+    /// The 32 bytes without their role, by which keys are compared over all roles.
+    pub const fn raw(&self) -> &[u8; 32] {
+        &self.raw
+    }
+
+    /// Checks that the bytes are a key that only its owner can sign for (T08).
+    ///
+    /// # Errors
+    /// `key_weak` when they are not the canonical encoding of a point of prime order.
+    pub fn usable(&self) -> Result<Key<R>, Refusal> {
+        let weak = || Refusal::new(Reason::KeyWeak, format!("`{self}` is not a canonical point of prime order"));
+        let point = CompressedEdwardsY(self.raw).decompress().ok_or_else(weak)?;
+        let sound = point.compress().to_bytes() == self.raw && !point.is_small_order() && point.is_torsion_free();
+        if !sound {
+            return Err(weak());
+        }
+        let verifying = VerifyingKey::from_bytes(&self.raw).map_err(|_| weak())?;
+        Ok(Key { name: *self, verifying })
+    }
+}
+
+/// A key of one role that signatures can be checked with: canonical text, canonical point, prime order.
+///
+/// A key of one role is no key of another:
+///
+/// ```
+/// use policy::key::{Issuer, Key};
+/// fn issued_by(_: &Key<Issuer>) {}
+/// let key = Key::<Issuer>::parse("ACODERUVFFAWZQDSS6SBIACUA5O6SXF7HJ3YTYXBALHZP3P7R4BUO4J2").unwrap();
+/// issued_by(&key);
+/// ```
+/// ```compile_fail
+/// use policy::key::{Host, Issuer, Key};
+/// fn issued_by(_: &Key<Issuer>) {}
+/// let key = Key::<Host>::parse("ACODERUVFFAWZQDSS6SBIACUA5O6SXF7HJ3YTYXBALHZP3P7R4BUO4J2").unwrap();
+/// issued_by(&key);
+/// ```
+pub struct Key<R> {
+    name: Name<R>,
+    verifying: VerifyingKey,
+}
+
+impl<R: Role> Key<R> {
+    /// Reads a public key of this role and checks its point.
+    ///
+    /// # Errors
+    /// As [`Name::parse`] and [`Name::usable`].
+    pub fn parse(text: &str) -> Result<Self, Refusal> {
+        Name::parse(text)?.usable()
+    }
+
+    /// The key's name.
+    pub const fn name(&self) -> &Name<R> {
+        &self.name
+    }
+
+    // Only `envelope` checks signatures.
+    pub(crate) const fn verifying(&self) -> &VerifyingKey {
+        &self.verifying
+    }
+}
+
+/// Refuses text that holds what looks like a seed, a PEM or a bearer token (T69).
+///
+/// # Errors
+/// `secret_in_input`; the message never repeats the text.
+pub fn refuse_secrets(bytes: &[u8]) -> Result<(), Refusal> {
+    let found = |what: &str| {
+        Err(Refusal::new(Reason::SecretInInput, format!("the input holds {what}; it was neither stored nor repeated")))
+    };
+    if contains(bytes, b"-----BEGIN ") {
+        return found("a PEM block");
+    }
+    if contains(bytes, b"Bearer ") {
+        return found("a bearer token");
+    }
+    if holds_seed(bytes) { found("an nkey seed") } else { Ok(()) }
+}
+
+/// Reads any nkey's role letter and bytes, for `keys show` and its like.
+///
+/// # Errors
+/// As [`Name::parse`], without the role.
+pub fn inspect(text: &str) -> Result<(char, [u8; 32]), Refusal> {
+    let (_, raw) = decode(text)?;
+    let letter = text.chars().next().unwrap_or_default();
+    Ok((letter, raw))
+}
+
+/// The canonical text of a prefix byte and 32 bytes: base32 of both and a CRC-16/XMODEM, little endian.
+pub fn encode(prefix: u8, raw: &[u8; 32]) -> String {
+    let mut bytes = Vec::with_capacity(35);
+    bytes.push(prefix);
+    bytes.extend_from_slice(raw);
+    let crc = crc16(&bytes);
+    bytes.extend_from_slice(&crc.to_le_bytes());
+    BASE32_NOPAD.encode(&bytes)
+}
+
+// The prefixes of public keys that exist; every other is refused, never mapped to a default.
+const PREFIXES: [u8; 8] = [0x00, 0x10, 0x60, 0x68, 0x70, 0xa0, 0xa8, 0xb8];
+
+fn decode(text: &str) -> Result<(u8, [u8; 32]), Refusal> {
+    refuse_secrets(text.as_bytes())?;
+    let malformed = |why: &str| Refusal::new(Reason::KeyMalformed, format!("not a public nkey: {why}"));
+    if text.len() != 56 {
+        return Err(malformed("it must have 56 characters"));
+    }
+    let bytes = BASE32_NOPAD.decode(text.as_bytes()).map_err(|_| malformed("it must be upper-case base32"))?;
+    let (Some((head, crc)), true) = (bytes.split_last_chunk::<2>(), bytes.len() == 35) else {
+        return Err(malformed("it must hold 35 bytes"));
+    };
+    if u16::from_le_bytes(*crc) != crc16(head) {
+        return Err(malformed("its checksum is wrong"));
+    }
+    let (Some((prefix, _)), Some(raw)) = (head.split_first(), head.last_chunk::<32>()) else {
+        return Err(malformed("it must hold 35 bytes"));
+    };
+    if !PREFIXES.contains(prefix) {
+        return Err(malformed("its prefix is unknown"));
+    }
+    Ok((*prefix, *raw))
+}
+
+fn crc16(bytes: &[u8]) -> u16 {
+    bytes.iter().fold(0, |crc, byte| {
+        (0..8).fold(
+            crc ^ (u16::from(*byte) << 8),
+            |crc, _| if crc & 0x8000 == 0 { crc << 1 } else { (crc << 1) ^ 0x1021 },
+        )
+    })
+}
+
+fn contains(bytes: &[u8], pattern: &[u8]) -> bool {
+    bytes.windows(pattern.len()).any(|window| window == pattern)
+}
+
+// `S[A-Z2-7]{57}`, whatever its checksum: a mistyped seed is a secret too.
+fn holds_seed(bytes: &[u8]) -> bool {
+    let mut run = 0_usize;
+    let mut starts_with_s = false;
+    for byte in bytes {
+        match byte {
+            b'S' if !starts_with_s => (run, starts_with_s) = (1, true),
+            b'A'..=b'Z' | b'2'..=b'7' => run += 1,
+            _ => (run, starts_with_s) = (0, false),
+        }
+        if starts_with_s && run >= 58 {
+            return true;
+        }
+    }
+    false
+}
+
+fn article(word: &str) -> &'static str {
+    if word.starts_with(['a', 'i']) { "an" } else { "a" }
+}
+
+impl<R> Clone for Name<R> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+impl<R> Copy for Name<R> {}
+impl<R> PartialEq for Name<R> {
+    fn eq(&self, other: &Self) -> bool {
+        self.raw == other.raw
+    }
+}
+impl<R> Eq for Name<R> {}
+impl<R> PartialOrd for Name<R> {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+impl<R> Ord for Name<R> {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.raw.cmp(&other.raw)
+    }
+}
+impl<R> Hash for Name<R> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.raw.hash(state);
+    }
+}
+impl<R: Role> fmt::Display for Name<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&encode(R::PREFIX, &self.raw))
+    }
+}
+impl<R: Role> fmt::Debug for Name<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")
+    }
+}
+impl<R: Role> std::str::FromStr for Name<R> {
+    type Err = Refusal;
+    fn from_str(text: &str) -> Result<Self, Refusal> {
+        Self::parse(text)
+    }
+}
+impl<R: Role> Serialize for Name<R> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+impl<'de, R: Role> Deserialize<'de> for Name<R> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        Self::parse(&text).map_err(de::Error::custom)
+    }
+}
+
+impl<R> Clone for Key<R> {
+    fn clone(&self) -> Self {
+        Self { name: self.name, verifying: self.verifying }
+    }
+}
+impl<R> PartialEq for Key<R> {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name
+    }
+}
+impl<R> Eq for Key<R> {}
+impl<R: Role> fmt::Display for Key<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.name)
+    }
+}
+impl<R: Role> fmt::Debug for Key<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.name)
+    }
+}
+impl<R: Role> Serialize for Key<R> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.name.serialize(serializer)
+    }
+}
+impl<'de, R: Role> Deserialize<'de> for Key<R> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Name::deserialize(deserializer)?.usable().map_err(de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use curve25519_dalek::constants::EIGHT_TORSION;
+
+    use super::*;
+
+    const ACCOUNT: &str = "ACODERUVFFAWZQDSS6SBIACUA5O6SXF7HJ3YTYXBALHZP3P7R4BUO4J2";
+
+    #[test]
+    fn t10_only_the_one_canonical_text_of_the_role() {
+        let key = Key::<Issuer>::parse(ACCOUNT).unwrap();
+        assert_eq!(key.to_string(), ACCOUNT);
+        for prefix in PREFIXES.into_iter().filter(|prefix| *prefix != Issuer::PREFIX) {
+            let text = encode(prefix, key.name().raw());
+            assert_eq!(Name::<Issuer>::parse(&text).unwrap_err().reason, Reason::KeyRole, "{text}");
+        }
+        // A prefix byte that still prints `A…` but is not an account.
+        for prefix in 1..8 {
+            let text = encode(prefix, key.name().raw());
+            assert!(text.starts_with('A'));
+            assert_eq!(Name::<Issuer>::parse(&text).unwrap_err().reason, Reason::KeyMalformed, "{text}");
+        }
+        let spaced = format!(" {}", &ACCOUNT[1..]);
+        let homoglyph = ACCOUNT.replacen('A', "\u{410}", 1);
+        for bad in [
+            &ACCOUNT.to_lowercase(),
+            &ACCOUNT[..55],
+            &spaced,
+            &homoglyph,
+            &format!("{ACCOUNT}="),
+            &ACCOUNT.replace("J2", "J3"),
+        ] {
+            assert_eq!(Name::<Issuer>::parse(bad).unwrap_err().reason, Reason::KeyMalformed, "{bad}");
+        }
+    }
+
+    #[test]
+    fn t08_points_that_others_could_sign_for_are_refused() {
+        let honest = CompressedEdwardsY(*Key::<Issuer>::parse(ACCOUNT).unwrap().name().raw()).decompress().unwrap();
+        let mut weak: Vec<[u8; 32]> = EIGHT_TORSION.iter().map(|point| point.compress().to_bytes()).collect();
+        weak.extend(EIGHT_TORSION.iter().skip(1).map(|point| (honest + point).compress().to_bytes()));
+        // Non-canonical encodings: y + p for the small y, and a sign bit on x = 0.
+        for low in 0..19_u8 {
+            for sign in [0x7f, 0xff] {
+                let mut bytes = [0xff; 32];
+                bytes[0] = 0xed_u8.wrapping_add(low);
+                bytes[31] = sign;
+                weak.push(bytes);
+            }
+        }
+        let mut identity = [0; 32];
+        (identity[0], identity[31]) = (1, 0x80);
+        weak.push(identity);
+        for raw in weak {
+            let refused = Key::<Issuer>::parse(&encode(Issuer::PREFIX, &raw)).unwrap_err();
+            assert_eq!(refused.reason, Reason::KeyWeak, "{raw:02x?}");
+        }
+    }
+
+    #[test]
+    fn t69_a_seed_is_refused_and_never_repeated() {
+        let seed = "SAALLO2B7TGNPCPIT3ECXRH2PIGW4E7GUJODF4LHCOQA535JVCICI7GIEI";
+        let refused = Key::<Issuer>::parse(seed).unwrap_err();
+        assert_eq!(refused.reason, Reason::SecretInInput);
+        assert!(!refused.to_string().contains(&seed[..12]));
+        for bad in [
+            format!("x{seed}y"),
+            format!("MS{seed}"),
+            "a -----BEGIN PRIVATE KEY".into(),
+            "Authorization: Bearer abc".into(),
+        ] {
+            assert_eq!(refuse_secrets(bad.as_bytes()).unwrap_err().reason, Reason::SecretInInput, "{bad}");
+        }
+        assert!(refuse_secrets(ACCOUNT.as_bytes()).is_ok());
+    }
+}

@@ -1,0 +1,38 @@
+//! countersign's law: who may answer an interface, decided on signed evidence. Values in, values out.
+//!
+//! Modules in reading order. Names and keys are parsed once and then trusted: [`name`], [`key`], [`digest`], [`time`].
+//! Bytes are read strictly: [`json`], [`envelope`], [`artifact`]. What was signed: [`claims`], [`contract`],
+//! [`command`], [`warrant`], [`join`], [`question`], [`answer`]. What it is worth: [`issuer`], [`examine`],
+//! [`verify`]. The law itself: [`govern`], [`resolve`], [`decide`], [`explain`]. Evidence: [`log`].
+//!
+//! Guarantees: no IO, no clock, no randomness, no environment, no panic on any input; the same inputs give the same
+//! answer everywhere. Signatures are checked in [`envelope`] (and, for checkpoints, in [`log`]) and nowhere else.
+//!
+//! Deliberately absent: storage, transport, keys' private halves, and any way to be lenient.
+
+pub mod answer;
+pub mod artifact;
+pub mod claims;
+pub mod command;
+pub mod contract;
+pub mod decide;
+pub mod digest;
+pub mod envelope;
+pub mod examine;
+pub mod explain;
+pub mod govern;
+pub mod issuer;
+pub mod join;
+pub mod json;
+pub mod key;
+pub mod log;
+pub mod name;
+pub mod native;
+pub mod provider;
+pub mod question;
+pub mod reason;
+pub mod resolve;
+pub mod time;
+pub mod verify;
+pub mod warrant;
+pub mod wire;

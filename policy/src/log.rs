@@ -1,0 +1,15 @@
+//! The arithmetic of evidence: entries, the ledger that makes and replays them, the tree over them, checkpoints.
+//!
+//! Where they are stored is left to `broker`.
+
+mod checkpoint;
+mod entry;
+mod ledger;
+mod replay;
+mod tree;
+
+pub use checkpoint::{Checkpoint, NoteKey};
+pub use entry::{Body, Entry, EntryKind, Judged, Ruled, leaf_hash};
+pub use ledger::{Head, Ledger, Ruling, Step};
+pub use replay::{Evidences, Rejudge};
+pub use tree::Frontier;

@@ -1,0 +1,132 @@
+//! Checkpoints: C2SP signed notes (c2sp.org/signed-note, c2sp.org/tlog-checkpoint) of the log's size and root.
+//!
+//! Two extension lines follow the root: the epoch, and the hash of the newest entry. The log's key is a note key, not
+//! an nkey, and signs nothing else.
+
+use data_encoding::{BASE64, HEXLOWER};
+use ed25519_dalek::{Signature, VerifyingKey};
+
+use crate::digest::Digest;
+use crate::name::Lattice;
+use crate::reason::{Reason, Refusal};
+
+/// The size and root of the log at one moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Checkpoint {
+    /// The log's name.
+    pub origin: String,
+    /// How many entries.
+    pub size: u64,
+    /// The root of the tree over them.
+    pub root: Digest,
+    /// The index of the newest governance event.
+    pub epoch: u64,
+    /// The hash of the newest entry.
+    pub last: Digest,
+}
+
+/// The public half of the log's key: `<origin>+<id>+<key>`, as the inception and the warrant spell it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NoteKey {
+    origin: String,
+    id: [u8; 4],
+    key: VerifyingKey,
+}
+
+// The note algorithm number of Ed25519.
+const ED25519: u8 = 1;
+
+impl NoteKey {
+    /// The key of a lattice's log.
+    ///
+    /// # Errors
+    /// `key_weak` when the bytes are no usable point.
+    pub fn of(lattice: &Lattice, raw: &[u8; 32]) -> Result<Self, Refusal> {
+        Self::new(format!("countersign/{lattice}"), raw)
+    }
+
+    /// Reads a verifier key.
+    ///
+    /// # Errors
+    /// `key_malformed` or `key_weak`.
+    pub fn parse(text: &str) -> Result<Self, Refusal> {
+        let malformed = || Refusal::new(Reason::KeyMalformed, "not a note verifier key: `<origin>+<id>+<key>`");
+        let mut parts = text.splitn(3, '+');
+        let (Some(origin), Some(_), Some(key)) = (parts.next(), parts.next(), parts.next()) else {
+            return Err(malformed());
+        };
+        let bytes = BASE64.decode(key.as_bytes()).map_err(|_| malformed())?;
+        let Some((&ED25519, raw)) = bytes.split_first() else {
+            return Err(malformed());
+        };
+        let note_key = Self::new(origin.to_owned(), &raw.try_into().map_err(|_| malformed())?)?;
+        if note_key.to_string() == text { Ok(note_key) } else { Err(malformed()) }
+    }
+
+    /// The signed note of a checkpoint, once its text was signed.
+    pub fn note(&self, checkpoint: &Checkpoint, signature: &[u8; 64]) -> String {
+        let line = BASE64.encode(&[self.id.as_slice(), signature].concat());
+        format!("{}\n\u{2014} {} {line}\n", checkpoint.text(), self.origin)
+    }
+
+    /// Opens a signed note.
+    ///
+    /// # Errors
+    /// `signature_invalid` or `schema_mismatch`.
+    pub fn open(&self, note: &[u8]) -> Result<Checkpoint, Refusal> {
+        let malformed = || Refusal::new(Reason::SchemaMismatch, "not a signed checkpoint");
+        if note.len() > MAX_NOTE {
+            return Err(malformed());
+        }
+        let note = std::str::from_utf8(note).map_err(|_| malformed())?;
+        let (text, signatures) = note.rsplit_once("\n\n").ok_or_else(malformed)?;
+        let text = format!("{text}\n");
+        let prefix = format!("\u{2014} {} ", self.origin);
+        let line = signatures.lines().find_map(|line| line.strip_prefix(&prefix)).ok_or_else(malformed)?;
+        let bytes = BASE64.decode(line.as_bytes()).map_err(|_| malformed())?;
+        let Some((id, signature)) = bytes.split_first_chunk::<4>().filter(|(id, _)| **id == self.id) else {
+            return Err(malformed());
+        };
+        let _ = id;
+        let signature = Signature::from_slice(signature).map_err(|_| malformed())?;
+        let verified = self.key.verify_strict(text.as_bytes(), &signature);
+        verified
+            .map_err(|_| Refusal::new(Reason::SignatureInvalid, format!("the checkpoint is not signed by `{self}`")))?;
+        Checkpoint::read(&text).filter(|checkpoint| checkpoint.origin == self.origin).ok_or_else(malformed)
+    }
+
+    fn new(origin: String, raw: &[u8; 32]) -> Result<Self, Refusal> {
+        let key = *crate::key::Name::<crate::key::Decision>::from_raw(*raw).usable()?.verifying();
+        let hash = Digest::of_parts(&[origin.as_bytes(), b"\n", &[ED25519], raw]);
+        let [a, b, c, d, ..] = *hash.as_bytes();
+        Ok(Self { origin, id: [a, b, c, d], key })
+    }
+}
+
+impl std::fmt::Display for NoteKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let key = BASE64.encode(&[&[ED25519], self.key.as_bytes().as_slice()].concat());
+        write!(f, "{}+{}+{key}", self.origin, HEXLOWER.encode(&self.id))
+    }
+}
+
+const MAX_NOTE: usize = 4096;
+
+impl Checkpoint {
+    /// The text that is signed.
+    pub fn text(&self) -> String {
+        let root = BASE64.encode(self.root.as_bytes());
+        format!("{}\n{}\n{root}\nepoch {}\nlast {}\n", self.origin, self.size, self.epoch, self.last)
+    }
+
+    fn read(text: &str) -> Option<Self> {
+        let mut lines = text.lines();
+        let origin = lines.next()?.to_owned();
+        let size = lines.next()?.parse().ok()?;
+        let root = Digest::from_bytes(BASE64.decode(lines.next()?.as_bytes()).ok()?.try_into().ok()?);
+        let epoch = lines.next()?.strip_prefix("epoch ")?.parse().ok()?;
+        let last = Digest::parse(lines.next()?.strip_prefix("last ")?).ok()?;
+        let checkpoint = Self { origin, size, root, epoch, last };
+        (checkpoint.text() == text).then_some(checkpoint)
+    }
+}

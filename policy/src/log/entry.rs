@@ -1,0 +1,216 @@
+//! One entry of the log: canonical JSON bytes, stored as they are, an RFC 6962 leaf, chained by the hash before.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::decide::{Facts, Outcome};
+use crate::digest::Digest;
+use crate::govern::Event;
+use crate::json;
+use crate::key::{Administrator, Host, Name};
+use crate::name::{ComponentId, Lattice};
+use crate::question::{Assurance, What};
+use crate::reason::{Reason, Refusal};
+use crate::time::Timestamp;
+use crate::warrant::Inception;
+use crate::wire::Nonce;
+
+/// One entry.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Entry {
+    /// When, in milliseconds since 1970; never less than the entry before. Order is the index, not this.
+    pub at_ms: u64,
+    /// What happened.
+    pub body: Body,
+    /// The index of the newest governance event, this entry included.
+    pub epoch: u64,
+    /// SHA-256 of each piece of evidence that it rests on, stored once beside the log.
+    pub evidence: Vec<Digest>,
+    /// Its place, from 0.
+    pub index: u64,
+    /// The lattice.
+    pub lattice: Lattice,
+    /// The law that judged it.
+    pub law: u64,
+    /// The hash of the entry before; zeros for the first.
+    pub prev: Digest,
+}
+
+/// What happened.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Body {
+    /// The lattice began.
+    Inception(Inception),
+    /// A command was judged, or a host joined, or a warrant was installed.
+    Governance(Judged),
+    /// A command or a join was refused.
+    Refusal(Judged),
+    /// A question was decided.
+    Ruling(Ruled),
+    /// So many messages were turned away at the door since the last such entry, by reason.
+    Door(BTreeMap<Reason, u64>),
+}
+
+/// The word for a body on the wire.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum EntryKind {
+    /// [`Body::Inception`].
+    Inception,
+    /// [`Body::Governance`].
+    Governance,
+    /// [`Body::Refusal`].
+    Refusal,
+    /// [`Body::Ruling`].
+    Ruling,
+    /// [`Body::Door`].
+    Door,
+}
+
+/// A governing act and what became of it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Judged {
+    /// SHA-256 of the token of the command, join or warrant.
+    pub token_sha256: Digest,
+    /// The administrator, for a command.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<Name<Administrator>>,
+    /// The command's id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<Nonce>,
+    /// Until when the command could be judged.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_after: Option<Timestamp>,
+    /// Why its signer gave it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub because: Option<String>,
+    /// The subjects that it touched.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub subjects: Vec<String>,
+    /// What it changed; empty when refused.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub events: Vec<Event>,
+    /// Why it was refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<Reason>,
+    /// The sentence for the administrator.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
+}
+
+/// A question and its answer.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Ruled {
+    /// SHA-256 of the request's token.
+    pub request_sha256: Digest,
+    /// What was asked.
+    pub what: What,
+    /// The id that would run.
+    pub id: ComponentId,
+    /// The host that asked.
+    pub host: Name<Host>,
+    /// How sure the broker was of who asked.
+    pub assurance: Assurance,
+    /// What the broker asserted and could not prove.
+    pub facts: Facts,
+    /// Why it was refused; absent when permitted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<Reason>,
+    /// The sentence for the administrator.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
+    /// What became of each import.
+    pub outcomes: Vec<Outcome>,
+}
+
+/// The RFC 6962 leaf hash of an entry's bytes (section 2.1): the entry's hash, also in answers and in `prev`.
+pub fn leaf_hash(bytes: &[u8]) -> Digest {
+    Digest::of_parts(&[&[0], bytes])
+}
+
+impl Entry {
+    /// The canonical bytes.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let (kind, body) = self.body.to_wire();
+        json::write(&Wire {
+            at_ms: self.at_ms,
+            body,
+            epoch: self.epoch,
+            evidence: self.evidence.clone(),
+            index: self.index,
+            kind,
+            lattice: self.lattice.clone(),
+            law: self.law,
+            prev: self.prev,
+        })
+    }
+
+    /// Reads an entry's bytes.
+    ///
+    /// # Errors
+    /// `log_broken` when they are not the canonical bytes of an entry.
+    pub fn read(bytes: &[u8]) -> Result<Self, Refusal> {
+        let broken = |refusal: Refusal| Refusal::new(Reason::LogBroken, refusal.to_string());
+        let wire: Wire = json::read(bytes).map_err(broken)?;
+        let Wire { at_ms, body, epoch, evidence, index, kind, lattice, law, prev } = wire;
+        let body = Body::from_wire(kind, body)?;
+        let entry = Self { at_ms, body, epoch, evidence, index, lattice, law, prev };
+        if entry.to_bytes() == bytes {
+            return Ok(entry);
+        }
+        Err(Refusal::new(Reason::LogBroken, "the bytes are not in their canonical form"))
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Wire {
+    at_ms: u64,
+    body: Value,
+    epoch: u64,
+    evidence: Vec<Digest>,
+    index: u64,
+    kind: EntryKind,
+    lattice: Lattice,
+    law: u64,
+    prev: Digest,
+}
+
+impl Body {
+    /// The word for it.
+    pub const fn kind(&self) -> EntryKind {
+        match self {
+            Self::Inception(_) => EntryKind::Inception,
+            Self::Governance(_) => EntryKind::Governance,
+            Self::Refusal(_) => EntryKind::Refusal,
+            Self::Ruling(_) => EntryKind::Ruling,
+            Self::Door(_) => EntryKind::Door,
+        }
+    }
+
+    fn to_wire(&self) -> (EntryKind, Value) {
+        let body = match self {
+            Self::Inception(inception) => serde_json::to_value(inception),
+            Self::Governance(judged) | Self::Refusal(judged) => serde_json::to_value(judged),
+            Self::Ruling(ruled) => serde_json::to_value(ruled),
+            Self::Door(counts) => serde_json::to_value(counts),
+        };
+        // INVARIANT: these types have text keys and whole numbers, which serde_json always represents.
+        (self.kind(), body.unwrap_or(Value::Null))
+    }
+
+    fn from_wire(kind: EntryKind, body: Value) -> Result<Self, Refusal> {
+        let read = match kind {
+            EntryKind::Inception => serde_json::from_value(body).map(Self::Inception),
+            EntryKind::Governance => serde_json::from_value(body).map(Self::Governance),
+            EntryKind::Refusal => serde_json::from_value(body).map(Self::Refusal),
+            EntryKind::Ruling => serde_json::from_value(body).map(Self::Ruling),
+            EntryKind::Door => serde_json::from_value(body).map(Self::Door),
+        };
+        read.map_err(|error| Refusal::new(Reason::LogBroken, error.to_string()))
+    }
+}

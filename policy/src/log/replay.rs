@@ -1,0 +1,146 @@
+//! Replay: fold entries into a ledger, or judge each anew and hold the outcome to the bytes that were recorded.
+//!
+//! Judging anew makes the entry again, by the functions that made it first, from its evidence and its time; what is
+//! not the same byte for byte did not follow from the log before it.
+
+use crate::command::Command;
+use crate::decide::LAW;
+use crate::digest::Digest;
+use crate::envelope::Unverified;
+use crate::examine;
+use crate::govern::State;
+use crate::join::{Join, Possession};
+use crate::log::entry::{Body, Entry, Judged, Ruled, leaf_hash};
+use crate::log::ledger::{Head, Ledger};
+use crate::question::StartRequest;
+use crate::reason::{Reason, Refusal};
+use crate::warrant::{Roots, Warrant};
+
+/// Where replay finds the evidence of an entry.
+pub trait Evidences {
+    /// The bytes of that digest, if they are kept; replay checks the digest itself.
+    fn find(&self, sha256: Digest) -> Option<Vec<u8>>;
+}
+
+/// How much of an entry replay checks.
+#[derive(Clone, Copy)]
+pub enum Rejudge<'a> {
+    /// The chain only: its form, its place and its link to the entry before.
+    No,
+    /// Everything: signatures, evidence and the decision itself.
+    Yes(&'a dyn Evidences),
+}
+
+impl Ledger {
+    /// Begins a replay with the first entry's bytes.
+    ///
+    /// # Errors
+    /// `log_broken`.
+    pub fn begin(bytes: &[u8]) -> Result<Self, Refusal> {
+        let entry = Entry::read(bytes)?;
+        let Body::Inception(inception) = &entry.body else {
+            return Err(broken("the first entry is no inception"));
+        };
+        let head = Head { size: 0, last: Digest::from_bytes([0; 32]), epoch: 0, at_ms: 0 };
+        let mut ledger = Self { state: State::incept(inception.clone())?, head };
+        ledger.follows(&entry)?;
+        ledger.fold(&entry, leaf_hash(bytes));
+        Ok(ledger)
+    }
+
+    /// Takes the next entry's bytes.
+    ///
+    /// # Errors
+    /// `log_broken`, with what does not follow; the ledger is to be thrown away.
+    pub fn replay(&mut self, bytes: &[u8], rejudge: Rejudge<'_>) -> Result<Entry, Refusal> {
+        let entry = Entry::read(bytes)?;
+        self.follows(&entry)?;
+        match rejudge {
+            Rejudge::No => self.fold(&entry, leaf_hash(bytes)),
+            Rejudge::Yes(_) if entry.law != LAW => self.fold(&entry, leaf_hash(bytes)),
+            Rejudge::Yes(evidences) => {
+                if self.judge_again(&entry, evidences)? != bytes {
+                    return Err(broken("judged again, it does not come out as it was recorded"));
+                }
+            }
+        }
+        Ok(entry)
+    }
+
+    fn follows(&self, entry: &Entry) -> Result<(), Refusal> {
+        let governs = matches!(entry.body, Body::Governance(_));
+        let epoch = if governs { entry.index } else { self.head.epoch };
+        let wrong = |what: &str| Err(broken(what));
+        match entry {
+            _ if entry.index != self.head.size => wrong("its index is not the next one"),
+            _ if entry.prev != self.head.last => wrong("it does not name the entry before it"),
+            _ if entry.at_ms < self.head.at_ms => wrong("its time is before that of the entry before it"),
+            _ if entry.epoch != epoch => wrong("its epoch is not that of the newest governance event"),
+            _ if entry.lattice != *self.state.lattice() => wrong("it is of another lattice"),
+            _ if entry.law == 0 || entry.law > LAW => wrong("it was judged under a law that is not known here"),
+            _ => Ok(()),
+        }
+    }
+
+    fn judge_again(&mut self, entry: &Entry, evidences: &dyn Evidences) -> Result<Vec<u8>, Refusal> {
+        match &entry.body {
+            Body::Inception(_) => Err(broken("a lattice begins once")),
+            Body::Door(counts) => Ok(self.count(counts.clone(), entry.at_ms).bytes),
+            Body::Ruling(ruled) => self.rule_again(entry, ruled, evidences),
+            Body::Governance(judged) | Body::Refusal(judged) => self.govern_again(entry, judged, evidences),
+        }
+    }
+
+    fn rule_again(&mut self, entry: &Entry, ruled: &Ruled, evidences: &dyn Evidences) -> Result<Vec<u8>, Refusal> {
+        let bytes = gather(entry, ruled.request_sha256, evidences)?;
+        let request = Unverified::<StartRequest>::parse(&bytes).map_err(unfit)?;
+        let request = request.verify(self.state.host_keys()).map_err(unfit)?;
+        let examined = examine::start(request).map_err(unfit)?;
+        Ok(self.rule(examined, ruled.facts.clone(), entry.at_ms).bytes)
+    }
+
+    fn govern_again(&mut self, entry: &Entry, judged: &Judged, evidences: &dyn Evidences) -> Result<Vec<u8>, Refusal> {
+        let bytes = gather(entry, judged.token_sha256, evidences)?;
+        if judged.by.is_some() {
+            let command = Unverified::<Command>::parse(&bytes).map_err(unfit)?;
+            let command = command.verify(&self.state.administrator_keys()).map_err(unfit)?;
+            return Ok(self.govern(&examine::command(command), entry.at_ms).bytes);
+        }
+        if let Ok(warrant) = Unverified::<Warrant>::parse(&bytes) {
+            let inception = self.state.inception().clone();
+            // The warrant itself names the pinned inception; the roots are those of this log's first entry.
+            let roots = Roots { sha256: warrant.says().inception_sha256, inception: &inception };
+            let warrant = warrant.verify(&roots).map_err(unfit)?;
+            return Ok(self.install(&warrant, entry.at_ms).bytes);
+        }
+        let join = Unverified::<Join>::parse(&bytes).map_err(unfit)?.verify(&Possession).map_err(unfit)?;
+        Ok(self.enrol(&examine::join(join).map_err(unfit)?, entry.at_ms).bytes)
+    }
+}
+
+// The document as it came: its token first, then its attachments, in the order in which the entry names them.
+fn gather(entry: &Entry, first: Digest, evidences: &dyn Evidences) -> Result<Vec<u8>, Refusal> {
+    if entry.evidence.first() != Some(&first) {
+        return Err(broken("its evidence does not begin with the token it is about"));
+    }
+    let mut bytes = Vec::new();
+    for (index, sha256) in entry.evidence.iter().enumerate() {
+        let piece = evidences.find(*sha256).ok_or_else(|| broken(&format!("evidence {sha256} is missing")))?;
+        if Digest::of(&piece) != *sha256 {
+            return Err(broken(&format!("evidence {sha256} was changed")));
+        }
+        if index > 0 {
+            bytes.push(b'\n');
+        }
+        bytes.extend_from_slice(&piece);
+    }
+    Ok(bytes)
+}
+
+fn unfit(refusal: Refusal) -> Refusal {
+    broken(&format!("its evidence does not hold: {refusal}"))
+}
+
+fn broken(detail: &str) -> Refusal {
+    Refusal::new(Reason::LogBroken, detail)
+}

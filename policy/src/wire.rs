@@ -1,0 +1,100 @@
+//! Subjects, nonces and limits of the wire; one function builds every subject, from typed names (T41).
+
+use std::fmt;
+
+use data_encoding::HEXLOWER;
+use serde::{Deserialize, Serialize};
+
+use crate::key::{Name, Role};
+use crate::name::Lattice;
+use crate::reason::{Reason, Refusal};
+
+/// The longest that a permit lives, counted from the moment the request was sent, in milliseconds.
+pub const PERMIT_TTL_MS: u64 = 5000;
+/// How far a request's time may be from the broker's, in seconds.
+pub const FRESHNESS_S: u64 = 60;
+/// The longest that a command may wait for its broker, in seconds.
+pub const COMMAND_LIFETIME_S: u64 = 7 * 86_400;
+/// The longest life of a warrant, in seconds.
+pub const WARRANT_LIFETIME_S: u64 = 90 * 86_400;
+
+/// What is addressed under a lattice's subjects.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Topic {
+    /// A host asks to start a component.
+    StartComponent,
+    /// A host asks to start a provider.
+    StartProvider,
+    /// An administrator commands.
+    Command,
+    /// A host joins.
+    Join,
+    /// Somebody looks; the last token says at what.
+    Query,
+    /// The broker announces its newest checkpoint.
+    Epoch,
+}
+
+impl Topic {
+    /// The subject of this topic in that lattice. [`Topic::Query`] stands for all queries.
+    pub fn subject(self, lattice: &Lattice) -> String {
+        format!("countersign.v1.{lattice}.{}", self.suffix())
+    }
+
+    /// The subject's last part.
+    pub const fn suffix(self) -> &'static str {
+        match self {
+            Self::StartComponent => "start.component",
+            Self::StartProvider => "start.provider",
+            Self::Command => "command",
+            Self::Join => "join",
+            Self::Query => "query.*",
+            Self::Epoch => "epoch",
+        }
+    }
+}
+
+/// The inbox prefix of a key's owner; replies to any other subject are dropped (T54).
+pub fn inbox_prefix<R: Role>(key: &Name<R>) -> String {
+    format!("_INBOX_{key}")
+}
+
+/// A 128-bit number from the operating system, used once; also the id of a command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Nonce([u8; 16]);
+
+impl Nonce {
+    /// A nonce of bytes that the operating system gave.
+    pub const fn from_random(bytes: [u8; 16]) -> Self {
+        Self(bytes)
+    }
+
+    /// Reads 32 lower-case hex digits.
+    ///
+    /// # Errors
+    /// `schema_mismatch` for anything else.
+    pub fn parse(text: &str) -> Result<Self, Refusal> {
+        let bytes = HEXLOWER.decode(text.as_bytes()).ok().and_then(|bytes| bytes.try_into().ok());
+        bytes.map(Self).ok_or_else(|| Refusal::new(Reason::SchemaMismatch, "an id is 32 lower-case hex digits"))
+    }
+}
+
+impl fmt::Display for Nonce {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&HEXLOWER.encode(&self.0))
+    }
+}
+
+impl From<Nonce> for String {
+    fn from(nonce: Nonce) -> Self {
+        nonce.to_string()
+    }
+}
+
+impl TryFrom<String> for Nonce {
+    type Error = Refusal;
+    fn try_from(text: String) -> Result<Self, Refusal> {
+        Self::parse(&text)
+    }
+}
