@@ -36,3 +36,6 @@ pub mod time;
 pub mod verify;
 pub mod warrant;
 pub mod wire;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,8 @@
+//! The law's promises, tried on whole worlds: a ledger, its keys, and questions asked of it.
+
+mod decisions;
+mod documents;
+mod governance;
+mod histories;
+mod invariants;
+mod world;

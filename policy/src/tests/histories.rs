@@ -1,0 +1,171 @@
+//! Random histories: what was recorded, replayed and judged again, gives the same bytes and the same state.
+
+use std::collections::BTreeSet;
+
+use proptest::prelude::*;
+
+use super::world::{Pair, World, contract, file, logging, unnamed};
+use crate::govern::{
+    AddIssuer, BanHost, Bind, DeleteDefault, DeleteLink, Operation, RetireComponent, RetireProvider, RevokeIssuer,
+    WithdrawContract,
+};
+use crate::issuer::Kind;
+use crate::key::Issuer;
+use crate::log::{Ledger, Rejudge};
+use crate::reason::Reason;
+
+/// One thing that can happen to a lattice; most are refused at most moments, which is the point.
+#[derive(Debug, Clone)]
+enum Act {
+    Start,
+    StartStranger,
+    Publish(u64),
+    Withdraw,
+    Default(Bind),
+    DeleteDefault,
+    AdmitNative,
+    AdmitLogger(bool),
+    RetireLogger,
+    Link(bool, bool),
+    DeleteLink(bool),
+    AddIssuer(u8),
+    RevokeIssuer(u8),
+    RetireCart,
+    AdmitCart,
+    BanHost,
+    Pass(u64),
+}
+
+fn act() -> impl Strategy<Value = Act> {
+    prop_oneof![
+        8 => Just(Act::Start),
+        1 => Just(Act::StartStranger),
+        2 => (1..4_u64).prop_map(Act::Publish),
+        1 => Just(Act::Withdraw),
+        2 => prop_oneof![Just(Bind::Never), Just(Bind::Builtin), Just(Bind::SoleProvider)].prop_map(Act::Default),
+        1 => Just(Act::DeleteDefault),
+        2 => Just(Act::AdmitNative),
+        2 => any::<bool>().prop_map(Act::AdmitLogger),
+        1 => Just(Act::RetireLogger),
+        3 => (any::<bool>(), any::<bool>()).prop_map(|(which, named)| Act::Link(which, named)),
+        2 => any::<bool>().prop_map(Act::DeleteLink),
+        1 => (0..3_u8).prop_map(Act::AddIssuer),
+        1 => (0..3_u8).prop_map(Act::RevokeIssuer),
+        1 => Just(Act::RetireCart),
+        1 => Just(Act::AdmitCart),
+        1 => Just(Act::BanHost),
+        2 => (0..5000_u64).prop_map(Act::Pass),
+    ]
+}
+
+fn perform(world: &mut World, act: &Act) {
+    let provider = |which: bool| if which { "logger" } else { "archive" };
+    // Verdicts do not matter here: refused acts are recorded like accepted ones.
+    let _ = match act.clone() {
+        Act::Start => Ok(drop(world.start())),
+        Act::StartStranger => {
+            let stranger = Pair::<Issuer>::seeded("stranger");
+            let asked = world.request().with_claims(super::world::component_token(&stranger, "cart", None));
+            world.ask(&asked).map(drop)
+        }
+        Act::Publish(revision) => world.publish(&contract(&world.issuer, revision)),
+        Act::Withdraw => world.act(Operation::WithdrawContract(WithdrawContract { package: logging().package })),
+        Act::Default(bind) => world.default(bind),
+        Act::DeleteDefault => world.act(Operation::DeleteDefault(DeleteDefault { package: logging().package })),
+        Act::AdmitNative => world.admit_native("native/logging@0.1.0"),
+        Act::AdmitLogger(which) => world.admit_provider(provider(which)).map(drop),
+        Act::RetireLogger => world.act(Operation::RetireProvider(RetireProvider { sha256: file("logger") })),
+        Act::Link(which, named) => world.link(provider(which), if named { "archive" } else { "default" }),
+        Act::DeleteLink(accept_default) => world.act(Operation::DeleteLink(DeleteLink {
+            component: "cart".parse().unwrap(),
+            package: logging().package,
+            name: unnamed(),
+            accept_default,
+        })),
+        Act::AddIssuer(number) => {
+            let key = Pair::<Issuer>::seeded(&number.to_string()).name;
+            let (scope, kinds) = (BTreeSet::from(["*".parse().unwrap()]), BTreeSet::from([Kind::Component]));
+            world.act(Operation::AddIssuer(AddIssuer { key, scope, kinds, max_lifetime_s: None }))
+        }
+        Act::RevokeIssuer(number) => {
+            let key = Pair::<Issuer>::seeded(&number.to_string()).name;
+            world.act(Operation::RevokeIssuer(RevokeIssuer { key }))
+        }
+        Act::RetireCart => world.act(Operation::RetireComponent(RetireComponent { id: "cart".parse().unwrap() })),
+        Act::AdmitCart => {
+            let token = super::world::component_token(&world.issuer, "cart", None);
+            world.admit("cart", &token, Vec::new())
+        }
+        Act::BanHost => {
+            let host = world.host.name;
+            world.act(Operation::BanHost(BanHost { host }))
+        }
+        Act::Pass(ms) => {
+            world.now_ms += ms;
+            Ok(())
+        }
+    };
+}
+
+fn replay(world: &World, rejudge: Rejudge<'_>) -> Ledger {
+    let mut rows = world.rows.iter();
+    let mut ledger = Ledger::begin(rows.next().unwrap()).unwrap();
+    for row in rows {
+        ledger.replay(row, rejudge).unwrap();
+    }
+    ledger
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+
+    #[test]
+    fn replay_equals_what_was_recorded(acts in proptest::collection::vec(act(), 0..30)) {
+        let mut world = World::new();
+        for act in &acts {
+            perform(&mut world, act);
+        }
+        let folded = replay(&world, Rejudge::No);
+        let judged = replay(&world, Rejudge::Yes(&world.evidence));
+        prop_assert_eq!(folded.head(), world.ledger.head());
+        prop_assert_eq!(judged.head(), world.ledger.head());
+        // The state has no equality of its own: what it says of everything is what counts.
+        prop_assert_eq!(format!("{:?}", folded.state()), format!("{:?}", world.ledger.state()));
+        prop_assert_eq!(format!("{:?}", judged.state()), format!("{:?}", world.ledger.state()));
+    }
+
+    #[test]
+    fn a_changed_byte_in_any_row_is_named(acts in proptest::collection::vec(act(), 4..12), row in any::<prop::sample::Index>(), byte in any::<prop::sample::Index>()) {
+        let mut world = World::new();
+        for act in &acts {
+            perform(&mut world, act);
+        }
+        let row = row.index(world.rows.len());
+        let length = world.rows[row].len();
+        world.rows[row][byte.index(length)] ^= 1;
+        let mut rows = world.rows.iter();
+        let verdict = Ledger::begin(rows.next().unwrap()).and_then(|mut ledger| {
+            rows.try_for_each(|row| ledger.replay(row, Rejudge::Yes(&world.evidence)).map(drop))?;
+            Ok(ledger.head())
+        });
+        // A changed last row gives another head, which every answer and checkpoint contradicts.
+        prop_assert!(verdict.is_err() || verdict.unwrap() != world.ledger.head());
+    }
+}
+
+#[test]
+fn evidence_that_was_changed_or_lost_is_named() {
+    let mut world = World::with_builtin();
+    world.start();
+    let sha256 = *world.evidence.keys().next().unwrap();
+    for tamper in [None, Some(b"other".to_vec())] {
+        let mut evidence = world.evidence.clone();
+        match tamper {
+            None => drop(evidence.remove(&sha256)),
+            Some(bytes) => drop(evidence.insert(sha256, bytes)),
+        }
+        let mut ledger = Ledger::begin(&world.rows[0]).unwrap();
+        let broken = world.rows[1..].iter().find_map(|row| ledger.replay(row, Rejudge::Yes(&evidence)).err());
+        assert_eq!(broken.unwrap().reason, Reason::LogBroken);
+    }
+}

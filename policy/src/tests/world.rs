@@ -1,0 +1,412 @@
+//! A small lattice with seeded keys: what tests build on. Nothing here is random, nothing is stored.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use ed25519_dalek::{Signer, SigningKey};
+
+use crate::artifact::Import;
+use crate::claims::{self, Common, ComponentClaims};
+use crate::command::Command;
+use crate::contract::{Configuration, Contract, Providers};
+use crate::decide::Facts;
+use crate::digest::Digest;
+use crate::envelope::{Document, Draft, Unverified};
+use crate::examine;
+use crate::govern::{
+    AddIssuer, AdmitComponent, AdmitProvider, Bind, InviteHost, Operation, PublishContract, PutDefault, PutLink,
+};
+use crate::issuer::Kind;
+use crate::join::{InviteProof, Join, Possession};
+use crate::json;
+use crate::key::{Administrator, Component, Decision, Host, Invite, Issuer, Key, Name, Role, Root};
+use crate::log::{Evidences, Ledger, NoteKey, Ruling, Step};
+use crate::name::{InterfaceName, Lattice, LinkName, Package, Version};
+use crate::native::Native;
+use crate::provider::{Source, Subject};
+use crate::question::{Inventory, Offer, Runs, Seen, StartRequest, What};
+use crate::reason::Refusal;
+use crate::time::{Timestamp, Validity};
+use crate::warrant::{Inception, Quorum, Roots, Warrant};
+use crate::wire::Nonce;
+
+pub(super) const NOW: u64 = 1_795_350_000;
+
+/// A seeded key of a role.
+pub(super) struct Pair<R> {
+    signing: SigningKey,
+    pub(super) name: Name<R>,
+}
+
+impl<R: Role> Pair<R> {
+    pub(super) fn seeded(seed: &str) -> Self {
+        let signing = SigningKey::from_bytes(Digest::of(format!("{}{seed}", R::WORD).as_bytes()).as_bytes());
+        let name = Name::from_raw(signing.verifying_key().to_bytes());
+        Self { signing, name }
+    }
+
+    pub(super) fn key(&self) -> Key<R> {
+        self.name.usable().unwrap()
+    }
+
+    pub(super) fn sign(&self, bytes: &[u8]) -> [u8; 64] {
+        self.signing.sign(bytes).to_bytes()
+    }
+
+    pub(super) fn seal<T: Document>(&self, document: &T, attachments: &[Vec<u8>]) -> Vec<u8> {
+        let draft = Draft::of(document);
+        let signature = self.sign(draft.signing_input());
+        draft.seal_with(&signature, attachments.iter().map(Vec::as_slice))
+    }
+}
+
+/// A lattice with one administrator, one owner of contracts and providers, and one host.
+pub(super) struct World {
+    pub(super) ledger: Ledger,
+    pub(super) rows: Vec<Vec<u8>>,
+    pub(super) evidence: BTreeMap<Digest, Vec<u8>>,
+    pub(super) now_ms: u64,
+    pub(super) administrator: Pair<Administrator>,
+    pub(super) issuer: Pair<Issuer>,
+    pub(super) host: Pair<Host>,
+    counter: u8,
+}
+
+impl Evidences for BTreeMap<Digest, Vec<u8>> {
+    fn find(&self, sha256: Digest) -> Option<Vec<u8>> {
+        self.get(&sha256).cloned()
+    }
+}
+
+impl World {
+    /// A lattice that trusts nobody yet and has no host.
+    pub(super) fn bare() -> Self {
+        let (root, administrator) = (Pair::<Root>::seeded("1"), Pair::<Administrator>::seeded("1"));
+        let log_key = SigningKey::from_bytes(&[9; 32]).verifying_key().to_bytes();
+        let lattice = Lattice::parse("default").unwrap();
+        let inception = Inception {
+            log_key: NoteKey::of(&lattice, &log_key).unwrap().to_string(),
+            lattice,
+            roots: Quorum { threshold: 1, keys: vec![root.key()] },
+            administrators: Quorum { threshold: 1, keys: vec![administrator.key()] },
+        };
+        let (ledger, step) = Ledger::incept(inception.clone(), NOW * 1000).unwrap();
+        let mut world = Self {
+            ledger,
+            rows: vec![step.bytes],
+            evidence: BTreeMap::new(),
+            now_ms: NOW * 1000,
+            administrator,
+            issuer: Pair::seeded("1"),
+            host: Pair::seeded("1"),
+            counter: 0,
+        };
+        let warrant = Warrant {
+            iss: root.name,
+            lattice: inception.lattice.clone(),
+            inception_sha256: step.hash,
+            serial: 1,
+            decision_keys: vec![Pair::<Decision>::seeded("1").key()],
+            log_key: inception.log_key.clone(),
+            validity: Validity { iat: at(NOW), nbf: None, exp: Some(at(NOW + 86_400)) },
+        };
+        let roots = Roots { inception: &inception, sha256: step.hash };
+        let warrant = Unverified::<Warrant>::parse(&root.seal(&warrant, &[])).unwrap().verify(&roots).unwrap();
+        let installed = world.ledger.install(&warrant, world.now_ms);
+        world.keep(installed).unwrap();
+        world
+    }
+
+    /// A lattice with a trusted issuer, an enrolled host, and `cart` admitted, which imports logging.
+    pub(super) fn new() -> Self {
+        let mut world = Self::bare();
+        world.trust(&["*"]);
+        world.enrol();
+        world.admit_cart();
+        world
+    }
+
+    /// As `new`, with the logging contract, its native builtin and a default.
+    pub(super) fn with_builtin() -> Self {
+        let mut world = Self::new();
+        world.publish(&contract(&world.issuer, 1)).unwrap();
+        world.admit_native("native/logging@0.1.0").unwrap();
+        world.default(Bind::Builtin).unwrap();
+        world
+    }
+
+    pub(super) fn nonce(&mut self) -> Nonce {
+        self.counter += 1;
+        Nonce::from_random([self.counter; 16])
+    }
+
+    pub(super) fn keep<T>(&mut self, step: Step<T>) -> T {
+        self.rows.push(step.bytes);
+        self.evidence.extend(step.evidence);
+        step.outcome
+    }
+
+    pub(super) fn command(&mut self, operations: Vec<Operation>) -> Command {
+        Command {
+            iss: self.administrator.name,
+            aud: self.ledger.state().lattice().clone(),
+            iat: Timestamp::from_millis(self.now_ms),
+            not_after: Timestamp::from_millis(self.now_ms).plus(600),
+            jti: self.nonce(),
+            basis: self.ledger.head().epoch,
+            because: None,
+            operations,
+            statements: Vec::new(),
+        }
+    }
+
+    pub(super) fn submit(&mut self, mut command: Command, statements: &[Vec<u8>]) -> Result<(), Refusal> {
+        command.statements = statements.iter().map(|token| Digest::of(token)).collect();
+        let bytes = self.administrator.seal(&command, statements);
+        let verified = Unverified::<Command>::parse(&bytes)?.verify(&self.ledger.state().administrator_keys())?;
+        let step = self.ledger.govern(&examine::command(verified), self.now_ms);
+        self.keep(step)
+    }
+
+    pub(super) fn act(&mut self, operation: Operation) -> Result<(), Refusal> {
+        let command = self.command(vec![operation]);
+        self.submit(command, &[])
+    }
+
+    pub(super) fn trust(&mut self, scope: &[&str]) {
+        let scope = scope.iter().map(|scope| scope.parse().unwrap()).collect();
+        let kinds = BTreeSet::from([Kind::Component, Kind::Provider, Kind::Contract]);
+        let key = self.issuer.name;
+        self.act(Operation::AddIssuer(AddIssuer { key, scope, kinds, max_lifetime_s: None })).unwrap();
+    }
+
+    pub(super) fn enrol(&mut self) {
+        let invite = Pair::<Invite>::seeded("1");
+        let not_after = Timestamp::from_millis(self.now_ms).plus(3600);
+        let labels = BTreeMap::from([("zone".to_owned(), "a".to_owned())]);
+        self.act(Operation::InviteHost(InviteHost { invite: invite.name, labels, not_after })).unwrap();
+        self.join(&invite).unwrap();
+    }
+
+    pub(super) fn join(&mut self, invite: &Pair<Invite>) -> Result<(), Refusal> {
+        let (jti, aud) = (self.nonce(), self.ledger.state().lattice().clone());
+        let proof = InviteProof { iss: invite.name, aud: aud.clone(), host: self.host.name, jti };
+        let proof = invite.seal(&proof, &[]);
+        let iat = Timestamp::from_millis(self.now_ms);
+        let join = Join { iss: self.host.name, aud, iat, jti, proof_sha256: Digest::of(&proof) };
+        let verified = Unverified::<Join>::parse(&self.host.seal(&join, &[proof]))?.verify(&Possession)?;
+        let step = self.ledger.enrol(&examine::join(verified)?, self.now_ms);
+        self.keep(step)
+    }
+
+    pub(super) fn admit_cart(&mut self) {
+        let token = component_token(&self.issuer, "cart", None);
+        self.admit("cart", &token, Vec::new()).unwrap();
+    }
+
+    pub(super) fn admit(&mut self, id: &str, token: &[u8], exports: Vec<Import>) -> Result<(), Refusal> {
+        let operation = AdmitComponent {
+            id: id.parse().unwrap(),
+            sha256: file(id),
+            claims_sha256: Digest::of(token),
+            imports: vec![logging()],
+            exports,
+        };
+        let command = self.command(vec![Operation::AdmitComponent(operation)]);
+        self.submit(command, &[token.to_vec()])
+    }
+
+    pub(super) fn publish(&mut self, contract: &Contract) -> Result<(), Refusal> {
+        let token = contract_token(&self.issuer, contract);
+        let sha256 = Digest::of(&token);
+        let package = contract.sub.clone();
+        let command = self.command(vec![Operation::PublishContract(PublishContract { package, sha256 })]);
+        self.submit(command, &[token])
+    }
+
+    pub(super) fn admit_native(&mut self, name: &str) -> Result<(), Refusal> {
+        let native = Native::find(name).unwrap();
+        let id = name.trim_start_matches("native/").split('@').next().unwrap();
+        self.act(Operation::AdmitProvider(AdmitProvider {
+            id: id.parse().unwrap(),
+            subject: native.subject().unwrap(),
+            sha256: native.sha256(),
+            claims_sha256: None,
+            serves: vec![native.serves().unwrap()],
+            source: Source::Native,
+        }))
+    }
+
+    /// Admits a component that serves logging, and returns its digest.
+    pub(super) fn admit_provider(&mut self, id: &str) -> Result<Digest, Refusal> {
+        let token = component_token(&self.issuer, id, None);
+        let operation = AdmitProvider {
+            id: id.parse().unwrap(),
+            subject: Subject::Component(Pair::<Component>::seeded(id).name),
+            sha256: file(id),
+            claims_sha256: Some(Digest::of(&token)),
+            serves: vec![logging()],
+            source: Source::Exports,
+        };
+        let command = self.command(vec![Operation::AdmitProvider(operation)]);
+        self.submit(command, &[token])?;
+        Ok(file(id))
+    }
+
+    pub(super) fn default(&mut self, bind: Bind) -> Result<(), Refusal> {
+        self.act(Operation::PutDefault(PutDefault { package: logging().package, bind, uniform: false }))
+    }
+
+    pub(super) fn link(&mut self, provider: &str, name: &str) -> Result<(), Refusal> {
+        self.act(Operation::PutLink(PutLink {
+            component: "cart".parse().unwrap(),
+            package: logging().package,
+            name: name.parse().unwrap(),
+            provider: Subject::Component(Pair::<Component>::seeded(provider).name),
+            sha256: file(provider),
+            config_sha256: None,
+        }))
+    }
+
+    /// The request that this world's host would sign to start `cart`.
+    pub(super) fn request(&mut self) -> Asked {
+        let token = component_token(&self.issuer, "cart", None);
+        let inventory = Inventory { builtins: vec![offer("native/logging@0.1.0")] };
+        let inventory = json::write(&inventory);
+        let head = self.ledger.head();
+        let request = StartRequest {
+            iss: self.host.name,
+            aud: self.ledger.state().lattice().clone(),
+            iat: Timestamp::from_millis(self.now_ms),
+            jti: self.nonce(),
+            what: What::StartComponent,
+            runs: Runs {
+                id: "cart".parse().unwrap(),
+                subject: Subject::Component(Pair::<Component>::seeded("cart").name),
+                sha256: file("cart"),
+                claims_sha256: Some(Digest::of(&token)),
+            },
+            imports: vec![logging()],
+            inventory_sha256: Digest::of(&inventory),
+            seen: Seen { epoch: head.epoch, index: head.size - 1, entry_sha256: head.last },
+        };
+        Asked { request, attachments: vec![token, inventory] }
+    }
+
+    pub(super) fn ask(&mut self, asked: &Asked) -> Result<Ruling, Refusal> {
+        let bytes = self.host.seal(&asked.request, &asked.attachments);
+        let verified = Unverified::<StartRequest>::parse(&bytes)?.verify(self.ledger.state().host_keys())?;
+        let step = self.ledger.rule(examine::start(verified)?, Facts::default(), self.now_ms);
+        Ok(self.keep(step))
+    }
+
+    /// Asks to start `cart`.
+    pub(super) fn start(&mut self) -> Ruling {
+        let asked = self.request();
+        self.ask(&asked).unwrap()
+    }
+}
+
+/// A request with its attachments.
+#[derive(Clone)]
+pub(super) struct Asked {
+    pub(super) request: StartRequest,
+    pub(super) attachments: Vec<Vec<u8>>,
+}
+
+impl Asked {
+    pub(super) fn with_claims(mut self, token: Vec<u8>) -> Self {
+        self.request.runs.claims_sha256 = Some(Digest::of(&token));
+        self.attachments[0] = token;
+        self
+    }
+
+    pub(super) fn with_offers(mut self, builtins: Vec<Offer>) -> Self {
+        let inventory = json::write(&Inventory { builtins });
+        self.request.inventory_sha256 = Digest::of(&inventory);
+        *self.attachments.last_mut().unwrap() = inventory;
+        self
+    }
+}
+
+pub(super) fn at(seconds: u64) -> Timestamp {
+    Timestamp::from_seconds(seconds).unwrap()
+}
+
+pub(super) fn file(id: &str) -> Digest {
+    Digest::of(format!("file {id}").as_bytes())
+}
+
+pub(super) fn import(package: &str, version: &str, interfaces: &[&str]) -> Import {
+    Import {
+        package: Package::parse(package).unwrap(),
+        version: Some(Version::parse(version).unwrap()),
+        interfaces: interfaces.iter().map(|name| InterfaceName::parse(name).unwrap()).collect(),
+    }
+}
+
+pub(super) fn logging() -> Import {
+    import("wasi:logging", "0.1.0-draft", &["logging"])
+}
+
+pub(super) fn offer(native: &str) -> Offer {
+    Native::find(native).unwrap().offer().unwrap()
+}
+
+pub(super) fn unnamed() -> LinkName {
+    LinkName::unnamed()
+}
+
+pub(super) fn common() -> Common {
+    let validity = Validity { iat: at(NOW - 100), nbf: None, exp: None };
+    Common { jti: "j".into(), validity, name: None, rev: Some(1), ver: None }
+}
+
+/// Claims of the component that this id stands for.
+pub(super) fn component_token(issuer: &Pair<Issuer>, id: &str, caps: Option<Vec<&str>>) -> Vec<u8> {
+    component_token_with(issuer, id, caps, common())
+}
+
+pub(super) fn component_token_with(
+    issuer: &Pair<Issuer>,
+    id: &str,
+    caps: Option<Vec<&str>>,
+    common: Common,
+) -> Vec<u8> {
+    let claims = ComponentClaims {
+        common,
+        subject: Pair::<Component>::seeded(id).name,
+        hash: file(id),
+        tags: Vec::new(),
+        call_alias: None,
+        caps: caps.map(|caps| caps.into_iter().map(|cap| cap.parse().unwrap()).collect()),
+    };
+    let draft = claims::draft_component(&issuer.name, &claims);
+    let signature = issuer.sign(draft.signing_input());
+    draft.seal(&signature).into_bytes()
+}
+
+pub(super) fn contract(issuer: &Pair<Issuer>, revision: u64) -> Contract {
+    Contract {
+        iss: issuer.name,
+        sub: logging().package,
+        iat: at(NOW - 100),
+        exp: None,
+        revision,
+        interfaces: logging().interfaces,
+        tracks: vec![logging().version.unwrap().track()],
+        providers: Providers {
+            issuers: vec![issuer.name],
+            subjects: vec![Native::find("native/logging@0.1.0").unwrap().subject().unwrap()],
+        },
+        defaultable: true,
+        config: Configuration::None,
+        config_schema_sha256: None,
+        legacy_ids: vec!["wasmcloud:builtin:logging".parse().unwrap()],
+    }
+}
+
+pub(super) fn contract_token(issuer: &Pair<Issuer>, contract: &Contract) -> Vec<u8> {
+    let draft = contract.draft();
+    let signature = issuer.sign(draft.signing_input());
+    draft.seal(&signature).into_bytes()
+}
