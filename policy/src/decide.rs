@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use crate::artifact::Import;
 use crate::digest::Digest;
 use crate::govern::State;
-use crate::name::{LinkName, Package, Version};
+use crate::name::{ComponentId, LinkName, Package, Version};
 use crate::provider::Subject;
 use crate::question::Question;
 use crate::reason::{Reason, Refusal};
@@ -109,6 +109,8 @@ pub struct Outcome {
 pub struct Grant {
     /// How.
     pub by: By,
+    /// The id under which the provider runs.
+    pub id: ComponentId,
     /// The provider.
     pub provider: Subject,
     /// SHA-256 of its bytes.
@@ -210,6 +212,7 @@ fn grant(binding: &Binding<'_>) -> Result<Grant, Refusal> {
     let candidate = binding.candidate()?;
     Ok(Grant {
         by: candidate.by,
+        id: candidate.provider.id.clone(),
         provider: candidate.provider.subject.clone(),
         sha256: candidate.sha256,
         revision: candidate.link.map(|link| link.revision),
@@ -239,6 +242,8 @@ struct Wire {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     by: Option<By>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    id: Option<ComponentId>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     provider: Option<Subject>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     sha256: Option<Digest>,
@@ -267,6 +272,7 @@ impl From<Outcome> for Wire {
             version,
             link,
             by: None,
+            id: None,
             provider: None,
             sha256: None,
             revision: None,
@@ -275,8 +281,9 @@ impl From<Outcome> for Wire {
             reason: None,
         };
         match grant {
-            Ok(Grant { by, provider, sha256, revision, config_sha256 }) => Self {
+            Ok(Grant { by, id, provider, sha256, revision, config_sha256 }) => Self {
                 by: Some(by),
+                id: Some(id),
                 provider: Some(provider),
                 sha256: Some(sha256),
                 revision,
@@ -292,12 +299,12 @@ impl From<Outcome> for Wire {
 impl TryFrom<Wire> for Outcome {
     type Error = Refusal;
     fn try_from(wire: Wire) -> Result<Self, Refusal> {
-        let Wire { package, version, link, by, provider, sha256, revision, config_sha256, wire, reason } = wire;
-        let grant = match (by, provider, sha256, wire, reason) {
-            (Some(by), Some(provider), Some(sha256), Some(Held::InProcess), None) => {
-                Ok(Grant { by, provider, sha256, revision, config_sha256 })
+        let Wire { package, version, link, by, id, provider, sha256, revision, config_sha256, wire, reason } = wire;
+        let grant = match (by, id, provider, sha256, wire, reason) {
+            (Some(by), Some(id), Some(provider), Some(sha256), Some(Held::InProcess), None) => {
+                Ok(Grant { by, id, provider, sha256, revision, config_sha256 })
             }
-            (None, None, None, None, Some(reason)) if revision.is_none() && config_sha256.is_none() => Err(reason),
+            (None, None, None, None, None, Some(reason)) if revision.is_none() && config_sha256.is_none() => Err(reason),
             _ => return Err(Refusal::new(Reason::SchemaMismatch, "an outcome is a grant or a reason, whole")),
         };
         Ok(Self { package, version, link, grant })

@@ -92,6 +92,11 @@ impl<T: Document> Unverified<T> {
         &self.document
     }
 
+    /// The attachments as received, in the order in which the document names them: each fits its digest, no more.
+    pub fn attachments(&self) -> &[Vec<u8>] {
+        &self.attachments
+    }
+
     /// Proves that a key which the verifier names signed it.
     ///
     /// A verifier is always named; there is no way around one:
