@@ -304,7 +304,9 @@ impl TryFrom<Wire> for Outcome {
             (Some(by), Some(id), Some(provider), Some(sha256), Some(Held::InProcess), None) => {
                 Ok(Grant { by, id, provider, sha256, revision, config_sha256 })
             }
-            (None, None, None, None, None, Some(reason)) if revision.is_none() && config_sha256.is_none() => Err(reason),
+            (None, None, None, None, None, Some(reason)) if revision.is_none() && config_sha256.is_none() => {
+                Err(reason)
+            }
             _ => return Err(Refusal::new(Reason::SchemaMismatch, "an outcome is a grant or a reason, whole")),
         };
         Ok(Self { package, version, link, grant })

@@ -3,6 +3,7 @@
 use super::Start;
 use crate::examine::Evidence;
 use crate::issuer::{Kind, Signed};
+use crate::name::LegacyId;
 use crate::provider::Subject;
 use crate::question::What;
 use crate::reason::{Reason, Refusal};
@@ -12,12 +13,16 @@ pub(super) fn judge(start: &Start<'_>) -> Result<(), Refusal> {
     let claims = start.question.claims.as_ref();
     let claims =
         claims.ok_or_else(|| Refusal::new(Reason::ClaimsMissing, format!("`{}` carries no signed claims", runs.id)))?;
-    let (subject, kind, issuer, common) = match claims.as_ref().map_err(Clone::clone)? {
-        Evidence::Component(claimed) => {
-            (Subject::Component(claimed.subject), Kind::Component, claimed.issuer(), &claimed.common)
-        }
+    let (subject, kind, issuer, common, caps) = match claims.as_ref().map_err(Clone::clone)? {
+        Evidence::Component(claimed) => (
+            Subject::Component(claimed.subject),
+            Kind::Component,
+            claimed.issuer(),
+            &claimed.common,
+            claimed.caps.as_deref(),
+        ),
         Evidence::Provider(claimed) if start.question.what == What::StartProvider => {
-            (Subject::Provider(claimed.subject), Kind::Provider, claimed.issuer(), &claimed.common)
+            (Subject::Provider(claimed.subject), Kind::Provider, claimed.issuer(), &claimed.common, None)
         }
         Evidence::Provider(_) | Evidence::Contract(_) => {
             return Err(Refusal::new(Reason::ClaimsKind, "the claims are of another kind than what would start"));
@@ -28,5 +33,6 @@ pub(super) fn judge(start: &Start<'_>) -> Result<(), Refusal> {
         return Err(Refusal::new(Reason::ComponentIdNotYours, detail));
     }
     let signed = Signed { issuer, kind, validity: &common.validity };
-    start.state.issuers().judge(signed, [], start.now).map(drop)
+    let speaks_for = caps.unwrap_or_default().iter().map(LegacyId::as_str);
+    start.state.issuers().judge(signed, speaks_for, start.now).map(drop)
 }

@@ -2,6 +2,7 @@
 
 use super::Start;
 use crate::examine::Evidence;
+use crate::name::Package;
 use crate::reason::{Reason, Refusal};
 
 pub(super) fn judge(start: &Start<'_>) -> Result<(), Refusal> {
@@ -11,12 +12,12 @@ pub(super) fn judge(start: &Start<'_>) -> Result<(), Refusal> {
     let Some(caps) = &claimed.caps else {
         return Ok(());
     };
-    let listed = |package: &str| {
-        let contract = start.state.contracts().iter().find(|(name, _)| name.as_str() == package);
-        let old_ids = contract.map_or(&[][..], |(_, published)| published.contract.legacy_ids.as_slice());
-        caps.iter().any(|cap| cap.as_str() == package || old_ids.contains(cap))
+    let listed = |package: &Package| {
+        let published = start.state.contracts().get(package);
+        let old_ids = published.map_or(&[][..], |published| published.contract.legacy_ids.as_slice());
+        caps.iter().any(|cap| cap.as_str() == package.as_str() || old_ids.contains(cap))
     };
-    match start.question.imports.iter().find(|import| !listed(import.package.as_str())) {
+    match start.question.imports.iter().find(|import| !listed(&import.package)) {
         None => Ok(()),
         Some(import) => {
             let detail = format!("`{}` is imported, the claims' `caps` do not list it", import.package);

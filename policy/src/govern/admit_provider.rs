@@ -73,7 +73,7 @@ impl Judge for AdmitProvider {
     type Event = ProviderAdmitted;
 
     fn subject(&self) -> String {
-        format!("id {}", self.id)
+        format!("provider {}", self.sha256)
     }
 
     fn judge(&self, state: &State, case: &Case<'_>) -> Result<ProviderAdmitted, Refusal> {

@@ -36,6 +36,8 @@ pub struct Head {
 pub struct Ledger {
     pub(super) state: State,
     pub(super) head: Head,
+    // The hash of the first entry: the lattice's name, which hosts pin.
+    pub(super) root: Digest,
 }
 
 /// One entry on its way to the disk, with what it is the outcome of.
@@ -91,10 +93,19 @@ impl Ledger {
     /// As [`State::incept`].
     pub fn incept(inception: Inception, at_ms: u64) -> Result<(Self, Step<()>), Refusal> {
         let state = State::incept(inception.clone())?;
-        let head = Head { size: 0, last: Digest::from_bytes([0; 32]), epoch: 0, at_ms: 0 };
-        let mut ledger = Self { state, head };
+        let mut ledger = Self::empty(state);
         let step = ledger.record(Body::Inception(inception), at_ms, Vec::new(), ());
         Ok((ledger, step))
+    }
+
+    pub(super) const fn empty(state: State) -> Self {
+        let zeros = Digest::from_bytes([0; 32]);
+        Self { state, head: Head { size: 0, last: zeros, epoch: 0, at_ms: 0 }, root: zeros }
+    }
+
+    /// The hash of the first entry: the lattice's name, which hosts pin as the root digest.
+    pub const fn root(&self) -> Digest {
+        self.root
     }
 
     /// The state.
@@ -234,6 +245,9 @@ impl Ledger {
             && let (Some(id), Some(not_after)) = (judged.id, judged.not_after)
         {
             self.state.remember(id, not_after, Timestamp::from_millis(entry.at_ms));
+        }
+        if entry.index == 0 {
+            self.root = hash;
         }
         self.state.advance(entry.index, matches!(entry.body, Body::Governance(_)));
         self.head = Head { size: entry.index + 1, last: hash, epoch: entry.epoch, at_ms: entry.at_ms };

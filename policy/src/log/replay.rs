@@ -11,7 +11,7 @@ use crate::examine;
 use crate::govern::State;
 use crate::join::{Join, Possession};
 use crate::log::entry::{Body, Entry, Judged, Ruled, leaf_hash};
-use crate::log::ledger::{Head, Ledger};
+use crate::log::ledger::Ledger;
 use crate::question::StartRequest;
 use crate::reason::{Reason, Refusal};
 use crate::warrant::{Roots, Warrant};
@@ -41,8 +41,7 @@ impl Ledger {
         let Body::Inception(inception) = &entry.body else {
             return Err(broken("the first entry is no inception"));
         };
-        let head = Head { size: 0, last: Digest::from_bytes([0; 32]), epoch: 0, at_ms: 0 };
-        let mut ledger = Self { state: State::incept(inception.clone())?, head };
+        let mut ledger = Self::empty(State::incept(inception.clone())?);
         ledger.follows(&entry)?;
         ledger.fold(&entry, leaf_hash(bytes));
         Ok(ledger)
@@ -108,8 +107,7 @@ impl Ledger {
         }
         if let Ok(warrant) = Unverified::<Warrant>::parse(&bytes) {
             let inception = self.state.inception().clone();
-            // The warrant itself names the pinned inception; the roots are those of this log's first entry.
-            let roots = Roots { sha256: warrant.says().inception_sha256, inception: &inception };
+            let roots = Roots { sha256: self.root, inception: &inception };
             let warrant = warrant.verify(&roots).map_err(unfit)?;
             return Ok(self.install(&warrant, entry.at_ms).bytes);
         }
