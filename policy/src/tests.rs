@@ -2,6 +2,7 @@
 
 mod decisions;
 mod documents;
+mod examples;
 mod governance;
 mod histories;
 mod invariants;

@@ -1,0 +1,245 @@
+//! The documents that the world of these tests makes, one of each type, as vectors and as the examples in the docs.
+//!
+//! `COUNTERSIGN_BLESS=1 cargo test -p countersign-policy examples` writes them anew; otherwise they are compared.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use super::world::{NOW, Pair, World, at, component_token, contract, contract_token, logging};
+use crate::answer::{Receipt, StartAnswer, Verdict, View};
+use crate::digest::Digest;
+use crate::envelope::{Document, Unverified};
+use crate::govern::{Bind, InviteHost, Operation, PutDefault};
+use crate::join::{InviteProof, Join, Possession};
+use crate::key::{Decision, Host, Invite, Root};
+use crate::log::{Checkpoint, Entry, Frontier, NoteKey, leaf_hash};
+use crate::warrant::{DecisionKeys, Roots, Warrant};
+use crate::wire::{Nonce, PERMIT_TTL_MS};
+
+/// One document: its name, the bytes on the wire, and its readable form.
+struct Example {
+    name: &'static str,
+    doc: &'static str,
+    wire: Vec<u8>,
+    readable: String,
+}
+
+fn signed<T: Document>(name: &'static str, document: &T, wire: Vec<u8>) -> Example {
+    Example { name, doc: "wire.md", wire, readable: pretty(&crate::json::write(document)) }
+}
+
+fn pretty(json: &[u8]) -> String {
+    serde_json::to_string_pretty(&serde_json::from_slice::<Value>(json).unwrap()).unwrap()
+}
+
+fn entry(name: &'static str, bytes: &[u8]) -> Example {
+    Entry::read(bytes).unwrap();
+    Example { name, doc: "log-format.md", wire: bytes.to_vec(), readable: pretty(bytes) }
+}
+
+fn examples() -> Vec<Example> {
+    let mut world = World::with_builtin();
+    world.admit_provider("logger").unwrap();
+    world.link("logger", "default").unwrap();
+    let (root, decision) = (Pair::<Root>::seeded("1"), Pair::<Decision>::seeded("1"));
+    let warrant = world.evidence.values().find(|bytes| Unverified::<Warrant>::parse(bytes).is_ok()).unwrap().clone();
+    let inception = world.ledger.state().inception().clone();
+    let roots = Roots { inception: &inception, sha256: world.ledger.root() };
+    let verified = Unverified::<Warrant>::parse(&warrant).unwrap().verify(&roots).unwrap();
+    let keys = DecisionKeys::of(&verified, at(NOW)).unwrap();
+
+    let asked = world.request();
+    let request = world.host.seal(&asked.request, &asked.attachments);
+    let ruling = world.ask(&asked).unwrap();
+    let head = world.ledger.head();
+    let answer = StartAnswer {
+        iss: decision.name,
+        aud: world.host.name,
+        lattice: inception.lattice.clone(),
+        warrant_sha256: Digest::of(&warrant),
+        request_sha256: ruling.request().sha256(),
+        jti: asked.request.jti,
+        verdict: Verdict::Permitted,
+        reason: None,
+        ttl_ms: PERMIT_TTL_MS,
+        component: Some(asked.request.runs.clone()),
+        provider: None,
+        outcomes: ruling.decision().outcomes().to_vec(),
+        epoch: head.epoch,
+        index: head.size - 1,
+        entry_sha256: head.last,
+        relaxations: Vec::new(),
+    };
+    let answer_wire = decision.seal(&answer, std::slice::from_ref(&warrant));
+    Unverified::<StartAnswer>::parse(&answer_wire).unwrap().verify(&keys).unwrap();
+    let ruling_row = world.rows.last().unwrap().clone();
+
+    let put = PutDefault { package: logging().package, bind: Bind::Never, uniform: false };
+    let mut command = world.command(vec![Operation::PutDefault(put)]);
+    command.because = Some("no logging without a link in production".to_owned());
+    let command_wire = world.administrator.seal(&command, &[]);
+    world.submit(command.clone(), &[]).unwrap();
+    let head = world.ledger.head();
+    let inception_row = world.rows[0].clone();
+    let receipt = Receipt {
+        iss: decision.name,
+        lattice: inception.lattice.clone(),
+        warrant_sha256: Digest::of(&warrant),
+        inception_bytes_sha256: Digest::of(&inception_row),
+        request_sha256: Digest::of(&command_wire),
+        reason: None,
+        detail: None,
+        epoch: head.epoch,
+        index: head.size - 1,
+        entry_sha256: head.last,
+    };
+    let receipt_wire = decision.seal(&receipt, &[warrant.clone(), inception_row.clone()]);
+    Unverified::<Receipt>::parse(&receipt_wire).unwrap().verify(&keys).unwrap();
+    let shown = br#"{"epoch":12,"lattice":"default"}"#.to_vec();
+    let view = View {
+        iss: decision.name,
+        lattice: inception.lattice.clone(),
+        warrant_sha256: Digest::of(&warrant),
+        inception_bytes_sha256: Digest::of(&inception_row),
+        request_sha256: Digest::of(b"{}"),
+        view_sha256: Digest::of(&shown),
+        epoch: head.epoch,
+    };
+    let view_wire = decision.seal(&view, &[warrant.clone(), inception_row.clone(), shown]);
+    Unverified::<View>::parse(&view_wire).unwrap().verify(&keys).unwrap();
+
+    let (invite, joining) = (Pair::<Invite>::seeded("9"), Pair::<Host>::seeded("9"));
+    let operation =
+        Operation::InviteHost(InviteHost { invite: invite.name, labels: Default::default(), not_after: at(NOW + 60) });
+    world.act(operation).unwrap();
+    let refused = world.join(&Pair::<Invite>::seeded("8")).unwrap_err();
+    assert_eq!(refused.reason, crate::reason::Reason::InviteUnknown);
+    let jti = Nonce::from_random([7; 16]);
+    let proof = InviteProof { iss: invite.name, aud: inception.lattice.clone(), host: joining.name, jti };
+    let proof_wire = invite.seal(&proof, &[]);
+    let join = Join {
+        iss: joining.name,
+        aud: inception.lattice.clone(),
+        iat: at(NOW),
+        jti,
+        proof_sha256: Digest::of(&proof_wire),
+    };
+    let join_wire = joining.seal(&join, std::slice::from_ref(&proof_wire));
+    Unverified::<Join>::parse(&join_wire).unwrap().verify(&Possession).unwrap();
+
+    let owned = contract(&world.issuer, 1);
+    let contract_wire = contract_token(&world.issuer, &owned);
+    let claims_wire = component_token(&world.issuer, "cart", None);
+    let warrant_document = Warrant::clone(&verified);
+    assert_eq!(root.name, warrant_document.iss);
+    let row = |index: usize| world.rows[index].clone();
+    let governance = world.rows.iter().position(|row| row.windows(12).any(|window| window == b"\"put_link\":{\""));
+    let governance = governance.unwrap_or(world.rows.len() - 3);
+    let refusal_row = world.rows.last().unwrap().clone();
+    vec![
+        Example { name: "claims", doc: "wire.md", readable: payload(&claims_wire), wire: claims_wire },
+        Example {
+            name: "contract",
+            doc: "wire.md",
+            readable: pretty(&crate::json::write(&owned)),
+            wire: contract_wire,
+        },
+        signed("start", &asked.request, request),
+        Example {
+            name: "inventory",
+            doc: "wire.md",
+            readable: pretty(&asked.attachments[1]),
+            wire: asked.attachments[1].clone(),
+        },
+        signed("answer", &answer, answer_wire),
+        signed("command", &command, command_wire),
+        signed("receipt", &receipt, receipt_wire),
+        signed("view", &view, view_wire),
+        signed("warrant", &warrant_document, warrant),
+        signed("join", &join, join_wire),
+        signed("invite", &proof, proof_wire),
+        checkpoint(&world),
+        entry("entry-inception", &inception_row),
+        entry("entry-governance", &row(governance)),
+        entry("entry-refusal", &refusal_row),
+        entry("entry-ruling", &ruling_row),
+        door(&mut world),
+    ]
+}
+
+fn payload(token: &[u8]) -> String {
+    let payload = token.split(|byte| *byte == b'.').nth(1).unwrap();
+    pretty(&crate::envelope::decode(payload).unwrap())
+}
+
+fn checkpoint(world: &World) -> Example {
+    let mut frontier = Frontier::default();
+    world.rows.iter().for_each(|row| frontier.append(leaf_hash(row)));
+    let signing = ed25519_dalek::SigningKey::from_bytes(&[9; 32]);
+    let key = NoteKey::of(world.ledger.state().lattice(), signing.verifying_key().as_bytes()).unwrap();
+    let head = world.ledger.head();
+    let checkpoint = Checkpoint {
+        origin: format!("countersign/{}", world.ledger.state().lattice()),
+        size: head.size,
+        root: frontier.root(),
+        epoch: head.epoch,
+        last: head.last,
+    };
+    let signature = ed25519_dalek::Signer::sign(&signing, checkpoint.text().as_bytes()).to_bytes();
+    let note = key.note(&checkpoint, &signature);
+    assert_eq!(key.open(note.as_bytes()).unwrap(), checkpoint);
+    assert_eq!(NoteKey::parse(&key.to_string()).unwrap(), key);
+    for at in 0..note.len() {
+        let mut altered = note.clone().into_bytes();
+        altered[at] ^= 1;
+        assert!(key.open(&altered).is_err(), "byte {at}");
+    }
+    Example { name: "checkpoint", doc: "log-format.md", readable: note.trim_end().to_owned(), wire: note.into_bytes() }
+}
+
+fn door(world: &mut World) -> Example {
+    let counts = [(crate::reason::Reason::HostUnknown, 1204), (crate::reason::Reason::SignatureInvalid, 3)];
+    let step = world.ledger.count(counts.into_iter().collect(), world.now_ms);
+    entry("entry-door", &step.bytes)
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+fn same_or_bless(path: &Path, wanted: &[u8]) {
+    if std::env::var_os("COUNTERSIGN_BLESS").is_some() {
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, wanted).unwrap();
+    }
+    let found = std::fs::read(path).unwrap_or_default();
+    assert!(found == wanted, "`{}` is not what is made now; see the head of examples.rs", path.display());
+}
+
+#[test]
+fn each_document_is_the_vector_of_its_name() {
+    for example in examples() {
+        same_or_bless(&root().join("tests/vectors/documents").join(example.name), &example.wire);
+    }
+}
+
+#[test]
+fn the_examples_in_the_docs_are_the_vectors() {
+    for doc in ["wire.md", "log-format.md"] {
+        let path = root().join("docs").join(doc);
+        let mut text = std::fs::read_to_string(&path).unwrap();
+        for example in examples().iter().filter(|example| example.doc == doc) {
+            let (open, close) = (format!("<!-- example {} -->\n", example.name), "<!-- end -->");
+            let start =
+                text.find(&open).unwrap_or_else(|| panic!("`{doc}` has no example `{}`", example.name)) + open.len();
+            let end = start + text[start..].find(close).unwrap();
+            let mut block = String::new();
+            let fence = if example.readable.starts_with('{') { "json" } else { "text" };
+            write!(block, "```{fence}\n{}\n```\n", example.readable).unwrap();
+            text.replace_range(start..end, &block);
+        }
+        same_or_bless(&path, text.as_bytes());
+    }
+}
