@@ -6,4 +6,5 @@ mod examples;
 mod governance;
 mod histories;
 mod invariants;
+mod rulings;
 mod world;

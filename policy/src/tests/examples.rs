@@ -205,11 +205,11 @@ fn door(world: &mut World) -> Example {
     entry("entry-door", &step.bytes)
 }
 
-fn root() -> PathBuf {
+pub(super) fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
-fn same_or_bless(path: &Path, wanted: &[u8]) {
+pub(super) fn same_or_bless(path: &Path, wanted: &[u8]) {
     if std::env::var_os("COUNTERSIGN_BLESS").is_some() {
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(path, wanted).unwrap();
