@@ -138,6 +138,7 @@ reasons! {
     PermitExpired = "permit_expired", "the permit's few seconds were over before it was used", "ask again";
     Unpermitted = "unpermitted", "an import would be filled without a permit", "nothing to do: it was not filled";
     EpochBehind = "epoch_behind", "the answer knows less than this host does", "ask again";
+    FileUnsafe = "file_unsafe", "a builtin, or its folder, is a link or may be written to by others", "put the file itself there, and `chmod go-w` it and its folder";
     ArtifactUnavailable = "artifact_unavailable", "the provider's bytes of the permitted digest are not here", "put the file into the folder of `--artifacts`";
     LimitExceeded = "limit_exceeded", "the component used more memory, time or instances than it may", "raise the host's limit, or mend the component";
     LogBroken = "log_broken", "a row of the log does not follow from those before it", "keep the file: it is evidence";
