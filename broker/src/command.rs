@@ -1,0 +1,197 @@
+//! The command line of `countersign`: its global options, and one file per command.
+//!
+//! A command is a struct of arguments with a `run` that returns a [`Report`] and prints nothing. To add one: a file, a
+//! `mod` line, a variant of [`Command`] and its line in [`Command::run`]. How reports look is left to [`crate::output`].
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+use policy::digest::Digest;
+use policy::key;
+use policy::name::Lattice;
+
+use crate::output::{self, Format, Report, Usage};
+
+pub mod archive;
+pub mod claims;
+pub mod completions;
+pub mod facts;
+pub mod files;
+pub mod keyfile;
+pub mod keys;
+pub mod verify;
+
+/// Know who answers: decides who may answer each interface of a lattice, on signed evidence, and proves it later.
+#[derive(Debug, Parser)]
+#[command(name = "countersign", version, arg_required_else_help = true, infer_subcommands = false)]
+#[command(disable_help_subcommand = true, propagate_version = true, term_width = 100)]
+#[command(after_help = "Exit codes: 0 done or accepted, 1 failed, 2 usage, 3 refused.\n\n\
+    Examples:\n  countersign keys gen issuer --out acme.nk\n  countersign claims sign cart.wasm --issuer-key acme.nk\n  \
+    countersign verify cart_s.wasm --trust trust.json")]
+pub struct Cli {
+    /// What every command may be told.
+    #[command(flatten)]
+    pub globals: Globals,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Options of every command.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Everywhere")]
+pub struct Globals {
+    /// Output for people or for programs.
+    #[arg(short = 'o', long, global = true, value_enum, default_value_t)]
+    pub format: Format,
+    /// The lattice that is meant.
+    #[arg(short = 'x', long, global = true, default_value = "default", value_name = "NAME")]
+    pub lattice: Lattice,
+    /// The lattice's folder [default: `.countersign` here or above, else the user's configuration folder].
+    #[arg(long, global = true, env = "COUNTERSIGN_DIR", hide_env_values = true, value_name = "DIR")]
+    pub dir: Option<PathBuf>,
+    /// The NATS server; `NATS_URL` is honoured too.
+    #[arg(long, global = true, env = "COUNTERSIGN_NATS_URL", hide_env_values = true, value_name = "URL")]
+    pub nats_url: Option<String>,
+    /// A NATS credentials file.
+    #[arg(long, global = true, value_name = "FILE")]
+    pub creds: Option<PathBuf>,
+    /// A file with the seed of a NATS user.
+    #[arg(long, global = true, value_name = "FILE")]
+    pub nkey: Option<PathBuf>,
+    /// The certificate authority of the NATS server.
+    #[arg(long, global = true, value_name = "FILE")]
+    pub tls_ca: Option<PathBuf>,
+    /// A file with the administrator's seed.
+    #[arg(long, global = true, env = "COUNTERSIGN_KEY", hide_env_values = true, value_name = "FILE")]
+    pub key: Option<PathBuf>,
+    /// The digest of the lattice's inception, to pin where there is no folder.
+    #[arg(long, global = true, env = "COUNTERSIGN_ROOT", hide_env_values = true, value_name = "DIGEST", value_parser = parse_digest)]
+    pub root: Option<Digest>,
+}
+
+impl Globals {
+    /// The lattice's folder: as told, else the nearest `.countersign`, else in the user's configuration folder.
+    pub fn folder(&self) -> PathBuf {
+        self.dir.clone().or_else(nearest_folder).unwrap_or_else(user_folder)
+    }
+
+    /// The NATS server that was named, by option or environment.
+    pub fn nats_url(&self) -> Option<String> {
+        self.nats_url.clone().or_else(|| std::env::var("NATS_URL").ok())
+    }
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Verify files offline: tokens, components, archives, folders of builtins
+    Verify(verify::Args),
+    /// Sign claims into components and archives, or look at them
+    Claims(claims::Args),
+    /// Make provider archives, or look into them
+    #[command(visible_alias = "par")]
+    Archive(archive::Args),
+    /// Make keys, or show their public halves
+    Keys(keys::Args),
+    /// Print the completions of a shell
+    Completions(completions::Args),
+}
+
+impl Command {
+    /// Does it.
+    ///
+    /// # Errors
+    /// A refusal (exit code 3), [`Usage`] (2), or anything that failed (1).
+    pub fn run(self, globals: &Globals) -> anyhow::Result<Report> {
+        match self {
+            Self::Verify(args) => args.run(globals),
+            Self::Claims(args) => args.run(),
+            Self::Archive(args) => args.run(),
+            Self::Keys(args) => args.run(globals),
+            Self::Completions(args) => args.run(),
+        }
+    }
+}
+
+/// The whole program: reads the arguments, runs the command, prints what came of it.
+pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    let format = format_among(&arguments);
+    // A seed among the arguments must not come back in a message about them (T69).
+    if let Err(refusal) = arguments.iter().try_for_each(|argument| key::refuse_secrets(argument.as_encoded_bytes())) {
+        return output::finish(format, Path::new(""), Err(refusal.into()));
+    }
+    match Cli::try_parse_from(arguments) {
+        Ok(cli) => output::finish(cli.globals.format, &cli.globals.folder(), cli.command.run(&cli.globals)),
+        Err(error) if format == Format::Json && error.use_stderr() => {
+            let message = error.to_string();
+            let message = message.trim_start_matches("error: ").lines().next().unwrap_or_default().to_owned();
+            output::finish(format, Path::new(""), Err(Usage(message).into()))
+        }
+        Err(error) => {
+            // Nobody is left to tell when the terminal is gone.
+            let _ = error.print();
+            ExitCode::from(if error.use_stderr() { 2 } else { 0 })
+        }
+    }
+}
+
+// Errors of the command line itself come before it is parsed, and should have the form that was asked for.
+fn format_among(arguments: &[OsString]) -> Format {
+    let asks = |pair: &[OsString]| matches!(pair, [option, value] if (option == "-o" || option == "--format") && value == "json");
+    let glued = ["-ojson", "-o=json", "--format=json"];
+    let is_glued = |argument: &OsString| glued.iter().any(|glued| argument == glued);
+    if arguments.windows(2).any(asks) || arguments.iter().any(is_glued) { Format::Json } else { Format::Text }
+}
+
+fn nearest_folder() -> Option<PathBuf> {
+    let here = std::env::current_dir().ok()?;
+    here.ancestors().map(|ancestor| ancestor.join(FOLDER)).find(|folder| folder.is_dir())
+}
+
+fn user_folder() -> PathBuf {
+    let home = |variable: &str| std::env::var_os(variable).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let config = home("XDG_CONFIG_HOME").or_else(|| home("HOME").map(|home| home.join(".config")));
+    config.map_or_else(|| PathBuf::from(FOLDER), |config| config.join("countersign"))
+}
+
+fn parse_digest(text: &str) -> Result<Digest, String> {
+    Digest::parse(text).map_err(|refusal| refusal.detail)
+}
+
+const FOLDER: &str = ".countersign";
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_has_examples() {
+        fn check(command: &clap::Command) {
+            if command.get_subcommands().next().is_none() {
+                let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+                assert!(help.contains("countersign "), "`{}` has no example", command.get_name());
+            }
+            command.get_subcommands().for_each(check);
+        }
+        check(&Cli::command());
+    }
+
+    #[test]
+    fn the_form_of_usage_errors_is_read_before_parsing() {
+        let among = |arguments: &[&str]| format_among(&arguments.iter().map(OsString::from).collect::<Vec<_>>());
+        assert_eq!(among(&["countersign", "-o", "json", "nonsense"]), Format::Json);
+        assert_eq!(among(&["countersign", "--format=json"]), Format::Json);
+        assert_eq!(among(&["countersign", "verify", "json"]), Format::Text);
+    }
+}

@@ -1,0 +1,247 @@
+//! What the command line prints: text or JSON, one form of error, four exit codes.
+//!
+//! Everything that came from outside passes through [`shown`], so that no terminal acts on it (T68, T80). What there is
+//! to say is left to the commands: each returns a [`Report`] and prints nothing itself.
+
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::path::Path;
+use std::process::ExitCode;
+
+use comfy_table::{ContentArrangement, Table, presets};
+use policy::json;
+use policy::reason::Refusal;
+use serde_json::{Map, Value};
+
+/// The form of output.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Format {
+    /// For people.
+    #[default]
+    Text,
+    /// One object, with `success`.
+    Json,
+}
+
+/// What a command has to say.
+#[derive(Debug, Default)]
+pub struct Report {
+    text: String,
+    members: Map<String, Value>,
+    refused: Option<Refusal>,
+}
+
+impl Report {
+    /// Text for people, and the members of one JSON object for programs; `success` is added when printed.
+    pub fn new(text: impl Into<String>, members: Value) -> Self {
+        let members = match members {
+            Value::Object(members) => members,
+            other => Map::from_iter([("result".to_owned(), other)]),
+        };
+        Self { text: text.into(), members, refused: None }
+    }
+
+    /// The same report, of something that was refused: it is printed, then the refusal, and the exit code is 3.
+    #[must_use]
+    pub fn refused(mut self, refusal: Refusal) -> Self {
+        self.refused = Some(refusal);
+        self
+    }
+
+    /// The text form.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// The JSON form.
+    pub fn json(&self) -> Value {
+        let mut members = self.members.clone();
+        members.insert("success".to_owned(), Value::Bool(self.refused.is_none()));
+        if let Some(refusal) = &self.refused {
+            members.insert("error".to_owned(), refusal.reason.code().into());
+            members.insert("message".to_owned(), refusal.detail.as_str().into());
+        }
+        Value::Object(members)
+    }
+
+    /// The refusal, where something was refused.
+    pub const fn refusal(&self) -> Option<&Refusal> {
+        self.refused.as_ref()
+    }
+}
+
+/// A command line that cannot be meant.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Usage(pub String);
+
+/// Prints what a command came to, and says how the program ends.
+pub fn finish(format: Format, folder: &Path, result: anyhow::Result<Report>) -> ExitCode {
+    let error = match result {
+        Ok(report) => {
+            print(match format {
+                Format::Text => report.text.clone(),
+                Format::Json => line(&report.json()),
+            });
+            match report.refused {
+                None => return ExitCode::SUCCESS,
+                Some(refusal) => refusal.into(),
+            }
+        }
+        Err(error) => error,
+    };
+    complain(&describe(format, folder, &error));
+    ExitCode::from(exit_code(&error))
+}
+
+/// The error as it is printed on standard error.
+pub fn describe(format: Format, folder: &Path, error: &anyhow::Error) -> String {
+    let chain: Vec<String> = error.chain().skip(1).map(ToString::to_string).collect();
+    let message = error.downcast_ref::<Refusal>().map_or_else(|| error.to_string(), |refusal| refusal.detail.clone());
+    let folder = folder.display().to_string();
+    if format == Format::Json {
+        return line(&serde_json::json!({
+            "success": false, "error": code(error), "message": message, "error_chain": chain, "dir": folder,
+        }));
+    }
+    let mut text = format!("{}: {}\n", code(error), shown(&message));
+    for cause in chain {
+        // INVARIANT: writing to a String cannot fail.
+        let _ = writeln!(text, "  because: {}", shown(&cause));
+    }
+    if let Some(refusal) = within::<Refusal>(error) {
+        let _ = writeln!(text, "  fix: {}", refusal.reason.remedy());
+    }
+    if !folder.is_empty() {
+        let _ = writeln!(text, "  folder: {}", shown(&folder));
+    }
+    text
+}
+
+/// 1 failed, 2 usage, 3 refused.
+pub fn exit_code(error: &anyhow::Error) -> u8 {
+    match (within::<Refusal>(error), within::<Usage>(error)) {
+        (Some(_), _) => 3,
+        (None, Some(_)) => 2,
+        (None, None) => 1,
+    }
+}
+
+// Whatever else was said on the way up, a refusal somewhere in the chain is what happened.
+fn within<E: std::error::Error + 'static>(error: &anyhow::Error) -> Option<&E> {
+    error.chain().find_map(|cause| cause.downcast_ref())
+}
+
+/// A stranger's text in printable ASCII: whatever a terminal, a log or a reader could be misled by is escaped.
+pub fn shown(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for char in text.chars() {
+        match char {
+            '\\' => shown.push_str("\\\\"),
+            ' '..='~' => shown.push(char),
+            _ => shown.extend(char.escape_default()),
+        }
+    }
+    shown
+}
+
+/// Pairs of a label and a value, one a line, indented under their heading.
+pub fn fields<'a>(pairs: impl IntoIterator<Item = (&'a str, String)>) -> String {
+    let mut table = borderless();
+    for (label, value) in pairs {
+        table.add_row([format!("  {label}"), shown(&value)]);
+    }
+    trimmed(&table)
+}
+
+/// Rows under a heading.
+pub fn table<const N: usize>(heading: [&str; N], rows: impl IntoIterator<Item = [String; N]>) -> String {
+    let mut table = borderless();
+    table.set_header(heading);
+    for row in rows {
+        table.add_row(row.iter().map(|cell| shown(cell)));
+    }
+    trimmed(&table)
+}
+
+fn borderless() -> Table {
+    let mut table = Table::new();
+    table.load_preset(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic).set_width(WIDTH);
+    table
+}
+
+fn trimmed(table: &Table) -> String {
+    table.lines().fold(String::new(), |text, line| text + line.trim_end() + "\n")
+}
+
+fn code(error: &anyhow::Error) -> &'static str {
+    match (within::<Refusal>(error), within::<Usage>(error)) {
+        (Some(refusal), _) => refusal.reason.code(),
+        (None, Some(_)) => "usage",
+        (None, None) => "failed",
+    }
+}
+
+fn line(value: &Value) -> String {
+    let mut text = String::from_utf8_lossy(&json::write(value)).into_owned();
+    text.push('\n');
+    text
+}
+
+fn print(text: String) {
+    // A closed pipe is the reader's choice, not an error worth telling it about.
+    let _ = std::io::stdout().lock().write_all(text.as_bytes());
+}
+
+fn complain(text: &str) {
+    // Nobody is left to tell when standard error is closed.
+    let _ = std::io::stderr().lock().write_all(text.as_bytes());
+}
+
+const WIDTH: u16 = 120;
+
+#[cfg(test)]
+mod tests {
+    use policy::reason::Reason;
+
+    use super::*;
+
+    #[test]
+    fn t68_t80_a_strangers_text_stays_one_line_of_printable_ascii() {
+        let hostile = "a\r\n\u{1b}[31m\u{202e}\u{0}é\\n";
+        let refusal = Refusal::new(Reason::IssuerUnknown, hostile);
+        let outputs = [
+            shown(hostile),
+            fields([("name", hostile.to_owned())]),
+            table(["NAME"], [[hostile.to_owned()]]).lines().skip(1).collect(),
+            describe(Format::Json, Path::new(hostile), &refusal.into()),
+        ];
+        for output in outputs {
+            let line = output.trim_end_matches('\n');
+            assert!(line.bytes().all(|byte| (b' '..=b'~').contains(&byte)), "{output:?}");
+        }
+    }
+
+    #[test]
+    fn tables_are_at_most_120_columns_wide() {
+        let text = table(["A", "B"], [["x ".repeat(100), "y".repeat(150)]]);
+        assert!(text.lines().all(|line| line.len() <= 120), "{text}");
+    }
+
+    #[test]
+    fn each_kind_of_failure_has_its_exit_code() {
+        assert_eq!(exit_code(&anyhow::anyhow!("no such file")), 1);
+        assert_eq!(exit_code(&Usage("no files".into()).into()), 2);
+        assert_eq!(exit_code(&Refusal::new(Reason::Expired, "x").into()), 3);
+        assert_eq!(exit_code(&anyhow::Error::from(Refusal::new(Reason::Expired, "x")).context("reading")), 3);
+    }
+
+    #[test]
+    fn a_refused_report_says_so_in_json() {
+        let report = Report::new("", serde_json::json!({"file": "x"})).refused(Refusal::new(Reason::Expired, "over"));
+        assert_eq!(
+            report.json(),
+            serde_json::json!({"success": false, "error": "expired", "message": "over", "file": "x"})
+        );
+    }
+}
