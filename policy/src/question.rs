@@ -160,6 +160,11 @@ impl Question {
     pub fn imports(&self) -> &[Import] {
         &self.imports
     }
+
+    /// The builtins that the host offers.
+    pub fn offers(&self) -> &[Offer] {
+        &self.offers
+    }
 }
 
 /// The parts of a dry run's question.

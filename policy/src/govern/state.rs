@@ -274,6 +274,11 @@ impl State {
         &self.hosts
     }
 
+    /// The invitations that nobody has used yet, ended ones too: key, labels, last second.
+    pub fn invitations(&self) -> impl Iterator<Item = (&Name<Invite>, &BTreeMap<String, String>, Timestamp)> {
+        self.invites.iter().map(|(key, invitation)| (key, &invitation.labels, invitation.not_after))
+    }
+
     /// The links and tombstones.
     pub const fn links(&self) -> &BTreeMap<LinkKey, LinkSlot> {
         &self.links

@@ -7,12 +7,12 @@ use crate::command::Command;
 use crate::decide::LAW;
 use crate::digest::Digest;
 use crate::envelope::Unverified;
-use crate::examine;
+use crate::examine::{self, Examined};
 use crate::govern::State;
 use crate::join::{Join, Possession};
 use crate::log::entry::{Body, Entry, Judged, Ruled, leaf_hash};
 use crate::log::ledger::Ledger;
-use crate::question::StartRequest;
+use crate::question::{Question, StartRequest};
 use crate::reason::{Reason, Refusal};
 use crate::warrant::{Roots, Warrant};
 
@@ -66,6 +66,20 @@ impl Ledger {
         Ok(entry)
     }
 
+    /// The question of a ruling, rebuilt from its evidence, for telling anew how it was decided.
+    ///
+    /// This ledger must be the fold of the entries before that one.
+    ///
+    /// # Errors
+    /// `not_found` when the entry is no ruling, `log_broken` when it is not the next one or its evidence does not hold.
+    pub fn question_of(&self, entry: &Entry, evidences: &dyn Evidences) -> Result<Question, Refusal> {
+        let Body::Ruling(ruled) = &entry.body else {
+            return Err(Refusal::new(Reason::NotFound, format!("entry {} is no ruling", entry.index)));
+        };
+        self.follows(entry)?;
+        self.request_of(entry, ruled, evidences).map(|examined| Question::signed(&examined))
+    }
+
     fn follows(&self, entry: &Entry) -> Result<(), Refusal> {
         let governs = matches!(entry.body, Body::Governance(_));
         let epoch = if governs { entry.index } else { self.head.epoch };
@@ -91,11 +105,20 @@ impl Ledger {
     }
 
     fn rule_again(&mut self, entry: &Entry, ruled: &Ruled, evidences: &dyn Evidences) -> Result<Vec<u8>, Refusal> {
+        let examined = self.request_of(entry, ruled, evidences)?;
+        Ok(self.rule(examined, ruled.facts.clone(), entry.at_ms).bytes)
+    }
+
+    fn request_of(
+        &self,
+        entry: &Entry,
+        ruled: &Ruled,
+        evidences: &dyn Evidences,
+    ) -> Result<Examined<StartRequest>, Refusal> {
         let bytes = gather(entry, ruled.request_sha256, evidences)?;
         let request = Unverified::<StartRequest>::parse(&bytes).map_err(unfit)?;
         let request = request.verify(self.state.host_keys()).map_err(unfit)?;
-        let examined = examine::start(request).map_err(unfit)?;
-        Ok(self.rule(examined, ruled.facts.clone(), entry.at_ms).bytes)
+        examine::start(request).map_err(unfit)
     }
 
     fn govern_again(&mut self, entry: &Entry, judged: &Judged, evidences: &dyn Evidences) -> Result<Vec<u8>, Refusal> {
