@@ -52,9 +52,16 @@ pub use state::{
 pub use withdraw_contract::WithdrawContract;
 
 pub use {
-    add_issuer::IssuerAdded, admit_component::ComponentAdmitted, admit_provider::ProviderAdmitted,
-    ban_host::HostBanned, delete_default::DefaultDeleted, delete_link::LinkDeleted, invite_host::HostInvited,
-    retire_component::ComponentRetired, retire_provider::ProviderRetired, revoke_issuer::IssuerRevoked,
+    add_issuer::IssuerAdded,
+    admit_component::ComponentAdmitted,
+    admit_provider::{ProviderAdmitted, SignedBy},
+    ban_host::HostBanned,
+    delete_default::DefaultDeleted,
+    delete_link::LinkDeleted,
+    invite_host::HostInvited,
+    retire_component::ComponentRetired,
+    retire_provider::ProviderRetired,
+    revoke_issuer::IssuerRevoked,
     withdraw_contract::ContractWithdrawn,
 };
 

@@ -1,0 +1,87 @@
+//! The others in the demo's story: wasmCloud's published tools, which sign, and the imposters, who try.
+//!
+//! Nothing of the product depends on it; it plays what a stranger could do with the published crates and a keyboard.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+use nkeys::KeyPair;
+
+#[path = "peer/imposters.rs"]
+mod imposters;
+#[path = "peer/rogue.rs"]
+mod rogue;
+
+fn main() -> anyhow::Result<()> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match words.as_slice() {
+        ["sign", from, to, issuer, name] => sign(Path::new(from), Path::new(to), Path::new(issuer), name),
+        ["graft", claims_of, onto, to] => graft(Path::new(claims_of), Path::new(onto), Path::new(to)),
+        ["imposters", from, issuer, folder] => imposters::write(Path::new(from), Path::new(issuer), Path::new(folder)),
+        ["rogue", url, subject, ready] => rogue::answer_first(url, subject, Path::new(ready)),
+        ["tamper", file, from, to] => tamper(Path::new(file), from, to),
+        _ => bail!("sign | graft | imposters | rogue | tamper: this plays the others of `make demo`"),
+    }
+}
+
+/// Signs a component with wasmCloud's own `wascap`, as any developer of the field would.
+fn sign(from: &Path, to: &Path, issuer: &Path, name: &str) -> anyhow::Result<()> {
+    let unsigned = std::fs::read(from).with_context(|| format!("reading {}", from.display()))?;
+    let account = load(issuer)?;
+    let subject = subject_of(name)?;
+    let signed = wascap::wasm::sign_buffer_with_claims(
+        name.to_owned(),
+        unsigned,
+        &subject,
+        &account,
+        Some(365),
+        None,
+        vec!["demo".to_owned()],
+        false,
+        Some(1),
+        Some("0.1.0".to_owned()),
+        None,
+    )?;
+    std::fs::write(to, signed)?;
+    println!("{}", subject.public_key());
+    Ok(())
+}
+
+/// Puts the genuine claims of one component around the bytes of another.
+fn graft(claims_of: &Path, onto: &Path, to: &Path) -> anyhow::Result<()> {
+    let genuine = policy::artifact::component::read(&std::fs::read(claims_of)?)?;
+    let token = genuine.token().context("the first file carries no claims")?;
+    let grafted = policy::artifact::component::attach(&std::fs::read(onto)?, std::str::from_utf8(token)?)?;
+    std::fs::write(to, grafted)?;
+    Ok(())
+}
+
+/// Changes one byte of a file, where a text stands for the first time.
+fn tamper(file: &Path, from: &str, to: &str) -> anyhow::Result<()> {
+    let mut bytes = std::fs::read(file)?;
+    let at = bytes.windows(from.len()).position(|window| window == from.as_bytes());
+    let at = at.with_context(|| format!("`{from}` does not stand in {}", file.display()))?;
+    let changed = from.bytes().zip(to.bytes()).filter(|(before, after)| before != after).count();
+    if from.len() != to.len() || changed != 1 {
+        bail!("the two texts differ in {changed} bytes, not in one");
+    }
+    bytes.splice(at..at + to.len(), to.bytes());
+    std::fs::write(file, bytes)?;
+    Ok(())
+}
+
+fn load(seed_file: &Path) -> anyhow::Result<KeyPair> {
+    let seed = std::fs::read_to_string(seed_file).with_context(|| format!("reading {}", seed_file.display()))?;
+    Ok(KeyPair::from_seed(seed.trim())?)
+}
+
+/// The subject key of a demo component: the same for the same name, so that two builds are one subject.
+fn subject_of(name: &str) -> anyhow::Result<KeyPair> {
+    let seed = policy::digest::Digest::of(format!("countersign demo subject {name}").as_bytes());
+    Ok(KeyPair::new_from_raw(nkeys::KeyPairType::Module, *seed.as_bytes())?)
+}
+
+fn output(folder: &Path, name: &str) -> PathBuf {
+    folder.join(format!("{name}.wasm"))
+}
