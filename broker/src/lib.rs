@@ -1,4 +1,21 @@
-//! placeholder
+//! countersign's court: everything that can fail for reasons outside the law.
+//!
+//! One request, in reading order: `transport` → [`service`] → `door` → [`policy`] examines → `sequencer` → [`store`] →
+//! [`signer`] → `transport`. Beside them: [`folder`] and [`keys`] on disk, [`clock`], [`settings`], [`error`]. The
+//! command line is [`command`], one file per command, and what it prints is [`output`].
+//!
+//! Guarantees: nothing leaves that is not on record; one task owns the state; every error and silence is a no. What is
+//! right is left to `policy`, what a host does with an answer to `host`.
 
+pub mod clock;
 pub mod command;
+mod door;
+pub mod error;
+pub mod folder;
+pub mod keys;
 pub mod output;
+mod sequencer;
+pub mod service;
+pub mod settings;
+pub mod signer;
+pub mod store;

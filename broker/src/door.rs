@@ -1,0 +1,167 @@
+//! The door: cheap checks first, then the signature. Who fails here is counted, not recorded, and gets no answer.
+//!
+//! Size and shape, lattice, enrolment, the host's share, signature, freshness. What comes after is recorded by
+//! `sequencer`, refusals too; what a request means is left to `policy`.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arc_swap::ArcSwap;
+use policy::command::Command;
+use policy::digest::Digest;
+use policy::envelope::{Keyring, Unverified, Verified};
+use policy::examine::{self, Examined};
+use policy::govern::{AdministratorKeys, HostKeys};
+use policy::join::{Join, Possession};
+use policy::key::{Host, Name};
+use policy::name::Lattice;
+use policy::question::StartRequest;
+use policy::reason::{Reason, Refusal};
+use policy::time::Timestamp;
+use policy::wire::FRESHNESS_S;
+
+use crate::clock::Clock;
+use crate::settings::Settings;
+
+/// The door of one lattice.
+pub(crate) struct Door {
+    lattice: Lattice,
+    clock: Arc<dyn Clock>,
+    hosts: Arc<ArcSwap<HostKeys>>,
+    administrators: AdministratorKeys,
+    shares: Mutex<BTreeMap<Name<Host>, Share>>,
+    settings: Settings,
+    turned_away: Mutex<BTreeMap<Reason, u64>>,
+}
+
+/// What passed the door.
+pub(crate) struct Passed<Q> {
+    /// The document, with the verdict on its evidence.
+    pub(crate) examined: Examined<Q>,
+    /// What a duplicate of it is known by.
+    pub(crate) key: Digest,
+    /// Until when a duplicate could pass the door again.
+    pub(crate) until: Timestamp,
+}
+
+impl Door {
+    pub(crate) fn new(
+        lattice: Lattice,
+        clock: Arc<dyn Clock>,
+        hosts: Arc<ArcSwap<HostKeys>>,
+        administrators: AdministratorKeys,
+        settings: Settings,
+    ) -> Self {
+        let (shares, turned_away) = (Mutex::default(), Mutex::default());
+        Self { lattice, clock, hosts, administrators, shares, settings, turned_away }
+    }
+
+    /// Lets in a host's question.
+    pub(crate) fn start(&self, bytes: &[u8]) -> Result<Passed<StartRequest>, Refusal> {
+        self.counted(self.check_start(bytes))
+    }
+
+    /// Lets in an administrator's command. Its id and its last moment are judged and recorded, so it is fresh enough.
+    pub(crate) fn command(&self, bytes: &[u8]) -> Result<Passed<Command>, Refusal> {
+        self.counted(self.check_command(bytes))
+    }
+
+    /// Lets in a join that an invitation's key vouches for. Whether it still stands is the caller's next check.
+    pub(crate) fn join(&self, bytes: &[u8]) -> Result<Passed<Join>, Refusal> {
+        self.counted(self.check_join(bytes))
+    }
+
+    /// Counts a refusal that was found at the door, wherever its check lives.
+    pub(crate) fn counted<T>(&self, checked: Result<T, Refusal>) -> Result<T, Refusal> {
+        if let Err(refusal) = &checked {
+            self.count(refusal.reason);
+        }
+        checked
+    }
+
+    /// Counts one message that was turned away.
+    pub(crate) fn count(&self, reason: Reason) {
+        let mut counts = self.turned_away.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = counts.entry(reason).or_insert(0);
+        *count = count.saturating_add(1);
+    }
+
+    /// Takes what was counted since the last time.
+    pub(crate) fn take_counts(&self) -> BTreeMap<Reason, u64> {
+        std::mem::take(&mut *self.turned_away.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn check_start(&self, bytes: &[u8]) -> Result<Passed<StartRequest>, Refusal> {
+        let request = Unverified::<StartRequest>::parse(bytes)?;
+        self.ours(&request.says().aud)?;
+        let hosts = self.hosts.load();
+        hosts.key(request.says())?;
+        self.share(request.says().iss)?;
+        let request = request.verify(hosts.as_ref())?;
+        self.fresh(request.iat)?;
+        let key = Digest::of_parts(&[b"start", request.iss.raw(), request.jti.to_string().as_bytes()]);
+        let until = request.iat.plus(FRESHNESS_S + 1);
+        Ok(Passed { examined: examine::start(request)?, key, until })
+    }
+
+    fn check_command(&self, bytes: &[u8]) -> Result<Passed<Command>, Refusal> {
+        let command = Unverified::<Command>::parse(bytes)?;
+        self.ours(&command.says().aud)?;
+        let command = command.verify(&self.administrators)?;
+        let (key, until) = self.duplicate_of(&command);
+        Ok(Passed { examined: examine::command(command), key, until })
+    }
+
+    fn check_join(&self, bytes: &[u8]) -> Result<Passed<Join>, Refusal> {
+        let join = Unverified::<Join>::parse(bytes)?;
+        self.ours(&join.says().aud)?;
+        let join = join.verify(&Possession)?;
+        self.fresh(join.iat)?;
+        let (key, until) = self.duplicate_of(&join);
+        Ok(Passed { examined: examine::join(join)?, key, until })
+    }
+
+    fn duplicate_of<T>(&self, document: &Verified<T>) -> (Digest, Timestamp) {
+        (document.sha256(), self.clock.now().plus(2 * FRESHNESS_S))
+    }
+
+    fn ours(&self, lattice: &Lattice) -> Result<(), Refusal> {
+        if *lattice == self.lattice {
+            return Ok(());
+        }
+        Err(Refusal::new(
+            Reason::LatticeMismatch,
+            format!("the message is for lattice `{lattice}`, this is `{}`", self.lattice),
+        ))
+    }
+
+    fn fresh(&self, iat: Timestamp) -> Result<(), Refusal> {
+        let now = self.clock.now();
+        if iat.distance(now) <= FRESHNESS_S {
+            return Ok(());
+        }
+        Err(Refusal::new(Reason::RequestStale, format!("signed at {iat}, the clock here says {now}")))
+    }
+
+    // Only enrolled hosts come this far, so there are no more shares than hosts (T87).
+    fn share(&self, host: Name<Host>) -> Result<(), Refusal> {
+        let Settings { host_rate, host_burst, .. } = self.settings;
+        let now_ms = self.clock.elapsed_ms();
+        let full = u64::from(host_burst) * 1000;
+        let mut shares = self.shares.lock().unwrap_or_else(PoisonError::into_inner);
+        let share = shares.entry(host).or_insert(Share { left: full, at_ms: now_ms });
+        let grown = now_ms.saturating_sub(share.at_ms).saturating_mul(u64::from(host_rate));
+        *share = Share { left: share.left.saturating_add(grown).min(full), at_ms: now_ms.max(share.at_ms) };
+        let Some(left) = share.left.checked_sub(1000) else {
+            return Err(Refusal::new(Reason::RateLimited, format!("host `{host}` may ask {host_rate} times a second")));
+        };
+        share.left = left;
+        Ok(())
+    }
+}
+
+// What a host may still ask, in thousandths of a question.
+struct Share {
+    left: u64,
+    at_ms: u64,
+}

@@ -1,0 +1,175 @@
+//! The folder of one lattice: where it is, what lies in it, and who may work in it.
+//!
+//! What the files say is left to `store` and `keys`.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use crate::error::Error;
+
+/// The folder of one lattice.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Folder(PathBuf);
+
+/// Proof that no other broker works in the folder, for as long as it lives.
+#[derive(Debug)]
+pub struct FolderLock {
+    _file: File,
+}
+
+impl Folder {
+    /// The folder named by `--dir`, else by `COUNTERSIGN_DIR`, else `.countersign` here or above, else in the user's
+    /// configuration.
+    ///
+    /// # Errors
+    /// [`Error::NoFolder`] with the place where one was expected, or as [`Folder::open`].
+    pub fn find(dir: Option<&Path>) -> Result<Self, Error> {
+        if let Some(dir) = named(dir) {
+            return Self::open(&dir);
+        }
+        let here = std::env::current_dir().unwrap_or_default();
+        let above = here.ancestors().map(|place| place.join(NAME)).find(|place| place.join(LOG).exists());
+        let Some(found) = above.or_else(|| users_own().filter(|place| place.join(LOG).exists())) else {
+            return Err(Error::NoFolder(here.join(NAME)));
+        };
+        Self::open(&found)
+    }
+
+    /// Where `init` makes a folder: as named, else `.countersign` here.
+    pub fn place(dir: Option<&Path>) -> PathBuf {
+        named(dir).unwrap_or_else(|| std::env::current_dir().unwrap_or_default().join(NAME))
+    }
+
+    /// Opens a folder that is there.
+    ///
+    /// # Errors
+    /// [`Error::NoFolder`], or [`Error::Unsafe`] when others may write to it.
+    pub fn open(path: &Path) -> Result<Self, Error> {
+        let Ok(found) = fs::metadata(path) else {
+            return Err(Error::NoFolder(path.to_owned()));
+        };
+        if !found.is_dir() || !path.join(LOG).exists() {
+            return Err(Error::NoFolder(path.to_owned()));
+        }
+        if found.mode() & 0o022 != 0 {
+            let what = "can be written by others; take that away with `chmod go-w`".to_owned();
+            return Err(Error::Unsafe { path: path.to_owned(), what });
+        }
+        Ok(Self(path.to_owned()))
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// The log.
+    pub fn log(&self) -> PathBuf {
+        self.0.join(LOG)
+    }
+
+    /// The lock beside the log.
+    pub fn lock_file(&self) -> PathBuf {
+        self.0.join("lock.db")
+    }
+
+    /// A key of that name: `admin`, `root`, `decision`, `log` or `lattice-issuer`.
+    pub fn key(&self, name: &str) -> PathBuf {
+        self.0.join("keys").join(format!("{name}.nk"))
+    }
+
+    /// The warrant in force, for people and for rotation.
+    pub fn warrant(&self) -> PathBuf {
+        self.0.join("warrant.jws")
+    }
+
+    /// Where artifacts and base contracts lie.
+    pub fn artifacts(&self) -> PathBuf {
+        self.0.join("artifacts")
+    }
+
+    /// Takes the folder for this process.
+    ///
+    /// # Errors
+    /// [`Error::Locked`] when another broker holds it (T60).
+    pub fn lock(&self) -> Result<FolderLock, Error> {
+        let (file, path) = self.lock_handle()?;
+        match file.try_lock() {
+            Ok(()) => Ok(FolderLock { _file: file }),
+            Err(TryLockError::WouldBlock) => Err(Error::Locked(self.0.clone())),
+            Err(TryLockError::Error(source)) => Err(Error::Io { act: "lock", path, source }),
+        }
+    }
+
+    /// Whether a broker holds the folder now.
+    pub fn is_locked(&self) -> bool {
+        // A shared try is over at once; a broker that starts in this very instant says so and is started again.
+        self.lock_handle().is_ok_and(|(file, _)| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
+    }
+
+    pub(crate) fn at(path: PathBuf) -> Self {
+        Self(path)
+    }
+
+    fn lock_handle(&self) -> Result<(File, PathBuf), Error> {
+        let path = self.0.join("broker.lock");
+        let opened = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&path);
+        opened.map(|file| (file, path.clone())).map_err(|source| Error::Io { act: "open", path, source })
+    }
+}
+
+/// Makes a folder that only its owner may enter.
+pub(crate) fn make_private_folder(path: &Path) -> Result<(), Error> {
+    let made = fs::DirBuilder::new().mode(0o700).create(path);
+    made.map_err(|source| Error::Io { act: "make", path: path.to_owned(), source })
+}
+
+/// Writes a new file that only its owner may read, and makes it durable; never overwrites.
+///
+/// # Errors
+/// [`Error::AlreadyThere`] or [`Error::Io`].
+pub fn write_private(path: &Path, bytes: &[u8]) -> Result<(), Error> {
+    let failed = |source: io::Error| match source.kind() {
+        io::ErrorKind::AlreadyExists => Error::AlreadyThere(path.to_owned()),
+        _ => Error::Io { act: "write", path: path.to_owned(), source },
+    };
+    let mut file = OpenOptions::new().create_new(true).write(true).mode(0o600).open(path).map_err(failed)?;
+    file.write_all(bytes).and_then(|()| file.sync_all()).map_err(failed)
+}
+
+/// Refuses a file that is a link, or that others may read or write (T72).
+///
+/// # Errors
+/// [`Error::Unsafe`] with what is wrong, or [`Error::Io`].
+pub fn refuse_unless_private(path: &Path) -> Result<(), Error> {
+    let found = fs::symlink_metadata(path);
+    let found = found.map_err(|source| Error::Io { act: "look at", path: path.to_owned(), source })?;
+    let wrong = |what: &str| Err(Error::Unsafe { path: path.to_owned(), what: what.to_owned() });
+    if !found.file_type().is_file() {
+        return wrong("is not a regular file; put the file itself there");
+    }
+    if found.mode() & 0o077 != 0 {
+        return wrong("is open to others; take that away with `chmod 600`");
+    }
+    if found.uid() != rustix::process::geteuid().as_raw() {
+        return wrong("belongs to another user; run as its owner");
+    }
+    Ok(())
+}
+
+fn named(dir: Option<&Path>) -> Option<PathBuf> {
+    let from_environment = || std::env::var_os("COUNTERSIGN_DIR").filter(|value| !value.is_empty()).map(PathBuf::from);
+    dir.map(Path::to_owned).or_else(from_environment)
+}
+
+fn users_own() -> Option<PathBuf> {
+    let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    set("XDG_CONFIG_HOME")
+        .or_else(|| set("HOME").map(|home| home.join(".config")))
+        .map(|place| place.join("countersign"))
+}
+
+const NAME: &str = ".countersign";
+const LOG: &str = "log.db";

@@ -1,0 +1,131 @@
+//! A sitting: the ledger with the files it stands on, opened together and given up together.
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use policy::digest::Digest;
+use policy::govern::Event;
+use policy::log::{Body, Checkpoint, Frontier, Ledger, Step};
+
+use crate::error::Error;
+use crate::store::{Act, Lock, LogReader, Recorded, Writer};
+
+/// Where the files of a lattice are.
+#[derive(Debug, Clone)]
+pub(crate) struct Files {
+    pub(crate) log: PathBuf,
+    pub(crate) lock: PathBuf,
+}
+
+/// The ledger, and the files that it stands on.
+pub(crate) struct Court {
+    files: Files,
+    ledger: Ledger,
+    frontier: Frontier,
+    origin: String,
+    writer: Writer,
+    lock: Lock,
+    warrant: Option<Digest>,
+    inception: Vec<u8>,
+    lock_due: Option<Instant>,
+}
+
+impl Court {
+    /// Replays the log, holds it to the lock, and opens it to write.
+    pub(crate) async fn open(files: Files) -> Result<Self, Error> {
+        let lock = Lock::open(&files.lock).await?;
+        let reader = LogReader::open(&files.log).await?;
+        let (mut frontier, mut warrant, mut inception, mut locked) = (Frontier::default(), None, Vec::new(), None);
+        let ledger = reader.replay(false, |row, entry| {
+            frontier.append(row.hash);
+            if let Body::Inception(_) = &entry.body {
+                inception.clone_from(&row.bytes);
+            }
+            if let Body::Governance(judged) = &entry.body {
+                warrant = judged.events.iter().find_map(installed).or(warrant);
+            }
+            if row.index == lock.row() {
+                locked = Some(row.clone());
+            }
+            Ok(())
+        });
+        let ledger = ledger.await?;
+        lock.refuse_older(ledger.head(), locked.as_ref())?;
+        let writer = Writer::open(&files.log).await?;
+        // What is durable and not yet behind the lock was never acted on; now it will be.
+        let lock = lock.advance(ledger.head()).await?;
+        let origin = format!("countersign/{}", ledger.state().lattice());
+        Ok(Self { files, ledger, frontier, origin, writer, lock, warrant, inception, lock_due: None })
+    }
+
+    pub(crate) const fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+
+    pub(crate) const fn ledger_mut(&mut self) -> &mut Ledger {
+        &mut self.ledger
+    }
+
+    pub(crate) fn files(&self) -> Files {
+        self.files.clone()
+    }
+
+    /// The newest warrant, by the digest of its token.
+    pub(crate) const fn warrant(&self) -> Option<Digest> {
+        self.warrant
+    }
+
+    /// The bytes of the first entry.
+    pub(crate) fn inception(&self) -> &[u8] {
+        &self.inception
+    }
+
+    /// The size and root of what is durable.
+    pub(crate) fn checkpoint(&self) -> Checkpoint {
+        let head = self.ledger.head();
+        let (origin, root) = (self.origin.clone(), self.frontier.root());
+        Checkpoint { origin, size: self.frontier.size(), root, epoch: head.epoch, last: head.last }
+    }
+
+    /// Makes a batch durable: first the log, then, if it holds an event, the lock. On an error nothing is left.
+    pub(crate) async fn commit(self, steps: Vec<Step<Act>>) -> Result<(Self, Vec<Recorded<Act>>), Error> {
+        if steps.is_empty() {
+            return Ok((self, Vec::new()));
+        }
+        let mut court = self;
+        let governs = steps.iter().any(|step| step.epoch == step.index);
+        steps.iter().for_each(|step| court.frontier.append(step.hash));
+        let (writer, recorded) = court.writer.commit(steps).await?;
+        court.writer = writer;
+        court.lock_due = court.lock_due.or_else(|| Some(Instant::now() + LOCK_LAG));
+        if governs {
+            court = court.move_lock().await?;
+        }
+        Ok((court, recorded))
+    }
+
+    /// When the lock must move, if it lags behind the log.
+    pub(crate) const fn lock_is_due(&self) -> Option<Instant> {
+        self.lock_due
+    }
+
+    /// Moves the lock to the end of the log.
+    pub(crate) async fn move_lock(self) -> Result<Self, Error> {
+        let lock = self.lock.advance(self.ledger.head()).await?;
+        Ok(Self { lock, lock_due: None, ..self })
+    }
+
+    /// Moves the lock a last time and closes the files.
+    pub(crate) async fn close(self) -> Result<(), Error> {
+        let court = self.move_lock().await?;
+        court.writer.close().await?;
+        court.lock.close().await
+    }
+}
+
+fn installed(event: &Event) -> Option<Digest> {
+    if let Event::WarrantInstalled(installed) = event { Some(installed.sha256) } else { None }
+}
+
+// Rulings alone move the lock no later than this.
+const LOCK_LAG: Duration = Duration::from_secs(1);

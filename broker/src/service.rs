@@ -1,0 +1,198 @@
+//! The story: each use case in a dozen lines, whatever the wire.
+//!
+//! Who may come in is left to `door`, order and durability to `sequencer`, what is right to `policy`.
+
+mod base;
+mod init;
+mod memory;
+mod notary;
+mod open;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use policy::key::{self, Name};
+use policy::name::Lattice;
+use policy::reason::{Reason, Refusal};
+use policy::warrant::Inception;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use crate::clock::Clock;
+use crate::door::Door;
+use crate::error::Error;
+use crate::folder::Folder;
+use crate::keys::refuse_equal;
+use crate::sequencer::{Sequencer, Unavailable};
+use crate::service::memory::Memory;
+use crate::signer::Signer;
+use crate::store::LogReader;
+
+pub use crate::sequencer::Snapshot;
+pub use base::FollowUp;
+pub use init::{InitOptions, InitReport, init};
+
+/// The court of one lattice.
+pub struct Service {
+    folder: Folder,
+    clock: Arc<dyn Clock>,
+    inception: Inception,
+    // Every key that this process holds, by role, so that none is used for anything else.
+    held: Vec<(&'static str, [u8; 32])>,
+    door: Arc<Door>,
+    memory: Memory,
+    sequencer: Sequencer,
+    signer: Arc<Signer>,
+    epochs: watch::Receiver<Vec<u8>>,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+impl Service {
+    /// The signed answer to a host's question.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] at the door, [`Error::Unavailable`] when nothing could be recorded.
+    pub async fn answer_start(&self, bytes: &[u8]) -> Result<Vec<u8>, Error> {
+        let passed = self.door.start(bytes)?; // Proves who signed what; trusts nobody yet.
+        let (sequencer, signer) = self.court();
+        let answered = self.remembered(passed.key, passed.until, async move {
+            let recorded = sequencer.rule(passed.examined).await?; // Decided and made durable, in log order.
+            Ok(signer.answer(&recorded)) // Nothing leaves that is not on record.
+        });
+        answered.await
+    }
+
+    /// The signed receipt of an administrator's command.
+    ///
+    /// # Errors
+    /// As [`Service::answer_start`]. A command that is judged and refused is no error: its receipt says so.
+    pub async fn command(&self, bytes: &[u8]) -> Result<Vec<u8>, Error> {
+        let passed = self.door.command(bytes)?;
+        let (sequencer, signer) = self.court();
+        let answered = self.remembered(passed.key, passed.until, async move {
+            let recorded = sequencer.govern(passed.examined).await?;
+            Ok(signer.receipt(&recorded))
+        });
+        answered.await
+    }
+
+    /// The signed receipt of a host's join.
+    ///
+    /// # Errors
+    /// As [`Service::answer_start`].
+    pub async fn join(&self, bytes: &[u8]) -> Result<Vec<u8>, Error> {
+        let passed = self.door.join(bytes)?;
+        if !self.memory.knows(passed.key, self.clock.now()) {
+            // Anybody can make a host key and sign with it, so an unknown invitation stays outside the log (T70).
+            let stands = self.snapshot().await?.state.handle_join(&passed.examined, self.clock.now());
+            let outside = stands.err().filter(|refusal| refusal.reason == Reason::InviteUnknown);
+            self.door.counted(outside.map_or(Ok(()), Err))?;
+        }
+        let (sequencer, signer) = self.court();
+        let answered = self.remembered(passed.key, passed.until, async move {
+            let recorded = sequencer.enrol(passed.examined).await?;
+            Ok(signer.receipt(&recorded))
+        });
+        answered.await
+    }
+
+    /// The state as of now, made on demand.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] while the log cannot be written: then nobody knows what is durable.
+    pub async fn snapshot(&self) -> Result<Arc<Snapshot>, Error> {
+        self.sequencer.look().await.map_err(unavailable)
+    }
+
+    /// The signed answer to a look at the state.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn sign_view(&self, request: &[u8], view: &serde_json::Value) -> Result<Vec<u8>, Error> {
+        let epoch = self.snapshot().await?.head.epoch;
+        Ok(self.signer.view(request, view, epoch))
+    }
+
+    /// The newest signed checkpoint: with each governance event, and each second in which the log grew.
+    pub fn epochs(&self) -> watch::Receiver<Vec<u8>> {
+        self.epochs.clone()
+    }
+
+    /// A reader of the log.
+    ///
+    /// # Errors
+    /// As [`LogReader::open`].
+    pub async fn log(&self) -> Result<LogReader, Error> {
+        LogReader::open(&self.folder.log()).await
+    }
+
+    /// The lattice.
+    pub const fn lattice(&self) -> &Lattice {
+        &self.inception.lattice
+    }
+
+    /// What the lattice is: its roots, its administrators, its log's key.
+    pub const fn inception(&self) -> &Inception {
+        &self.inception
+    }
+
+    /// The warrant's token, and the bytes of the log's first entry.
+    pub fn papers(&self) -> (&[u8], &[u8]) {
+        (self.signer.warrant(), self.signer.inception())
+    }
+
+    /// The decision key.
+    pub fn decision_key(&self) -> Name<key::Decision> {
+        self.signer.name()
+    }
+
+    /// Counts a message that the wire turned away, such as one whose reply would go elsewhere (T54).
+    pub fn turn_away(&self, reason: Reason) {
+        self.door.count(reason);
+    }
+
+    /// Refuses a key for logging in to the wire that signs anything here (T09).
+    ///
+    /// # Errors
+    /// `key_in_use`, with both roles.
+    pub fn refuse_login_key(&self, raw: [u8; 32]) -> Result<(), Refusal> {
+        refuse_equal(self.held.iter().copied().chain([("NATS login", raw)]))
+    }
+
+    /// Records what is still uncounted, moves the lock, closes the files and gives the folder back.
+    ///
+    /// # Errors
+    /// [`Error::Store`] when the last of it could not be written; what was answered is durable all the same.
+    pub async fn close(self) -> Result<(), Error> {
+        let counted = open::record_counts(&self.door, &self.sequencer).await;
+        self.tasks.iter().for_each(JoinHandle::abort);
+        self.sequencer.close().await?;
+        counted.map_err(unavailable)
+    }
+
+    fn court(&self) -> (Sequencer, Arc<Signer>) {
+        (self.sequencer.clone(), Arc::clone(&self.signer))
+    }
+
+    async fn remembered(
+        &self,
+        key: policy::digest::Digest,
+        until: policy::time::Timestamp,
+        work: impl Future<Output = Result<Vec<u8>, Unavailable>> + Send + 'static,
+    ) -> Result<Vec<u8>, Error> {
+        let answer = self.memory.once(key, until, self.clock.now(), work);
+        let answer = self.door.counted(answer)?;
+        answer.await.map(|bytes| bytes.to_vec()).map_err(unavailable)
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        self.tasks.iter().for_each(JoinHandle::abort);
+    }
+}
+
+fn unavailable(_: Unavailable) -> Error {
+    Error::Unavailable("nothing could be recorded, so nothing was granted".to_owned())
+}

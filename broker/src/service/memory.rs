@@ -1,0 +1,100 @@
+//! What was asked a moment ago: a duplicate gets the same answer, and no second row (T61).
+//!
+//! Bounded: answers are dropped once no permit in them can live, keys once the door would turn the duplicate away.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use futures::FutureExt;
+use futures::future::{BoxFuture, Shared};
+use policy::digest::Digest;
+use policy::reason::{Reason, Refusal};
+use policy::time::Timestamp;
+
+use crate::sequencer::Unavailable;
+
+/// An answer on its way, or given.
+pub(super) type Answer = Shared<BoxFuture<'static, Result<Arc<[u8]>, Unavailable>>>;
+
+/// The answers of the last moments.
+#[derive(Default)]
+pub(super) struct Memory(Mutex<Remembered>);
+
+#[derive(Default)]
+struct Remembered {
+    answers: BTreeMap<Digest, Given>,
+    // When each key is forgotten, and when each answer is.
+    ends: BTreeSet<(Timestamp, Digest)>,
+    spent: BTreeSet<(Timestamp, Digest)>,
+}
+
+enum Given {
+    Answer(Answer),
+    // It was answered, too long ago to be of use.
+    Spent,
+}
+
+impl Memory {
+    /// The answer to this key: the one that is remembered, or what `work` makes.
+    ///
+    /// The work runs by itself, so that an asker who goes away does not leave its question half recorded.
+    pub(super) fn once(
+        &self,
+        key: Digest,
+        until: Timestamp,
+        now: Timestamp,
+        work: impl Future<Output = Result<Vec<u8>, Unavailable>> + Send + 'static,
+    ) -> Result<Answer, Refusal> {
+        let mut remembered = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        remembered.forget(now);
+        match remembered.answers.get(&key) {
+            // What could not be recorded is asked anew.
+            Some(Given::Answer(answer)) if !matches!(answer.peek(), Some(Err(_))) => return Ok(answer.clone()),
+            Some(Given::Spent) => {
+                return Err(Refusal::new(
+                    Reason::RequestStale,
+                    "this request was answered before, and its permit is over",
+                ));
+            }
+            Some(Given::Answer(_)) | None => {}
+        }
+        if remembered.answers.len() >= MOST {
+            return Err(Refusal::new(Reason::RateLimited, format!("{MOST} requests are remembered already")));
+        }
+        let running = tokio::spawn(work);
+        let answer = async move { running.await.unwrap_or(Err(Unavailable)).map(Arc::from) }.boxed().shared();
+        remembered.answers.insert(key, Given::Answer(answer.clone()));
+        remembered.ends.insert((until, key));
+        remembered.spent.insert((now.plus(ANSWER_S), key));
+        Ok(answer)
+    }
+
+    /// Whether a duplicate of this key would find an answer.
+    pub(super) fn knows(&self, key: Digest, now: Timestamp) -> bool {
+        let mut remembered = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        remembered.forget(now);
+        remembered.answers.contains_key(&key)
+    }
+}
+
+impl Remembered {
+    fn forget(&mut self, now: Timestamp) {
+        while let Some((_, key)) = first_before(&mut self.spent, now) {
+            self.answers.entry(key).and_modify(|given| *given = Given::Spent);
+        }
+        while let Some((_, key)) = first_before(&mut self.ends, now) {
+            self.answers.remove(&key);
+        }
+    }
+}
+
+fn first_before(queue: &mut BTreeSet<(Timestamp, Digest)>, now: Timestamp) -> Option<(Timestamp, Digest)> {
+    let first = queue.first().copied().filter(|(end, _)| *end < now)?;
+    queue.pop_first();
+    Some(first)
+}
+
+// Twice the life of a permit, rounded up to the clock's seconds.
+const ANSWER_S: u64 = 10;
+// At 1,000 questions a second, a minute of them.
+const MOST: usize = 100_000;

@@ -1,0 +1,136 @@
+//! Opens a service on its folder: keys, log, lock and warrant must fit each other, or nothing starts.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use policy::envelope::{Unverified, Verified};
+use policy::key;
+use policy::log::leaf_hash;
+use policy::reason::Reason;
+use policy::warrant::{DecisionKeys, Roots, Warrant};
+use tokio::sync::watch;
+
+use super::Service;
+use super::memory::Memory;
+use super::notary::notarise;
+use crate::clock::Clock;
+use crate::door::Door;
+use crate::error::Error;
+use crate::folder::Folder;
+use crate::keys::{LogKey, SigningKey, refuse_equal};
+use crate::sequencer::court::{Court, Files};
+use crate::sequencer::{Sequencer, Unavailable};
+use crate::settings::Settings;
+use crate::signer::{Paper, Signer};
+use crate::store::LogReader;
+
+impl Service {
+    /// Opens the court of a folder.
+    ///
+    /// # Errors
+    /// [`Error::Locked`] when another broker holds it, [`Error::Refused`] with `state_rollback`, `log_broken`,
+    /// `key_in_use`, `key_role` or `broker_key_unknown` when its files do not fit each other.
+    pub async fn open(folder: &Folder, clock: Arc<dyn Clock>) -> Result<Self, Error> {
+        Self::open_with(folder, clock, Settings::default()).await
+    }
+
+    /// Opens the court of a folder, with settings of its own.
+    ///
+    /// # Errors
+    /// As [`Service::open`].
+    pub async fn open_with(folder: &Folder, clock: Arc<dyn Clock>, settings: Settings) -> Result<Self, Error> {
+        let lock = folder.lock()?;
+        let files = Files { log: folder.log(), lock: settings.lock.clone().unwrap_or_else(|| folder.lock_file()) };
+        let court = Court::open(files).await?;
+        let state = court.ledger().state();
+        let (inception, administrators) = (state.inception().clone(), state.administrator_keys());
+        let log_key = LogKey::load(&folder.key("log"), &inception.lattice)?;
+        if log_key.note().to_string() != inception.log_key {
+            let detail = format!("the log key is `{}`, the inception names `{}`", log_key.note(), inception.log_key);
+            return Err(Error::refused(Reason::BrokerKeyUnknown, detail));
+        }
+        let decision = SigningKey::<key::Decision>::load(&folder.key("decision"))?;
+        let held = held_keys(&court, &decision, &log_key)?;
+        let warrant = warrant_in_force(folder, &court).await?;
+        let papers = (Paper::new(warrant.token().to_vec()), Paper::new(court.inception().to_vec()));
+        let fresh = (warrant.serial > state.warrant_serial()).then(|| warrant.clone());
+        speaks(&decision, &warrant, clock.as_ref())?;
+        let first = log_key.sign(&court.checkpoint());
+
+        let (sequencer, shown) = Sequencer::start(court, lock, Arc::clone(&clock));
+        if let Some(warrant) = fresh {
+            let installed = sequencer.install(warrant).await.map_err(super::unavailable)?;
+            installed.outcome().verdict.clone()?;
+        }
+        let signer = Arc::new(Signer::new(decision, inception.lattice.clone(), papers.0, papers.1));
+        let door = Door::new(inception.lattice.clone(), Arc::clone(&clock), shown.hosts, administrators, settings);
+        let door = Arc::new(door);
+        let (notes, epochs) = watch::channel(first);
+        let tasks = vec![
+            tokio::spawn(notarise(log_key, shown.tip, notes)),
+            tokio::spawn(count_each_minute(Arc::clone(&door), sequencer.clone())),
+        ];
+        let (folder, memory) = (folder.clone(), Memory::default());
+        Ok(Self { folder, clock, inception, held, door, memory, sequencer, signer, epochs, tasks })
+    }
+}
+
+/// Records what the door counted since the last time.
+pub(super) async fn record_counts(door: &Door, sequencer: &Sequencer) -> Result<(), Unavailable> {
+    let counts = door.take_counts();
+    if counts.is_empty() { Ok(()) } else { sequencer.count(counts).await }
+}
+
+async fn count_each_minute(door: Arc<Door>, sequencer: Sequencer) {
+    let mut minute = tokio::time::interval(Duration::from_secs(60));
+    loop {
+        minute.tick().await;
+        if record_counts(&door, &sequencer).await.is_err() {
+            tracing::warn!("what was turned away at the door could not be recorded");
+        }
+    }
+}
+
+fn held_keys(
+    court: &Court,
+    decision: &SigningKey<key::Decision>,
+    log: &LogKey,
+) -> Result<Vec<(&'static str, [u8; 32])>, Error> {
+    let inception = court.ledger().state().inception();
+    let mut held = vec![("decision", *decision.name().raw()), ("log", log.raw())];
+    held.extend(inception.roots.keys.iter().map(|key| ("root", *key.name().raw())));
+    held.extend(inception.administrators.keys.iter().map(|key| ("administrator", *key.name().raw())));
+    refuse_equal(held.iter().copied())?;
+    Ok(held)
+}
+
+// The warrant that the log names, or a newer one that the root signed and somebody put into the folder.
+async fn warrant_in_force(folder: &Folder, court: &Court) -> Result<Verified<Warrant>, Error> {
+    let state = court.ledger().state();
+    let roots = Roots { inception: state.inception(), sha256: leaf_hash(court.inception()) };
+    let read = |bytes: &[u8]| Unverified::<Warrant>::parse(bytes)?.verify(&roots);
+    if let Ok(bytes) = std::fs::read(folder.warrant())
+        && let warrant = read(bytes.trim_ascii_end()).map_err(|refusal| refusal.within("`warrant.jws`"))?
+        && (warrant.serial > state.warrant_serial() || Some(warrant.sha256()) == court.warrant())
+    {
+        return Ok(warrant);
+    }
+    let Some(sha256) = court.warrant() else {
+        return Err(Error::refused(Reason::BrokerKeyUnknown, "the log holds no warrant; sign one with the root key"));
+    };
+    let missing = || Error::refused(Reason::LogBroken, format!("the warrant {sha256} is not among the evidence"));
+    let bytes = LogReader::open(&folder.log()).await?.evidence(sha256).await?.ok_or_else(missing)?;
+    Ok(read(&bytes)?)
+}
+
+fn speaks(decision: &SigningKey<key::Decision>, warrant: &Verified<Warrant>, clock: &dyn Clock) -> Result<(), Error> {
+    if !warrant.decision_keys.iter().any(|key| *key.name() == decision.name()) {
+        let detail = format!("`{}` stands in no warrant; have the root sign one for it", decision.name());
+        return Err(Error::refused(Reason::BrokerKeyUnknown, detail));
+    }
+    if let Err(refusal) = DecisionKeys::of(warrant, clock.now()) {
+        // Hosts will refuse its answers; but what narrows must stay recordable.
+        tracing::error!(%refusal, "the warrant does not hold now: no host will accept an answer");
+    }
+    Ok(())
+}

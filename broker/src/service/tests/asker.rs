@@ -1,0 +1,141 @@
+//! A lattice with an administrator and hosts that ask, for the tests of the court.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use policy::answer::Receipt;
+use policy::command::Command;
+use policy::digest::Digest;
+use policy::envelope::Unverified;
+use policy::govern::{InviteHost, Operation};
+use policy::join::{InviteProof, Join};
+use policy::key::{Administrator, Component, Host, Invite};
+use policy::log::leaf_hash;
+use policy::name::ComponentId;
+use policy::provider::Subject;
+use policy::question::{Inventory, Runs, Seen, StartRequest, What};
+use policy::warrant::{DecisionKeys, Roots, Warrant};
+
+use super::super::{InitOptions, InitReport, Service, init};
+use crate::clock::{Clock, FixedClock};
+use crate::folder::Folder;
+use crate::keys::{SigningKey, nonce};
+
+/// The moment at which every test begins.
+pub(crate) const NOW_MS: u64 = 1_795_350_417_123;
+
+/// A lattice in a temporary folder, its clock, and a service on it.
+pub(crate) struct Lattice {
+    pub(crate) place: tempfile::TempDir,
+    pub(crate) folder: Folder,
+    pub(crate) clock: Arc<FixedClock>,
+    pub(crate) report: InitReport,
+    pub(crate) service: Service,
+}
+
+impl Lattice {
+    pub(crate) async fn new() -> Self {
+        let place = tempfile::tempdir().unwrap();
+        let clock = Arc::new(FixedClock::at(NOW_MS));
+        let report = init(&place.path().join("court"), options("default")).await.unwrap();
+        let folder = Folder::open(&report.folder).unwrap();
+        let service = Service::open(&folder, Arc::clone(&clock) as Arc<dyn Clock>).await.unwrap();
+        Self { place, folder, clock, report, service }
+    }
+
+    pub(crate) async fn reopened(self) -> Self {
+        let Self { place, folder, clock, report, service } = self;
+        service.close().await.unwrap();
+        let service = Service::open(&folder, Arc::clone(&clock) as Arc<dyn Clock>).await.unwrap();
+        Self { place, folder, clock, report, service }
+    }
+
+    pub(crate) fn admin(&self) -> SigningKey<Administrator> {
+        SigningKey::load(&self.folder.key("admin")).unwrap()
+    }
+
+    pub(crate) fn decision_keys(&self) -> DecisionKeys {
+        let (warrant, inception) = self.service.papers();
+        let roots = Roots { inception: self.service.inception(), sha256: leaf_hash(inception) };
+        let warrant = Unverified::<Warrant>::parse(warrant).unwrap().verify(&roots).unwrap();
+        DecisionKeys::of(&warrant, self.clock.now()).unwrap()
+    }
+
+    pub(crate) async fn signed_command(&self, operations: Vec<Operation>) -> Vec<u8> {
+        let admin = self.admin();
+        let command = Command {
+            iss: admin.name(),
+            aud: self.report.lattice.clone(),
+            iat: self.clock.now(),
+            not_after: self.clock.now().plus(60),
+            jti: nonce().unwrap(),
+            basis: self.service.snapshot().await.unwrap().head.epoch,
+            because: None,
+            operations,
+            statements: Vec::new(),
+        };
+        admin.sign(&command, [])
+    }
+
+    pub(crate) async fn command(&self, operations: Vec<Operation>) -> Receipt {
+        let bytes = self.signed_command(operations).await;
+        self.receipt(&self.service.command(&bytes).await.unwrap())
+    }
+
+    pub(crate) fn receipt(&self, bytes: &[u8]) -> Receipt {
+        Unverified::<Receipt>::parse(bytes).unwrap().verify(&self.decision_keys()).as_deref().unwrap().clone()
+    }
+
+    pub(crate) async fn invite(&self) -> SigningKey<Invite> {
+        let invite = SigningKey::<Invite>::generate().unwrap();
+        let not_after = self.clock.now().plus(600);
+        let operation = InviteHost { invite: invite.name(), labels: BTreeMap::new(), not_after };
+        assert_eq!(self.command(vec![Operation::InviteHost(operation)]).await.reason, None);
+        invite
+    }
+
+    pub(crate) fn join(&self, host: &SigningKey<Host>, invite: &SigningKey<Invite>) -> Vec<u8> {
+        let (aud, jti) = (self.report.lattice.clone(), nonce().unwrap());
+        let proof = invite.sign(&InviteProof { iss: invite.name(), aud: aud.clone(), host: host.name(), jti }, []);
+        let proof_sha256 = Digest::of(&proof);
+        host.sign(&Join { iss: host.name(), aud, iat: self.clock.now(), jti, proof_sha256 }, [proof.as_slice()])
+    }
+
+    pub(crate) async fn enrolled_host(&self) -> SigningKey<Host> {
+        let (host, invite) = (SigningKey::generate().unwrap(), self.invite().await);
+        let receipt = self.service.join(&self.join(&host, &invite)).await.unwrap();
+        assert_eq!(self.receipt(&receipt).reason, None);
+        host
+    }
+
+    pub(crate) fn request(&self, host: &SigningKey<Host>) -> Vec<u8> {
+        self.request_with(host, |_| {})
+    }
+
+    pub(crate) fn request_with(&self, host: &SigningKey<Host>, change: impl FnOnce(&mut StartRequest)) -> Vec<u8> {
+        let inventory = policy::json::write(&Inventory { builtins: Vec::new() });
+        let mut request = StartRequest {
+            iss: host.name(),
+            aud: self.report.lattice.clone(),
+            iat: self.clock.now(),
+            jti: nonce().unwrap(),
+            what: What::StartComponent,
+            runs: Runs {
+                id: ComponentId::parse("cart").unwrap(),
+                subject: Subject::Component(SigningKey::<Component>::generate().unwrap().name()),
+                sha256: Digest::of(b"bytes"),
+                claims_sha256: None,
+            },
+            imports: Vec::new(),
+            inventory_sha256: Digest::of(&inventory),
+            seen: Seen { epoch: 0, index: 0, entry_sha256: self.report.root_sha256 },
+        };
+        change(&mut request);
+        host.sign(&request, [inventory.as_slice()])
+    }
+}
+
+pub(crate) fn options(lattice: &str) -> InitOptions {
+    let lattice = policy::name::Lattice::parse(lattice).unwrap();
+    InitOptions { lattice, admin: None, bare: false, now_ms: NOW_MS }
+}

@@ -1,0 +1,20 @@
+//! What an operator may turn: where the lock lies, and how fast one host may ask.
+
+use std::path::PathBuf;
+
+/// The settings of a service.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Where the lock lies, if not beside the log; elsewhere it survives a folder that is put back whole.
+    pub lock: Option<PathBuf>,
+    /// How many questions one host may ask a second, in the long run.
+    pub host_rate: u32,
+    /// How many questions one host may ask at once.
+    pub host_burst: u32,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { lock: None, host_rate: 500, host_burst: 1000 }
+    }
+}

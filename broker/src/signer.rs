@@ -1,0 +1,130 @@
+//! Signs what is on record, and nothing else; each answer carries the warrant that names its key.
+//!
+//! The bytes come from `policy::envelope::Draft`, whose canonical form general JWT writers do not produce; a general
+//! JWT reader (`jwt-simple`, in the tests) verifies them.
+
+use policy::answer::{Receipt, StartAnswer, Verdict, View};
+use policy::decide::Decision;
+use policy::digest::Digest;
+use policy::key::{self, Name};
+use policy::log::Ruling;
+use policy::name::Lattice;
+use policy::question::What;
+use policy::wire::PERMIT_TTL_MS;
+
+use crate::keys::SigningKey;
+use crate::store::{Judgement, Recorded};
+
+/// The broker's decision key, with the papers that prove it.
+pub struct Signer {
+    key: SigningKey<key::Decision>,
+    lattice: Lattice,
+    warrant: Paper,
+    inception: Paper,
+}
+
+/// Bytes that travel attached, with the digest that documents name them by.
+pub(crate) struct Paper {
+    bytes: Vec<u8>,
+    sha256: Digest,
+}
+
+impl Paper {
+    pub(crate) fn new(bytes: Vec<u8>) -> Self {
+        Self { sha256: Digest::of(&bytes), bytes }
+    }
+}
+
+impl Signer {
+    pub(crate) const fn new(
+        key: SigningKey<key::Decision>,
+        lattice: Lattice,
+        warrant: Paper,
+        inception: Paper,
+    ) -> Self {
+        Self { key, lattice, warrant, inception }
+    }
+
+    /// The decision key.
+    pub fn name(&self) -> Name<key::Decision> {
+        self.key.name()
+    }
+
+    /// The warrant's token.
+    pub fn warrant(&self) -> &[u8] {
+        &self.warrant.bytes
+    }
+
+    /// The bytes of the log's first entry.
+    pub fn inception(&self) -> &[u8] {
+        &self.inception.bytes
+    }
+
+    /// The signed answer to a question whose ruling is on record.
+    pub fn answer(&self, recorded: &Recorded<Ruling>) -> Vec<u8> {
+        let (request, decision) = (recorded.outcome().request(), recorded.outcome().decision());
+        let (component, provider) = match request.what {
+            What::StartComponent => (Some(request.runs.clone()), None),
+            What::StartProvider => (None, Some(request.runs.clone())),
+        };
+        let answer = StartAnswer {
+            iss: self.key.name(),
+            aud: request.iss,
+            lattice: self.lattice.clone(),
+            warrant_sha256: self.warrant.sha256,
+            request_sha256: request.sha256(),
+            jti: request.jti,
+            verdict: match decision {
+                Decision::Permitted(_) => Verdict::Permitted,
+                Decision::Refused { .. } => Verdict::Refused,
+            },
+            reason: decision.refusal().map(|refusal| refusal.reason),
+            ttl_ms: PERMIT_TTL_MS,
+            component,
+            provider,
+            outcomes: decision.outcomes().to_vec(),
+            epoch: recorded.epoch(),
+            index: recorded.index(),
+            entry_sha256: recorded.hash(),
+            relaxations: Vec::new(),
+        };
+        self.key.sign(&answer, [self.warrant.bytes.as_slice()])
+    }
+
+    /// The signed receipt of a command or a join whose judgement is on record.
+    pub fn receipt(&self, recorded: &Recorded<Judgement>) -> Vec<u8> {
+        let Judgement { request_sha256, verdict } = recorded.outcome();
+        let refusal = verdict.as_ref().err();
+        let receipt = Receipt {
+            iss: self.key.name(),
+            lattice: self.lattice.clone(),
+            warrant_sha256: self.warrant.sha256,
+            inception_bytes_sha256: self.inception.sha256,
+            request_sha256: *request_sha256,
+            reason: refusal.map(|refusal| refusal.reason),
+            detail: refusal.map(|refusal| refusal.detail.chars().take(MAX_DETAIL).collect()),
+            epoch: recorded.epoch(),
+            index: recorded.index(),
+            entry_sha256: recorded.hash(),
+        };
+        self.key.sign(&receipt, [self.warrant.bytes.as_slice(), &self.inception.bytes])
+    }
+
+    /// A signed look at the state: no grant, so it needs no entry of its own.
+    pub fn view(&self, request: &[u8], view: &serde_json::Value, epoch: u64) -> Vec<u8> {
+        let shown = policy::json::write(view);
+        let document = View {
+            iss: self.key.name(),
+            lattice: self.lattice.clone(),
+            warrant_sha256: self.warrant.sha256,
+            inception_bytes_sha256: self.inception.sha256,
+            request_sha256: Digest::of(request),
+            view_sha256: Digest::of(&shown),
+            epoch,
+        };
+        self.key.sign(&document, [self.warrant.bytes.as_slice(), &self.inception.bytes, &shown])
+    }
+}
+
+// A sentence fits the strict reader's strings, each character escaped.
+const MAX_DETAIL: usize = 400;

@@ -1,0 +1,16 @@
+//! The log on disk: its one writer, its readers, and the lock beside it. The only files that speak SQL.
+//!
+//! What an entry says is left to `policy::log`; when a batch is written, to `sequencer`.
+
+mod lock;
+mod reader;
+mod recorded;
+mod sqlite;
+mod writer;
+
+pub use reader::{Kept, LogReader, Row};
+pub use recorded::{Act, Judgement, Recorded, Told};
+
+pub(crate) use lock::Lock;
+pub(crate) use sqlite::{LOG, create};
+pub(crate) use writer::Writer;

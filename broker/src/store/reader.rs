@@ -1,0 +1,171 @@
+//! Reads the log beside whoever writes it: rows in order, evidence by digest, and replay.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use policy::digest::Digest;
+use policy::log::{Entry, Evidences, Ledger, Rejudge, leaf_hash};
+use policy::reason::{Reason, Refusal};
+use sqlx::SqliteConnection;
+use tokio::sync::Mutex;
+
+use super::sqlite::{LOG, failed, open_to_read};
+use crate::error::Error;
+
+/// Read-only access to a log; a broker may write it meanwhile.
+pub struct LogReader {
+    connection: Mutex<SqliteConnection>,
+    path: PathBuf,
+}
+
+/// One row of the log, as it was found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Row {
+    /// Its index.
+    pub index: u64,
+    /// The hash that stands beside its bytes.
+    pub hash: Digest,
+    /// Its bytes.
+    pub bytes: Vec<u8>,
+}
+
+/// Pieces of evidence, fetched ahead for a replay that waits for nothing.
+#[derive(Debug, Default)]
+pub struct Kept(BTreeMap<Digest, Vec<u8>>);
+
+impl LogReader {
+    /// Opens a log to read.
+    ///
+    /// # Errors
+    /// [`Error::Unsafe`] when the file is no log of ours, [`Error::Store`] when it cannot be read.
+    pub async fn open(path: &Path) -> Result<Self, Error> {
+        let connection = open_to_read(path, &LOG).await?;
+        Ok(Self { connection: Mutex::new(connection), path: path.to_owned() })
+    }
+
+    /// How many entries there are.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub async fn size(&self) -> Result<u64, Error> {
+        let mut connection = self.connection.lock().await;
+        let count = sqlx::query_scalar("SELECT coalesce(max(idx), -1) + 1 FROM entries").fetch_one(&mut *connection);
+        let count: i64 = count.await.map_err(failed("read", &self.path))?;
+        Ok(count.unsigned_abs())
+    }
+
+    /// At most `limit` rows from an index on, in order.
+    ///
+    /// # Errors
+    /// [`Error::Store`], or `log_broken` for a row of an impossible shape.
+    pub async fn rows(&self, from: u64, limit: u32) -> Result<Vec<Row>, Error> {
+        let from = i64::try_from(from).unwrap_or(i64::MAX);
+        let mut connection = self.connection.lock().await;
+        let rows = sqlx::query_as("SELECT idx, hash, bytes FROM entries WHERE idx >= ? ORDER BY idx LIMIT ?");
+        let rows = rows.bind(from).bind(i64::from(limit)).fetch_all(&mut *connection).await;
+        let rows: Vec<(i64, Vec<u8>, Vec<u8>)> = rows.map_err(failed("read", &self.path))?;
+        rows.into_iter().map(|(index, hash, bytes)| Row::read(index, hash, bytes)).collect()
+    }
+
+    /// The row of an index.
+    ///
+    /// # Errors
+    /// As [`LogReader::rows`].
+    pub async fn row(&self, index: u64) -> Result<Option<Row>, Error> {
+        Ok(self.rows(index, 1).await?.into_iter().find(|row| row.index == index))
+    }
+
+    /// The newest rows, at most `limit`, in order.
+    ///
+    /// # Errors
+    /// As [`LogReader::rows`].
+    pub async fn tail(&self, limit: u32) -> Result<Vec<Row>, Error> {
+        let size = self.size().await?;
+        self.rows(size.saturating_sub(u64::from(limit)), limit).await
+    }
+
+    /// One piece of evidence.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub async fn evidence(&self, sha256: Digest) -> Result<Option<Vec<u8>>, Error> {
+        let mut connection = self.connection.lock().await;
+        let found = sqlx::query_scalar("SELECT bytes FROM evidence WHERE sha256 = ?").bind(sha256.as_bytes().to_vec());
+        found.fetch_optional(&mut *connection).await.map_err(failed("read", &self.path))
+    }
+
+    /// The evidence of an entry, for replay; what is missing is left out, and replay says so.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub async fn kept(&self, entry: &Entry) -> Result<Kept, Error> {
+        let mut kept = Kept::default();
+        for sha256 in &entry.evidence {
+            if let Some(bytes) = self.evidence(*sha256).await? {
+                kept.0.insert(*sha256, bytes);
+            }
+        }
+        Ok(kept)
+    }
+
+    /// Replays the whole log: its chain, and with `rejudge` every decision anew. Visits each row with its entry.
+    ///
+    /// # Errors
+    /// `log_broken` with the row, [`Error::Store`], or the visitor's own error.
+    pub async fn replay(
+        &self,
+        rejudge: bool,
+        mut visit: impl FnMut(&Row, &Entry) -> Result<(), Error>,
+    ) -> Result<Ledger, Error> {
+        let mut ledger: Option<Ledger> = None;
+        let mut next = 0;
+        loop {
+            let page = self.rows(next, PAGE).await?;
+            let Some(last) = page.last() else {
+                return ledger.ok_or_else(|| Error::refused(Reason::LogBroken, "the log is empty"));
+            };
+            next = last.index + 1;
+            for row in &page {
+                row.fits().map_err(|refusal| refusal.within(format!("row {}", row.index)))?;
+                let entry = Entry::read(&row.bytes).map_err(|refusal| refusal.within(format!("row {}", row.index)))?;
+                let kept = if rejudge { self.kept(&entry).await? } else { Kept::default() };
+                let how = if rejudge { Rejudge::Yes(&kept) } else { Rejudge::No };
+                let stepped = step(&mut ledger, row, how);
+                stepped.map_err(|refusal| refusal.within(format!("row {}", row.index)))?;
+                visit(row, &entry)?;
+            }
+        }
+    }
+}
+
+fn step(ledger: &mut Option<Ledger>, row: &Row, how: Rejudge<'_>) -> Result<(), Refusal> {
+    match ledger {
+        Some(ledger) => ledger.replay(&row.bytes, how).map(drop),
+        None => Ledger::begin(&row.bytes).map(|begun| *ledger = Some(begun)),
+    }
+}
+
+impl Row {
+    fn read(index: i64, hash: Vec<u8>, bytes: Vec<u8>) -> Result<Self, Error> {
+        let broken = |what: &str| Error::refused(Reason::LogBroken, format!("row {index}: {what}"));
+        let index = u64::try_from(index).map_err(|_| broken("its index is negative"))?;
+        let hash = <[u8; 32]>::try_from(hash).map_err(|_| broken("its hash has not 32 bytes"))?;
+        Ok(Self { index, hash: Digest::from_bytes(hash), bytes })
+    }
+
+    // The bytes are the truth, and the hash beside them must be theirs.
+    fn fits(&self) -> Result<(), Refusal> {
+        if leaf_hash(&self.bytes) == self.hash {
+            return Ok(());
+        }
+        Err(Refusal::new(Reason::LogBroken, "the hash beside the bytes is not theirs"))
+    }
+}
+
+impl Evidences for Kept {
+    fn find(&self, sha256: Digest) -> Option<Vec<u8>> {
+        self.0.get(&sha256).cloned()
+    }
+}
+
+const PAGE: u32 = 256;
