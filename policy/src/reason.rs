@@ -91,6 +91,7 @@ reasons! {
     HostUnknown = "host_unknown", "the host is not enrolled in this lattice", "`countersign host invite`, then `countersign-host join`";
     HostBanned = "host_banned", "the host was banned", "look at `countersign host show`";
     LatticeMismatch = "lattice_mismatch", "the message is for another lattice", "check `--lattice` on both sides";
+    ReplyElsewhere = "reply_elsewhere", "the reply would go to a subject that is not the asker's own inbox", "ask with the inbox prefix `_INBOX_<own public key>`";
     RequestStale = "request_stale", "the request's time is too far from the broker's", "check the clocks named in the message";
     RateLimited = "rate_limited", "the host asks faster than its share", "slow down; running bindings stay";
 
