@@ -1,1 +1,37 @@
-//! placeholder
+//! countersign's door: runs components and lets in what was permitted, and nothing else.
+//!
+//! In reading order: who this host is and what it must not forget: [`identity`], [`invite`], [`memory`]. The story:
+//! [`join`], [`start`], [`running`]. The chain of types: [`component`], `ask`, [`permit`], [`slot`], `link`. What answers:
+//! `builtin`, [`provider`], [`folder`]. What bounds it: [`limits`], `guest`, `engine`. The wire: [`transport`], `notice`.
+//!
+//! Guarantees: no import exists without a bound slot; no slot is bound without a permit; no permit exists without a
+//! verified answer to the very question that was sent. Any error, timeout or silence leaves the door shut.
+//!
+//! Deliberately absent: the law (all of it is in `policy`), a compile cache, precompiled code, ambient authority.
+
+mod ask;
+mod builtin;
+pub mod clock;
+pub mod component;
+mod engine;
+pub mod error;
+pub mod folder;
+mod guest;
+pub mod identity;
+pub mod invite;
+pub mod join;
+pub mod limits;
+mod link;
+pub mod memory;
+mod notice;
+pub mod permit;
+pub mod provider;
+pub mod running;
+pub mod slot;
+pub mod start;
+pub mod transport;
+
+pub use builtin::Sink;
+
+#[cfg(test)]
+mod tests;

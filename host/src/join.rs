@@ -1,0 +1,128 @@
+//! Enters a lattice: a join signed by the host's own key, and a receipt that is held against the pinned root.
+//!
+//! Nothing is remembered before the root, the warrant and the receipt fit; then all of it, at once.
+
+use std::path::Path;
+use std::time::Duration;
+
+use futures::StreamExt;
+use policy::answer::Receipt;
+use policy::digest::Digest;
+use policy::envelope::{Unverified, Verified};
+use policy::join::{InviteProof, Join};
+use policy::reason::{Reason, Refusal};
+use policy::warrant::{DecisionKeys, Roots, Warrant};
+use policy::wire::Topic;
+use tokio::time::{Instant, timeout_at};
+
+use crate::clock::Clock;
+use crate::error::{Error, Refused};
+use crate::identity::{HostKey, nonce};
+use crate::invite::Invite;
+use crate::memory::{Head, Memory, Record, inception};
+use crate::transport::Transport;
+
+/// Joins, and remembers.
+///
+/// # Errors
+/// `already_exists` when the folder has joined; the broker's refusal; `broker_unreachable`, or the reason why what came
+/// was ignored.
+pub async fn join(
+    dir: &Path,
+    key: &HostKey,
+    invite: &Invite,
+    transport: &dyn Transport,
+    clock: &dyn Clock,
+    timeout: Duration,
+) -> Result<Memory, Error> {
+    if Memory::exists(dir) {
+        let detail = format!(
+            "`{}` has joined a lattice already; a host in another one needs a folder of its own",
+            dir.display()
+        );
+        return Err(Refusal::new(Reason::AlreadyExists, detail).into());
+    }
+    let bytes = request(key, invite, clock)?;
+    let sha256 = Digest::of(bytes.split(|byte| *byte == b'\n').next().unwrap_or_default());
+    let deadline = Instant::now() + timeout;
+    let mut replies = transport.ask(Topic::Join.subject(&invite.lattice), bytes).await?;
+    let mut ignored: Option<Refusal> = None;
+    while let Ok(Some(reply)) = timeout_at(deadline, replies.next()).await {
+        match open(&reply, invite, sha256, clock) {
+            Ok(Opened { receipt, .. }) if receipt.reason.is_some() => return Err(refused(&receipt)),
+            Ok(opened) => return Memory::begin(dir, record(key, invite, opened)?),
+            Err(refusal) => ignored = ignored.or(Some(refusal)),
+        }
+    }
+    let waited = format!("no receipt that counts came from {}", transport.address());
+    Err(match ignored {
+        Some(refusal) => refusal.within(waited),
+        None => Refusal::new(Reason::BrokerUnreachable, waited),
+    }
+    .into())
+}
+
+struct Opened {
+    receipt: Verified<Receipt>,
+    warrant: Verified<Warrant>,
+    inception: Vec<u8>,
+}
+
+fn request(key: &HostKey, invite: &Invite, clock: &dyn Clock) -> Result<Vec<u8>, Error> {
+    let jti = nonce()?;
+    let proof = InviteProof { iss: *invite.key.name(), aud: invite.lattice.clone(), host: *key.name(), jti };
+    let proof = invite.key.sign(&proof, &[])?;
+    let proof_sha256 = Digest::of(&proof);
+    let join = Join { iss: *key.name(), aud: invite.lattice.clone(), iat: clock.now(), jti, proof_sha256 };
+    key.sign(&join, &[&proof])
+}
+
+// The root first, from the invitation; then the warrant under it; then the receipt under the warrant.
+fn open(bytes: &[u8], invite: &Invite, sha256: Digest, clock: &dyn Clock) -> Result<Opened, Refusal> {
+    let receipt = Unverified::<Receipt>::parse(bytes)?;
+    let [warrant, entry] = receipt.attachments() else {
+        return Err(Refusal::new(
+            Reason::EvidenceMissing,
+            "a receipt carries the warrant and the lattice's first entry",
+        ));
+    };
+    let entry = entry.clone();
+    let begun = inception(&entry, invite.root)?;
+    if begun.lattice != invite.lattice {
+        let detail =
+            format!("the pinned root is that of lattice `{}`, the invitation says `{}`", begun.lattice, invite.lattice);
+        return Err(Refusal::new(Reason::LatticeMismatch, detail));
+    }
+    let roots = Roots { inception: &begun, sha256: invite.root };
+    let warrant = Unverified::<Warrant>::parse(warrant)?.verify(&roots)?;
+    let keys = DecisionKeys::of(&warrant, clock.now())?;
+    let receipt = receipt.verify(&keys)?;
+    if receipt.request_sha256 != sha256 {
+        return Err(Refusal::new(Reason::AnswerMismatch, "the receipt is for another join"));
+    }
+    Ok(Opened { receipt, warrant, inception: entry })
+}
+
+fn record(key: &HostKey, invite: &Invite, opened: Opened) -> Result<Record, Refusal> {
+    let Opened { receipt, warrant, inception } = opened;
+    let inception = String::from_utf8(inception)
+        .map_err(|_| Refusal::new(Reason::LogBroken, "the lattice's first entry is no text"))?;
+    Ok(Record {
+        lattice: invite.lattice.clone(),
+        nats_url: invite.nats_url.clone(),
+        host: *key.name(),
+        root: invite.root,
+        inception,
+        log_key: warrant.log_key.clone(),
+        warrant_serial: warrant.serial,
+        epoch: receipt.epoch,
+        head: Head { index: receipt.index, entry_sha256: receipt.entry_sha256 },
+    })
+}
+
+fn refused(receipt: &Receipt) -> Error {
+    let reason = receipt.reason.unwrap_or(Reason::InviteUnknown);
+    let detail = receipt.detail.clone().unwrap_or_else(|| reason.meaning().to_owned());
+    let refusal = Refusal::new(reason, format!("the broker refuses the join: {detail}"));
+    Error::Refused(Box::new(Refused { refusal, imports: Vec::new(), index: Some(receipt.index), ignored: 0 }))
+}

@@ -1,0 +1,271 @@
+//! What a host must never forget: the pinned root, the highest warrant serial, the epoch and the head it has seen.
+//!
+//! On the disk before it is acted on, and only ever raised; so every host is a witness of its broker's log. What may
+//! raise it is left to `ask`, `join` and `notice`.
+
+use std::fs::{self, File};
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use policy::digest::Digest;
+use policy::key::{Host, Name};
+use policy::log::{Body, Entry, leaf_hash};
+use policy::name::Lattice;
+use policy::question::Seen;
+use policy::reason::{Reason, Refusal};
+use policy::warrant::{Inception, Roots};
+use serde::{Deserialize, Serialize};
+
+use crate::error::Error;
+
+/// The memory of one host in one lattice.
+#[derive(Debug)]
+pub struct Memory {
+    dir: PathBuf,
+    inception: Inception,
+    record: Mutex<Record>,
+}
+
+/// What a host remembers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Record {
+    /// The lattice it joined.
+    pub lattice: Lattice,
+    /// Where its broker listened when it joined.
+    pub nats_url: String,
+    /// Its own key.
+    pub host: Name<Host>,
+    /// The pinned root: the hash of the lattice's first entry.
+    pub root: Digest,
+    /// The text of that entry.
+    pub inception: String,
+    /// The verifier key of the log, from the newest warrant.
+    pub log_key: String,
+    /// The highest serial of a warrant.
+    pub warrant_serial: u64,
+    /// The highest epoch.
+    pub epoch: u64,
+    /// The newest entry.
+    pub head: Head,
+}
+
+/// The newest entry that was seen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Head {
+    /// Its index.
+    pub index: u64,
+    /// Its hash.
+    pub entry_sha256: Digest,
+}
+
+/// What a genuine document of the broker tells about its log.
+#[derive(Debug, Clone)]
+pub(crate) struct Sighting {
+    pub(crate) epoch: u64,
+    pub(crate) head: Head,
+    // Serial and log key of the warrant, where one came along.
+    pub(crate) warrant: Option<(u64, String)>,
+}
+
+impl Memory {
+    /// Reads the memory of a host's folder.
+    ///
+    /// # Errors
+    /// When the host has not joined, or the file is not what was written.
+    pub fn load(dir: &Path) -> Result<Self, Error> {
+        let record = read(dir)?;
+        let inception = inception(record.inception.as_bytes(), record.root)?;
+        Ok(Self { dir: dir.to_owned(), inception, record: Mutex::new(record) })
+    }
+
+    /// Writes the first memory of a host that has just joined.
+    pub(crate) fn begin(dir: &Path, record: Record) -> Result<Self, Error> {
+        let inception = inception(record.inception.as_bytes(), record.root)?;
+        let _lock = lock(dir)?;
+        write(dir, &record)?;
+        Ok(Self { dir: dir.to_owned(), inception, record: Mutex::new(record) })
+    }
+
+    /// Whether a host's folder has one.
+    pub(crate) fn exists(dir: &Path) -> bool {
+        dir.join(FILE).exists()
+    }
+
+    /// What is remembered now.
+    pub fn record(&self) -> Record {
+        self.record.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The folder it lies in.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// The roots of the pinned inception, as the verifier of warrants.
+    pub fn roots(&self) -> Roots<'_> {
+        let sha256 = self.record.lock().unwrap_or_else(PoisonError::into_inner).root;
+        Roots { inception: &self.inception, sha256 }
+    }
+
+    /// The newest of the log, as a question tells it.
+    pub fn seen(&self) -> Seen {
+        let record = self.record();
+        Seen { epoch: record.epoch, index: record.head.index, entry_sha256: record.head.entry_sha256 }
+    }
+
+    /// Takes in what was sighted, and has it on the disk before it returns.
+    ///
+    /// # Errors
+    /// `state_rollback` when it contradicts what is remembered, or when it cannot be written.
+    pub(crate) fn raise(&self, sighting: &Sighting) -> Result<(), Error> {
+        let mut held = self.record.lock().unwrap_or_else(PoisonError::into_inner);
+        if raised(&held, sighting)? == *held {
+            return Ok(());
+        }
+        // Another process of this host may have written since.
+        let _lock = lock(&self.dir)?;
+        let before = read(&self.dir)?;
+        let after = raised(&before, sighting)?;
+        if after != before {
+            write(&self.dir, &after)?;
+        }
+        *held = after;
+        Ok(())
+    }
+}
+
+/// Reads the inception out of the lattice's first entry, if it is the pinned one.
+pub(crate) fn inception(bytes: &[u8], root: Digest) -> Result<Inception, Refusal> {
+    let found = leaf_hash(bytes);
+    if found != root {
+        let detail = format!("the lattice begins with entry {found}, pinned is {root}");
+        return Err(Refusal::new(Reason::BrokerKeyUnknown, detail));
+    }
+    match Entry::read(bytes)?.body {
+        Body::Inception(inception) => Ok(inception),
+        _ => Err(Refusal::new(Reason::LogBroken, "the pinned entry is no inception")),
+    }
+}
+
+fn raised(record: &Record, sighting: &Sighting) -> Result<Record, Refusal> {
+    let mut after = record.clone();
+    let (held, seen) = (record.head, sighting.head);
+    if seen.index == held.index && seen.entry_sha256 != held.entry_sha256 {
+        let detail = format!("entry {} is {}, this host has seen {}", seen.index, seen.entry_sha256, held.entry_sha256);
+        return Err(Refusal::new(Reason::StateRollback, detail));
+    }
+    // A longer log that knows fewer events was not written on top of the one that was seen.
+    if seen.index > held.index && sighting.epoch < record.epoch {
+        let detail =
+            format!("entry {} has epoch {}, this host has seen epoch {}", seen.index, sighting.epoch, record.epoch);
+        return Err(Refusal::new(Reason::StateRollback, detail));
+    }
+    after.epoch = record.epoch.max(sighting.epoch);
+    if seen.index > held.index {
+        after.head = seen;
+    }
+    if let Some((serial, log_key)) = sighting.warrant.as_ref().filter(|(serial, _)| *serial > record.warrant_serial) {
+        (after.warrant_serial, after.log_key) = (*serial, log_key.clone());
+    }
+    Ok(after)
+}
+
+fn read(dir: &Path) -> Result<Record, Error> {
+    let path = dir.join(FILE);
+    let bytes = fs::read(&path).map_err(|source| match source.kind() {
+        std::io::ErrorKind::NotFound => {
+            let detail = format!("`{}` has joined no lattice: `countersign-host join INVITE`", dir.display());
+            Refusal::new(Reason::HostUnknown, detail).into()
+        }
+        _ => Error::file("read the host's memory", &path, source),
+    })?;
+    serde_json::from_slice(&bytes).map_err(|error| {
+        Refusal::new(Reason::SchemaMismatch, format!("`{}` is not a host's memory: {error}", path.display())).into()
+    })
+}
+
+// Whole or not at all: a new file, fsynced, renamed over the old one, and the folder fsynced.
+fn write(dir: &Path, record: &Record) -> Result<(), Error> {
+    let (path, new) = (dir.join(FILE), dir.join(NEW));
+    let failed = |source| Error::file("write the host's memory", &path, source);
+    let text = serde_json::to_vec_pretty(record).map_err(|error| failed(error.into()))?;
+    let mut file =
+        fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new).map_err(failed)?;
+    file.write_all(&text).and_then(|()| file.sync_all()).map_err(failed)?;
+    fs::rename(&new, &path).map_err(failed)?;
+    File::open(dir).and_then(|dir| dir.sync_all()).map_err(failed)
+}
+
+// Held until the file is dropped.
+fn lock(dir: &Path) -> Result<File, Error> {
+    let path = dir.join(LOCK);
+    let failed = |source| Error::file("lock the host's memory", &path, source);
+    let file =
+        fs::OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path).map_err(failed)?;
+    rustix::fs::flock(&file, rustix::fs::FlockOperation::LockExclusive).map_err(|error| failed(error.into()))?;
+    Ok(file)
+}
+
+const FILE: &str = "memory";
+const NEW: &str = "memory.new";
+const LOCK: &str = "memory.lock";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tests::broker::Broker;
+
+    fn sighting(index: u64, epoch: u64, text: &str) -> Sighting {
+        Sighting { epoch, head: Head { index, entry_sha256: Digest::of(text.as_bytes()) }, warrant: None }
+    }
+
+    fn reason(memory: &Memory, sighting: &Sighting) -> Option<Reason> {
+        memory.raise(sighting).err().and_then(|error| error.reason())
+    }
+
+    #[test]
+    fn memory_only_rises_and_is_on_the_disk() {
+        let broker = Broker::new();
+        let memory = broker.memory();
+        memory.raise(&sighting(50, 40, "a")).unwrap();
+        memory.raise(&sighting(45, 40, "b")).unwrap();
+        assert_eq!(memory.seen().index, 50);
+        let read = Memory::load(memory.dir()).unwrap();
+        assert_eq!(read.record(), memory.record());
+        assert_eq!(read.record().epoch, 40);
+    }
+
+    #[test]
+    fn t64_a_log_that_was_put_back_or_forked_is_refused() {
+        let broker = Broker::new();
+        let memory = broker.memory();
+        memory.raise(&sighting(50, 40, "a")).unwrap();
+        assert_eq!(reason(&memory, &sighting(50, 40, "other")), Some(Reason::StateRollback));
+        assert_eq!(reason(&memory, &sighting(60, 39, "c")), Some(Reason::StateRollback));
+        assert_eq!(memory.seen().index, 50);
+    }
+
+    #[test]
+    fn a_warrant_never_goes_back() {
+        let broker = Broker::new();
+        let memory = broker.memory();
+        let with = |serial: u64, key: &str| Sighting { warrant: Some((serial, key.into())), ..sighting(60, 40, "x") };
+        memory.raise(&with(3, "new")).unwrap();
+        memory.raise(&with(2, "old")).unwrap();
+        assert_eq!((memory.record().warrant_serial, memory.record().log_key.as_str()), (3, "new"));
+    }
+
+    #[test]
+    fn a_memory_of_another_root_is_refused() {
+        let broker = Broker::new();
+        let memory = broker.memory();
+        let mut record = memory.record();
+        record.root = Digest::of(b"another");
+        write(memory.dir(), &record).unwrap();
+        assert_eq!(Memory::load(memory.dir()).unwrap_err().reason(), Some(Reason::BrokerKeyUnknown));
+    }
+}

@@ -1,0 +1,216 @@
+//! One import of one component on this host, linked once as an indirection: empty, bound, closed.
+//!
+//! [`Slot::bind`] and [`Slot::close`] are its only doors. What is linked through it is left to `link`.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use policy::decide::Grant;
+use policy::digest::Digest;
+use policy::native::Native;
+use policy::provider::Subject;
+use policy::question::Runs;
+use policy::reason::{Reason, Refusal};
+
+use crate::clock::Clock;
+use crate::permit::Permit;
+use crate::provider::Linked;
+
+/// One import of one component, under its exact import string.
+///
+/// It is filled by a permit, and by nothing else:
+///
+/// ```
+/// use host::{clock::Clock, permit::Permit, slot::{Binding, Slot}};
+/// fn fill(slot: &Slot, permit: Permit, binding: Binding, clock: &dyn Clock) -> bool {
+///     slot.bind(permit, binding, clock).is_ok()
+/// }
+/// ```
+/// ```compile_fail
+/// use host::{clock::Clock, permit::Permit, slot::{Binding, Slot}};
+/// fn fill(slot: &Slot, binding: Binding, clock: &dyn Clock) -> bool {
+///     slot.bind(binding, clock).is_ok()
+/// }
+/// ```
+/// A permit is used once:
+///
+/// ```compile_fail
+/// use host::{clock::Clock, permit::Permit, slot::{Binding, Slot}};
+/// fn fill(slot: &Slot, other: &Slot, permit: Permit, binding: Binding, clock: &dyn Clock) -> bool {
+///     slot.bind(permit, binding.clone(), clock).is_ok() && other.bind(permit, binding, clock).is_ok()
+/// }
+/// ```
+pub struct Slot {
+    import: String,
+    runs: Runs,
+    state: Mutex<State>,
+}
+
+enum State {
+    Empty,
+    Bound(Arc<Bound>),
+    Closed(Close),
+}
+
+/// What fills a slot, and by which decision.
+#[derive(Debug)]
+pub struct Bound {
+    /// What the decision granted.
+    pub grant: Grant,
+    /// The log index of the decision.
+    pub index: u64,
+    pub(crate) binding: Binding,
+}
+
+/// What can answer an import.
+#[derive(Debug, Clone)]
+pub enum Binding {
+    /// A native builtin that this host carries.
+    Native(&'static Native),
+    /// A linked provider, already started under its own permit.
+    Linked(Arc<Linked>),
+}
+
+/// How a slot is closed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Close {
+    /// Calls under way may finish; no new one begins.
+    Drain,
+    /// What runs over it is stopped.
+    Stop,
+}
+
+impl Slot {
+    pub(crate) const fn new(import: String, runs: Runs) -> Self {
+        Self { import, runs, state: Mutex::new(State::Empty) }
+    }
+
+    /// The exact import string.
+    pub fn import(&self) -> &str {
+        &self.import
+    }
+
+    /// Fills the slot, or replaces what fills it: a start, a link switch and a rollback are this one act.
+    ///
+    /// # Errors
+    /// `unpermitted` when the permit is for another import, another component, other bytes or another answerer, or the
+    /// slot is closed; `permit_expired`.
+    pub fn bind(&self, permit: Permit, binding: Binding, clock: &dyn Clock) -> Result<(), Refusal> {
+        if permit.import() != self.import {
+            return Err(unpermitted(format!(
+                "the permit is for `{}`, the slot for `{}`",
+                permit.import(),
+                self.import
+            )));
+        }
+        if *permit.runs() != self.runs {
+            let (told, held) = (permit.runs(), &self.runs);
+            let detail = format!(
+                "the permit is for `{}` with bytes {}, the slot for `{}` with bytes {}",
+                told.id, told.sha256, held.id, held.sha256
+            );
+            return Err(unpermitted(detail));
+        }
+        let grant = permit.grant();
+        let (subject, sha256) = binding.identity()?;
+        if subject != grant.provider || sha256 != grant.sha256 {
+            let detail = format!(
+                "`{}` may be answered by `{}` {}, offered is `{subject}` {sha256}",
+                self.import, grant.provider, grant.sha256
+            );
+            return Err(unpermitted(detail));
+        }
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if matches!(*state, State::Closed(_)) {
+            return Err(unpermitted(format!("the slot for `{}` is closed", self.import)));
+        }
+        // The last look at the clock is the last thing before the slot is filled.
+        permit.fresh(clock)?;
+        *state = State::Bound(Arc::new(Bound { grant: grant.clone(), index: permit.index(), binding }));
+        Ok(())
+    }
+
+    /// Closes the slot for good.
+    pub fn close(&self, close: Close) {
+        *self.state.lock().unwrap_or_else(PoisonError::into_inner) = State::Closed(close);
+    }
+
+    /// What fills the slot now.
+    ///
+    /// # Errors
+    /// `unpermitted` while it is empty, and once it is closed.
+    pub fn bound(&self) -> Result<Arc<Bound>, Refusal> {
+        match &*self.state.lock().unwrap_or_else(PoisonError::into_inner) {
+            State::Bound(bound) => Ok(Arc::clone(bound)),
+            State::Empty => Err(unpermitted(format!("nothing was permitted to answer `{}`", self.import))),
+            State::Closed(Close::Drain) => {
+                Err(unpermitted(format!("the slot for `{}` was closed, and takes no new call", self.import)))
+            }
+            State::Closed(Close::Stop) => {
+                Err(unpermitted(format!("the slot for `{}` was closed, and what ran over it stopped", self.import)))
+            }
+        }
+    }
+
+    /// Whether what runs over it must stop.
+    pub(crate) fn stops(&self) -> bool {
+        matches!(*self.state.lock().unwrap_or_else(PoisonError::into_inner), State::Closed(Close::Stop))
+    }
+}
+
+impl Binding {
+    fn identity(&self) -> Result<(Subject, Digest), Refusal> {
+        match self {
+            Self::Native(native) => Ok((native.subject()?, native.sha256())),
+            Self::Linked(linked) => Ok((linked.subject().clone(), linked.sha256())),
+        }
+    }
+}
+
+/// The slots of one component, by exact import string.
+#[derive(Debug, Clone, Default)]
+pub struct Slots(BTreeMap<String, Arc<Slot>>);
+
+impl Slots {
+    pub(crate) fn new(imports: impl IntoIterator<Item = String>, runs: &Runs) -> Self {
+        Self(imports.into_iter().map(|import| (import.clone(), Arc::new(Slot::new(import, runs.clone())))).collect())
+    }
+
+    /// The slot of exactly that import string; a near version is another import.
+    pub fn exact(&self, import: &str) -> Option<&Arc<Slot>> {
+        self.0.get(import)
+    }
+
+    /// Each slot, in the order of the import strings.
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<Slot>> {
+        self.0.values()
+    }
+
+    /// Whether every slot is bound.
+    ///
+    /// # Errors
+    /// `unpermitted`, for the first that is not.
+    pub(crate) fn all_bound(&self) -> Result<(), Refusal> {
+        self.iter().try_for_each(|slot| slot.bound().map(drop))
+    }
+
+    /// Closes them all.
+    pub fn close(&self, close: Close) {
+        self.iter().for_each(|slot| slot.close(close));
+    }
+
+    pub(crate) fn stop(&self) -> bool {
+        self.iter().any(|slot| slot.stops())
+    }
+}
+
+fn unpermitted(detail: String) -> Refusal {
+    Refusal::new(Reason::Unpermitted, detail)
+}
+
+impl fmt::Debug for Slot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Slot({} of {})", self.import, self.runs.id)
+    }
+}

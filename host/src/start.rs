@@ -1,0 +1,260 @@
+//! The story of a start: read, verify, compile, ask, bind, instantiate. In this order, whole or not at all.
+//!
+//! A linked provider is started the same way, under its own question, before it fills a slot.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+use policy::digest::Digest;
+use policy::name::ComponentId;
+use policy::native::{NATIVES, Native};
+use policy::provider::Subject;
+use policy::question::{Offer, What};
+use policy::reason::{Reason, Refusal};
+use wasmtime::Engine;
+
+use crate::ask::{Asker, Start};
+use crate::builtin::{Shelf, Sink, carried};
+use crate::clock::Clock;
+use crate::component::Component;
+use crate::engine;
+use crate::error::Error;
+use crate::folder::Folder;
+use crate::guest::Prepared;
+use crate::identity::HostKey;
+use crate::limits::Limits;
+use crate::link::link;
+use crate::memory::Memory;
+use crate::notice::{self, Listening};
+use crate::permit::{Decided, Permit, Permits};
+use crate::provider::Linked;
+use crate::running::Running;
+use crate::slot::{Binding, Slots};
+use crate::transport::Transport;
+
+/// What a host is made of.
+pub struct Parts {
+    /// Its key.
+    pub key: HostKey,
+    /// Its memory.
+    pub memory: Arc<Memory>,
+    /// Its wire to the broker.
+    pub transport: Arc<dyn Transport>,
+    /// Its clocks.
+    pub clock: Arc<dyn Clock>,
+    /// The component builtins that it offers.
+    pub builtins: Option<Folder>,
+    /// Where providers are found by digest.
+    pub artifacts: Option<Folder>,
+    /// How long it waits for an answer to one question.
+    pub timeout: Duration,
+    /// What one instance may take.
+    pub limits: Limits,
+    /// Where the lines of components go.
+    pub sink: Sink,
+}
+
+/// A host that has joined a lattice.
+pub struct Host {
+    engine: Engine,
+    asker: Asker,
+    shelf: Arc<Shelf>,
+    offers: Vec<Offer>,
+    folders: Vec<Folder>,
+    limits: Limits,
+    _listening: Listening,
+}
+
+/// What was compiled and started on the way to one start.
+struct Journey {
+    compiled: HashMap<Digest, Arc<Component>>,
+    linked: HashMap<Digest, Arc<Linked>>,
+    depth: usize,
+}
+
+impl Host {
+    /// Makes a host of its parts, listening for its broker's notices from now on.
+    ///
+    /// # Errors
+    /// When the engine cannot start, a folder cannot be read, or the wire cannot be listened to.
+    pub async fn new(parts: Parts) -> Result<Self, Error> {
+        let Parts { key, memory, transport, clock, builtins, artifacts, timeout, limits, sink } = parts;
+        let mut offers = Vec::new();
+        for native in NATIVES.iter().filter(|native| carried(native)) {
+            offers.push(native.offer()?);
+        }
+        if let Some(folder) = &builtins {
+            offers.extend(folder.offers()?);
+        }
+        let listening = notice::listen(Arc::clone(&memory), transport.as_ref()).await?;
+        Ok(Self {
+            engine: engine::ticking()?,
+            asker: Asker { key, memory, transport, clock, timeout, ignored: Mutex::default() },
+            shelf: Arc::new(Shelf::new(sink)),
+            offers,
+            folders: artifacts.into_iter().chain(builtins).collect(),
+            limits,
+            _listening: listening,
+        })
+    }
+
+    /// Starts a component under an id: verified here, decided by the broker, filled by its permits alone.
+    ///
+    /// # Errors
+    /// The reason why it may not, or cannot.
+    pub async fn start(&self, bytes: &[u8], id: &ComponentId) -> Result<Running, Error> {
+        let component = Arc::new(Component::load(&self.engine, bytes)?);
+        let mut journey = Journey { compiled: HashMap::new(), linked: HashMap::new(), depth: 0 };
+        let (prepared, decided) = self.begin(What::StartComponent, component, id.clone(), &mut journey).await?;
+        let live = prepared.instantiate().await?;
+        Ok(Running::new(prepared, live, decided))
+    }
+
+    /// What this host offers by itself.
+    pub fn offers(&self) -> &[Offer] {
+        &self.offers
+    }
+
+    /// How many answers were not the broker's, and were ignored.
+    pub fn ignored(&self) -> usize {
+        self.asker.ignored().count
+    }
+
+    // Asks and fills, again when the permits were over before everything stood ready.
+    fn begin<'a>(
+        &'a self,
+        what: What,
+        component: Arc<Component>,
+        id: ComponentId,
+        journey: &'a mut Journey,
+    ) -> BoxFuture<'a, Result<(Prepared, Decided), Error>> {
+        Box::pin(async move {
+            let slots = component.slots(&id);
+            let mut tries = TRIES;
+            let decided = loop {
+                let runs = component.runs(&id);
+                let start = Start {
+                    what,
+                    runs: &runs,
+                    claims: component.token(),
+                    imports: component.imports(),
+                    offers: &self.offers,
+                };
+                let permits = self.asker.ask(&start).await?;
+                let decided = permits.decision();
+                tries -= 1;
+                match self.fill(&slots, permits, journey).await {
+                    Ok(()) => break decided,
+                    Err(error) if tries > 0 && passes(&error) => tracing::info!("asking again: {error}"),
+                    Err(error) => return Err(error),
+                }
+            };
+            let pre = link(&component, &slots)?;
+            let shelf = Arc::clone(&self.shelf);
+            Ok((Prepared { component, id, slots, pre, shelf, limits: self.limits }, decided))
+        })
+    }
+
+    async fn fill(&self, slots: &Slots, mut permits: Permits, journey: &mut Journey) -> Result<(), Error> {
+        let mut ready = Vec::new();
+        for slot in slots.iter() {
+            let missing = || Refusal::new(Reason::Unpermitted, format!("no permit for `{}`", slot.import()));
+            let permit = permits.take(slot.import()).ok_or_else(missing)?;
+            let binding = self.binding(&permit, journey).await?;
+            ready.push((slot, permit, binding));
+        }
+        // A notice may have come in between; nothing is bound under an epoch that is known to be over (T23).
+        let (held, epoch) = (self.asker.memory.record().epoch, permits.decision().epoch);
+        if epoch < held {
+            let detail = format!("the permit knows epoch {epoch}, this host epoch {held}");
+            return Err(Refusal::new(Reason::EpochBehind, detail).into());
+        }
+        permits.fresh(self.asker.clock.as_ref())?;
+        for (slot, permit, binding) in ready {
+            slot.bind(permit, binding, self.asker.clock.as_ref())?;
+        }
+        Ok(())
+    }
+
+    async fn binding(&self, permit: &Permit, journey: &mut Journey) -> Result<Binding, Error> {
+        let grant = permit.grant();
+        let absent = |what: String| Error::from(Refusal::new(Reason::ArtifactUnavailable, what));
+        match &grant.provider {
+            Subject::Native(name) => {
+                let native = Native::find(name.as_str()).filter(|native| carried(native));
+                native.map(Binding::Native).ok_or_else(|| absent(format!("this host carries no `{name}`")))
+            }
+            Subject::Component(_) => self.linked(permit, journey).await.map(Binding::Linked),
+            Subject::Provider(key) => {
+                Err(absent(format!("`{key}` is a provider archive, which this host does not run")))
+            }
+        }
+    }
+
+    async fn linked(&self, permit: &Permit, journey: &mut Journey) -> Result<Arc<Linked>, Error> {
+        let grant = permit.grant();
+        if let Some(linked) = journey.linked.get(&grant.sha256) {
+            return Ok(Arc::clone(linked));
+        }
+        if journey.depth >= MAX_DEPTH {
+            let detail = format!("`{}` would be the provider of a provider {MAX_DEPTH} deep", grant.id);
+            return Err(Refusal::new(Reason::LimitExceeded, detail).into());
+        }
+        let component = self.found(grant.sha256, journey)?;
+        // A provider has its own providers: nothing that another one was permitted.
+        let mut own = Journey {
+            compiled: std::mem::take(&mut journey.compiled),
+            linked: HashMap::new(),
+            depth: journey.depth + 1,
+        };
+        let begun = self.begin(What::StartProvider, component, grant.id.clone(), &mut own).await;
+        journey.compiled = own.compiled;
+        let (prepared, _) =
+            begun.map_err(|error| within(error, &format!("provider `{}` of `{}`", grant.id, permit.import())))?;
+        let live = prepared.instantiate().await?;
+        let linked = Arc::new(Linked::new(prepared, live));
+        journey.linked.insert(grant.sha256, Arc::clone(&linked));
+        Ok(linked)
+    }
+
+    // The provider's bytes, by the digest that was permitted: read once, verified, compiled once.
+    fn found(&self, sha256: Digest, journey: &mut Journey) -> Result<Arc<Component>, Error> {
+        if let Some(component) = journey.compiled.get(&sha256) {
+            return Ok(Arc::clone(component));
+        }
+        for folder in &self.folders {
+            if let Some(bytes) = folder.find(sha256)? {
+                let component = Arc::new(Component::load(&self.engine, &bytes)?);
+                journey.compiled.insert(sha256, Arc::clone(&component));
+                return Ok(component);
+            }
+        }
+        let looked: Vec<_> = self.folders.iter().map(|folder| format!("`{}`", folder.path().display())).collect();
+        let looked = if looked.is_empty() {
+            "no folder was named".to_owned()
+        } else {
+            format!("looked in {}", looked.join(", "))
+        };
+        Err(Refusal::new(Reason::ArtifactUnavailable, format!("no file has the digest {sha256}: {looked}")).into())
+    }
+}
+
+// What a fresh answer can mend.
+fn passes(error: &Error) -> bool {
+    matches!(error.reason(), Some(Reason::PermitExpired | Reason::EpochBehind))
+}
+
+fn within(error: Error, context: &str) -> Error {
+    match error {
+        Error::Refused(mut refused) => {
+            refused.refusal = refused.refusal.within(context);
+            Error::Refused(refused)
+        }
+        other => other,
+    }
+}
+
+const TRIES: u32 = 3;
+const MAX_DEPTH: usize = 4;

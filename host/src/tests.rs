@@ -1,0 +1,9 @@
+//! What the tests of this crate share, and the attacks on the door.
+
+pub(crate) mod broker;
+pub(crate) mod guests;
+
+mod answers;
+mod limits;
+mod links;
+mod starts;

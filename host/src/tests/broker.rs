@@ -1,0 +1,531 @@
+//! A broker of one process: a genuine ledger, genuine signatures, no disk and no network.
+
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use futures::StreamExt;
+use futures::future::BoxFuture;
+use nkeys::{KeyPair, KeyPairType};
+use policy::answer::{Receipt, StartAnswer, Verdict};
+use policy::artifact::{Artifact, Import};
+use policy::command::Command;
+use policy::contract::{Configuration, Contract, Providers};
+use policy::decide::Facts;
+use policy::digest::Digest;
+use policy::envelope::{Document, Draft, Unverified};
+use policy::examine;
+use policy::govern::{
+    AddIssuer, AdmitComponent, AdmitProvider, Bind, DeleteDefault, DeleteLink, InviteHost, Operation, PublishContract,
+    PutDefault, PutLink, RetireProvider,
+};
+use policy::issuer::Kind;
+use policy::join::{Join, Possession};
+use policy::key::{Key, Name, Role};
+use policy::log::{Checkpoint, Frontier, Ledger, NoteKey};
+use policy::name::{ComponentId, Lattice, LinkName, Package, Scope, Version};
+use policy::native::NATIVES;
+use policy::provider::{Source, Subject};
+use policy::question::{StartRequest, What};
+use policy::reason::Refusal;
+use policy::time::Validity;
+use policy::warrant::{Inception, Quorum, Roots, Warrant};
+use policy::wire::{Nonce, PERMIT_TTL_MS, Topic};
+use tempfile::TempDir;
+
+use crate::clock::{Clock, SystemClock};
+use crate::error::Error;
+use crate::identity::{HostKey, nonce};
+use crate::invite::Invite;
+use crate::limits::Limits;
+use crate::memory::Memory;
+use crate::start::{Host, Parts};
+use crate::tests::guests::{self, key};
+use crate::transport::{Replies, Transport};
+
+/// What the wire makes of a genuine answer: everything that arrives, in order.
+pub(crate) type Mischief = Arc<dyn Fn(&Broker, &[u8], Vec<u8>) -> Vec<Vec<u8>> + Send + Sync>;
+
+pub(crate) struct Broker {
+    ledger: Mutex<Ledger>,
+    frontier: Mutex<Frontier>,
+    pub(crate) root: Digest,
+    inception: Vec<u8>,
+    warrant: Mutex<Vec<u8>>,
+    pub(crate) asked: Mutex<Vec<Vec<u8>>>,
+    dir: TempDir,
+}
+
+pub(crate) fn name<R: Role>(pair: &KeyPair) -> Name<R> {
+    Name::parse(&pair.public_key()).unwrap()
+}
+
+pub(crate) fn decision() -> KeyPair {
+    key(KeyPairType::Cluster, 3)
+}
+
+pub(crate) fn id(text: &str) -> ComponentId {
+    ComponentId::parse(text).unwrap()
+}
+
+pub(crate) fn seal<T: Document>(pair: &KeyPair, document: &T, attachments: &[&[u8]]) -> Vec<u8> {
+    let draft = Draft::of(document);
+    let signature = pair.sign(draft.signing_input()).unwrap();
+    draft.seal_with(&signature, attachments.iter().copied())
+}
+
+impl Broker {
+    /// A lattice with base contracts, defaults, a host that has joined, and `cart`, `dice`, `greeter` and `logger`.
+    pub(crate) fn new() -> Arc<Self> {
+        Self::of_lattice("default")
+    }
+
+    pub(crate) fn of_lattice(lattice: &str) -> Arc<Self> {
+        let lattice = Lattice::parse(lattice).unwrap();
+        let log_key = NoteKey::of(&lattice, name::<policy::key::Host>(&log_pair()).raw()).unwrap().to_string();
+        let inception = Inception {
+            lattice,
+            roots: Quorum { threshold: 1, keys: vec![Key::parse(&root_pair().public_key()).unwrap()] },
+            administrators: Quorum { threshold: 1, keys: vec![Key::parse(&admin().public_key()).unwrap()] },
+            log_key,
+        };
+        let (ledger, step) = Ledger::incept(inception, SystemClock.wall_ms()).unwrap();
+        let mut frontier = Frontier::default();
+        frontier.append(step.hash);
+        let broker = Self {
+            ledger: Mutex::new(ledger),
+            frontier: Mutex::new(frontier),
+            root: step.hash,
+            inception: step.bytes,
+            warrant: Mutex::default(),
+            asked: Mutex::default(),
+            dir: tempfile::tempdir().unwrap(),
+        };
+        broker.install(1, &decision());
+        broker.furnish();
+        Arc::new(broker)
+    }
+
+    /// Installs a warrant for one decision key.
+    pub(crate) fn install(&self, serial: u64, pair: &KeyPair) {
+        let token = self.warrant_for(serial, pair, &root_pair());
+        let mut ledger = self.ledger.lock().unwrap();
+        let inception = ledger.state().inception().clone();
+        let roots = Roots { inception: &inception, sha256: self.root };
+        let verified = Unverified::<Warrant>::parse(&token).unwrap().verify(&roots).unwrap();
+        let step = ledger.install(&verified, SystemClock.wall_ms());
+        step.outcome.unwrap();
+        self.frontier.lock().unwrap().append(step.hash);
+        *self.warrant.lock().unwrap() = token;
+    }
+
+    /// A warrant that nobody installed.
+    pub(crate) fn warrant_for(&self, serial: u64, pair: &KeyPair, root: &KeyPair) -> Vec<u8> {
+        let inception = self.ledger.lock().unwrap().state().inception().clone();
+        let now = SystemClock.now();
+        let iat = policy::time::Timestamp::from_seconds(now.seconds() - 60).unwrap();
+        let warrant = Warrant {
+            iss: name(root),
+            lattice: inception.lattice.clone(),
+            inception_sha256: self.root,
+            serial,
+            decision_keys: vec![Key::parse(&pair.public_key()).unwrap()],
+            log_key: inception.log_key,
+            validity: Validity { iat, nbf: None, exp: Some(now.plus(86_400)) },
+        };
+        seal(root, &warrant, &[])
+    }
+
+    fn furnish(&self) {
+        let kinds = BTreeSet::from([Kind::Component, Kind::Provider, Kind::Contract]);
+        let scope = BTreeSet::from([Scope::Everything]);
+        let issuer = AddIssuer { key: name(&guests::issuer()), scope, kinds, max_lifetime_s: None };
+        self.command(vec![Operation::AddIssuer(issuer)], &[]);
+        for native in NATIVES {
+            let serves = native.serves().unwrap();
+            self.publish(&serves);
+            let name = format!("native-{}", serves.package.as_str().replace(':', "-"));
+            let (subject, sha256) = (native.subject().unwrap(), native.sha256());
+            let admit = AdmitProvider {
+                id: id(&name),
+                subject,
+                sha256,
+                claims_sha256: None,
+                serves: vec![serves.clone()],
+                source: Source::Native,
+            };
+            let default = PutDefault { package: serves.package, bind: Bind::Builtin, uniform: false };
+            self.command(vec![Operation::AdmitProvider(admit), Operation::PutDefault(default)], &[]);
+        }
+        for guest in ["cart", "dice", "greeter"] {
+            self.admit(guest, &guests::signed(guest));
+        }
+        self.admit_provider("logger", &guests::signed("logger"));
+        let line = self.invitation();
+        let invite = Invite::parse(&line).unwrap();
+        let host = HostKey::load_or_make(self.dir.path()).unwrap();
+        let wire = Quiet(self);
+        let joined = crate::join::join(self.dir.path(), &host, &invite, &wire, &SystemClock, Duration::from_secs(5));
+        futures::executor::block_on(tokio_less(joined)).unwrap();
+    }
+
+    /// Publishes a contract that any provider of the issuer, and any native one of that package, may answer.
+    pub(crate) fn publish(&self, serves: &Import) {
+        let issuer = name(&guests::issuer());
+        let natives = NATIVES.iter().filter(|native| native.package == serves.package.as_str());
+        let contract = Contract {
+            iss: issuer,
+            sub: serves.package.clone(),
+            iat: policy::time::Timestamp::from_seconds(1_700_000_000).unwrap(),
+            exp: None,
+            revision: 1,
+            interfaces: serves.interfaces.clone(),
+            tracks: serves.version.iter().map(Version::track).collect(),
+            providers: Providers {
+                issuers: vec![issuer],
+                subjects: natives.map(|native| native.subject().unwrap()).collect(),
+            },
+            defaultable: true,
+            config: Configuration::None,
+            config_schema_sha256: None,
+            legacy_ids: Vec::new(),
+        };
+        let draft = contract.draft();
+        let signature = guests::issuer().sign(draft.signing_input()).unwrap();
+        let token = draft.seal(&signature).into_bytes();
+        let publish = PublishContract { package: serves.package.clone(), sha256: Digest::of(&token) };
+        self.command(vec![Operation::PublishContract(publish)], &[&token]);
+    }
+
+    pub(crate) fn admit(&self, as_id: &str, bytes: &[u8]) {
+        let (file, token) = parts(bytes);
+        let admit = AdmitComponent {
+            id: id(as_id),
+            sha256: file.sha256(),
+            claims_sha256: Digest::of(&token),
+            imports: file.imports().to_vec(),
+            exports: file.exports().to_vec(),
+        };
+        self.command(vec![Operation::AdmitComponent(admit)], &[&token]);
+    }
+
+    pub(crate) fn admit_provider(&self, as_id: &str, bytes: &[u8]) {
+        let (file, token) = parts(bytes);
+        let admit = AdmitProvider {
+            id: id(as_id),
+            subject: subject(&token),
+            sha256: file.sha256(),
+            claims_sha256: Some(Digest::of(&token)),
+            serves: file.exports().to_vec(),
+            source: Source::Exports,
+        };
+        self.command(vec![Operation::AdmitProvider(admit)], &[&token]);
+    }
+
+    pub(crate) fn link(&self, component: &str, package: &str, provider: &[u8]) {
+        let (file, token) = parts(provider);
+        let link = PutLink {
+            component: id(component),
+            package: Package::parse(package).unwrap(),
+            name: LinkName::unnamed(),
+            provider: subject(&token),
+            sha256: file.sha256(),
+            config_sha256: None,
+        };
+        self.command(vec![Operation::PutLink(link)], &[]);
+    }
+
+    pub(crate) fn unlink(&self, component: &str, package: &str) {
+        let (component, package) = (id(component), Package::parse(package).unwrap());
+        let delete = DeleteLink { component, package, name: LinkName::unnamed(), accept_default: false };
+        self.command(vec![Operation::DeleteLink(delete)], &[]);
+    }
+
+    pub(crate) fn retire(&self, sha256: Digest) {
+        self.command(vec![Operation::RetireProvider(RetireProvider { sha256 })], &[]);
+    }
+
+    pub(crate) fn forget_default(&self, package: &str) {
+        let package = Package::parse(package).unwrap();
+        self.command(vec![Operation::DeleteDefault(DeleteDefault { package })], &[]);
+    }
+
+    /// The line that lets one host in.
+    pub(crate) fn invitation(&self) -> String {
+        let pair = KeyPair::new_server();
+        let not_after = SystemClock.now().plus(600);
+        let invite = InviteHost { invite: name(&pair), labels: Default::default(), not_after };
+        self.command(vec![Operation::InviteHost(invite)], &[]);
+        let url = data_encoding::BASE64URL_NOPAD.encode(b"nats://127.0.0.1:4222");
+        format!("countersign-invite:v1:{}:{url}:{}:{}", self.lattice(), self.root, pair.seed().unwrap())
+    }
+
+    pub(crate) fn lattice(&self) -> Lattice {
+        self.ledger.lock().unwrap().state().lattice().clone()
+    }
+
+    pub(crate) fn command(&self, operations: Vec<Operation>, statements: &[&[u8]]) {
+        let mut ledger = self.ledger.lock().unwrap();
+        let now = SystemClock.now();
+        let command = Command {
+            iss: name(&admin()),
+            aud: ledger.state().lattice().clone(),
+            iat: now,
+            not_after: now.plus(60),
+            jti: nonce().unwrap(),
+            basis: ledger.head().epoch,
+            because: None,
+            operations,
+            statements: statements.iter().map(|statement| Digest::of(statement)).collect(),
+        };
+        let bytes = seal(&admin(), &command, statements);
+        let verified =
+            Unverified::<Command>::parse(&bytes).unwrap().verify(&ledger.state().administrator_keys()).unwrap();
+        let step = ledger.govern(&examine::command(verified), SystemClock.wall_ms());
+        step.outcome.unwrap();
+        self.frontier.lock().unwrap().append(step.hash);
+    }
+
+    /// The newest checkpoint, as it is announced.
+    pub(crate) fn notice(&self) -> Vec<u8> {
+        let ledger = self.ledger.lock().unwrap();
+        let (head, lattice) = (ledger.head(), ledger.state().lattice());
+        let note_key = NoteKey::of(lattice, name::<policy::key::Host>(&log_pair()).raw()).unwrap();
+        let root = self.frontier.lock().unwrap().root();
+        let origin = format!("countersign/{lattice}");
+        let checkpoint = Checkpoint { origin, size: head.size, root, epoch: head.epoch, last: head.last };
+        let signature: [u8; 64] = log_pair().sign(checkpoint.text().as_bytes()).unwrap().try_into().unwrap();
+        note_key.note(&checkpoint, &signature).into_bytes()
+    }
+
+    /// Decides a request, genuinely.
+    pub(crate) fn decide(&self, request: &[u8]) -> Result<StartAnswer, Refusal> {
+        let mut ledger = self.ledger.lock().unwrap();
+        let request = Unverified::<StartRequest>::parse(request)?.verify(ledger.state().host_keys())?;
+        let (what, runs) = (request.what, request.runs.clone());
+        let (aud, jti, request_sha256) = (request.iss, request.jti, request.sha256());
+        let step = ledger.rule(examine::start(request)?, Facts::default(), SystemClock.wall_ms());
+        self.frontier.lock().unwrap().append(step.hash);
+        let decision = step.outcome.decision();
+        let reason = decision.refusal().map(|refusal| refusal.reason);
+        let (component, provider) = match what {
+            What::StartComponent => (Some(runs), None),
+            What::StartProvider => (None, Some(runs)),
+        };
+        Ok(StartAnswer {
+            iss: name(&decision_pair()),
+            aud,
+            lattice: ledger.state().lattice().clone(),
+            warrant_sha256: Digest::of(&self.warrant.lock().unwrap()),
+            request_sha256,
+            jti,
+            verdict: if reason.is_none() { Verdict::Permitted } else { Verdict::Refused },
+            reason,
+            ttl_ms: PERMIT_TTL_MS,
+            component,
+            provider,
+            outcomes: decision.outcomes().to_vec(),
+            epoch: step.epoch,
+            index: step.index,
+            entry_sha256: step.hash,
+            relaxations: Vec::new(),
+        })
+    }
+
+    /// Signs an answer with the decision key of the warrant.
+    pub(crate) fn sign(&self, answer: &StartAnswer) -> Vec<u8> {
+        seal(&decision_pair(), answer, &[&self.warrant.lock().unwrap()])
+    }
+
+    fn enrol(&self, join: &[u8]) -> Vec<u8> {
+        let join = Unverified::<Join>::parse(join).unwrap().verify(&Possession).unwrap();
+        let request_sha256 = join.sha256();
+        let mut ledger = self.ledger.lock().unwrap();
+        let step = ledger.enrol(&examine::join(join).unwrap(), SystemClock.wall_ms());
+        self.frontier.lock().unwrap().append(step.hash);
+        let warrant = self.warrant.lock().unwrap().clone();
+        let receipt = Receipt {
+            iss: name(&decision_pair()),
+            lattice: ledger.state().lattice().clone(),
+            warrant_sha256: Digest::of(&warrant),
+            inception_bytes_sha256: Digest::of(&self.inception),
+            request_sha256,
+            reason: step.outcome.as_ref().err().map(|refusal| refusal.reason),
+            detail: step.outcome.as_ref().err().map(|refusal| refusal.detail.clone()),
+            epoch: step.epoch,
+            index: step.index,
+            entry_sha256: step.hash,
+        };
+        seal(&decision_pair(), &receipt, &[&warrant, &self.inception])
+    }
+
+    /// What this broker says to a message on a subject.
+    pub(crate) fn reply(&self, subject: &str, payload: &[u8]) -> Vec<u8> {
+        self.asked.lock().unwrap().push(payload.to_vec());
+        if subject == Topic::Join.subject(&self.lattice()) {
+            return self.enrol(payload);
+        }
+        self.decide(payload).map(|answer| self.sign(&answer)).unwrap_or_default()
+    }
+
+    /// The memory of the host that joined.
+    pub(crate) fn memory(&self) -> Memory {
+        Memory::load(self.dir.path()).unwrap()
+    }
+
+    pub(crate) fn dir(&self) -> &std::path::Path {
+        self.dir.path()
+    }
+}
+
+/// A host with everything in reach of a test.
+pub(crate) struct Bench {
+    pub(crate) broker: Arc<Broker>,
+    pub(crate) clock: Arc<TestClock>,
+    pub(crate) lines: Arc<Mutex<Vec<String>>>,
+    pub(crate) limits: Limits,
+    pub(crate) timeout: Duration,
+    pub(crate) mischief: Mischief,
+    pub(crate) artifacts: Option<crate::folder::Folder>,
+    pub(crate) builtins: Option<crate::folder::Folder>,
+}
+
+impl Bench {
+    pub(crate) fn new() -> Self {
+        Self {
+            broker: Broker::new(),
+            clock: Arc::default(),
+            lines: Arc::default(),
+            limits: Limits::default(),
+            timeout: Duration::from_secs(20),
+            mischief: Arc::new(|_, _, genuine| vec![genuine]),
+            artifacts: None,
+            builtins: None,
+        }
+    }
+
+    pub(crate) fn with(mischief: impl Fn(&Broker, &[u8], Vec<u8>) -> Vec<Vec<u8>> + Send + Sync + 'static) -> Self {
+        Self { mischief: Arc::new(mischief), ..Self::new() }
+    }
+
+    pub(crate) async fn host(&self) -> Host {
+        let lines = Arc::clone(&self.lines);
+        let parts = Parts {
+            key: HostKey::load(self.broker.dir()).unwrap(),
+            memory: Arc::new(self.broker.memory()),
+            transport: Arc::new(Wire { broker: Arc::clone(&self.broker), mischief: Arc::clone(&self.mischief) }),
+            clock: Arc::clone(&self.clock) as Arc<dyn Clock>,
+            builtins: self.builtins.clone(),
+            artifacts: self.artifacts.clone(),
+            timeout: self.timeout,
+            limits: self.limits,
+            sink: Arc::new(move |line| lines.lock().unwrap().push(line.to_owned())),
+        };
+        Host::new(parts).await.unwrap()
+    }
+
+    pub(crate) fn lines(&self) -> Vec<String> {
+        self.lines.lock().unwrap().clone()
+    }
+}
+
+/// The system's clocks, and what a test adds to them.
+#[derive(Default)]
+pub(crate) struct TestClock {
+    pub(crate) boot_ahead_ms: AtomicU64,
+    pub(crate) wall_ahead_ms: AtomicU64,
+}
+
+impl Clock for TestClock {
+    fn boot_ms(&self) -> u64 {
+        SystemClock.boot_ms() + self.boot_ahead_ms.load(Ordering::SeqCst)
+    }
+
+    fn wall_ms(&self) -> u64 {
+        SystemClock.wall_ms() + self.wall_ahead_ms.load(Ordering::SeqCst)
+    }
+}
+
+struct Wire {
+    broker: Arc<Broker>,
+    mischief: Mischief,
+}
+
+impl Transport for Wire {
+    fn ask(&self, subject: String, payload: Vec<u8>) -> BoxFuture<'_, Result<Replies, Error>> {
+        let genuine = self.broker.reply(&subject, &payload);
+        let replies = (self.mischief)(&self.broker, &payload, genuine);
+        // A wire stays open behind what was said.
+        Box::pin(async move { Ok(futures::stream::iter(replies).chain(futures::stream::pending()).boxed()) })
+    }
+
+    fn listen(&self, _subject: String) -> BoxFuture<'_, Result<Replies, Error>> {
+        Box::pin(async { Ok(futures::stream::pending().boxed()) })
+    }
+
+    fn address(&self) -> String {
+        "the test's wire".to_owned()
+    }
+}
+
+/// A wire that only carries.
+pub(crate) fn wire(broker: &Arc<Broker>) -> Box<dyn Transport> {
+    Box::new(Wire { broker: Arc::clone(broker), mischief: Arc::new(|_, _, genuine| vec![genuine]) })
+}
+
+struct Quiet<'a>(&'a Broker);
+
+impl Transport for Quiet<'_> {
+    fn ask(&self, subject: String, payload: Vec<u8>) -> BoxFuture<'_, Result<Replies, Error>> {
+        let genuine = self.0.reply(&subject, &payload);
+        Box::pin(async move { Ok(futures::stream::iter([genuine]).boxed()) })
+    }
+
+    fn listen(&self, _subject: String) -> BoxFuture<'_, Result<Replies, Error>> {
+        Box::pin(async { Ok(futures::stream::pending().boxed()) })
+    }
+
+    fn address(&self) -> String {
+        "the test's wire".to_owned()
+    }
+}
+
+// Joining waits on tokio's clock: outside a test's own runtime it needs one for the moment.
+async fn tokio_less<T: Send>(work: impl Future<Output = T> + Send) -> T {
+    std::thread::scope(|scope| {
+        let run = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(work);
+        scope.spawn(run).join().unwrap()
+    })
+}
+
+fn parts(bytes: &[u8]) -> (policy::artifact::component::ComponentFile, Vec<u8>) {
+    let Artifact::Component(file) = policy::artifact::read(bytes).unwrap() else { panic!("no component") };
+    let token = file.token().unwrap().to_vec();
+    (file, token)
+}
+
+fn subject(token: &[u8]) -> Subject {
+    Subject::Component(policy::claims::read_component(token).unwrap().subject)
+}
+
+fn root_pair() -> KeyPair {
+    key(KeyPairType::Operator, 1)
+}
+
+fn admin() -> KeyPair {
+    key(KeyPairType::Operator, 2)
+}
+
+fn decision_pair() -> KeyPair {
+    decision()
+}
+
+fn log_pair() -> KeyPair {
+    key(KeyPairType::Server, 5)
+}
+
+/// A nonce that nobody asked with.
+pub(crate) fn other_nonce() -> Nonce {
+    nonce().unwrap()
+}

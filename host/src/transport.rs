@@ -1,0 +1,25 @@
+//! How a host reaches its broker: a question out, every reply in, and the broker's notices.
+//!
+//! Replies are bytes from anybody. Which of them counts is left to `ask`, the wire itself to `transport/nats`.
+
+pub mod nats;
+
+use futures::future::BoxFuture;
+use futures::stream::BoxStream;
+
+use crate::error::Error;
+
+/// Whatever arrives, in the order in which it arrives.
+pub type Replies = BoxStream<'static, Vec<u8>>;
+
+/// The wire to a broker.
+pub trait Transport: Send + Sync {
+    /// Sends a document and gives everything that is sent to its reply subject.
+    fn ask(&self, subject: String, payload: Vec<u8>) -> BoxFuture<'_, Result<Replies, Error>>;
+
+    /// Everything that is published under a subject from now on.
+    fn listen(&self, subject: String) -> BoxFuture<'_, Result<Replies, Error>>;
+
+    /// Where the broker is looked for, for messages.
+    fn address(&self) -> String;
+}

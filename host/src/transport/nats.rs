@@ -1,0 +1,103 @@
+//! The NATS wire: the only file that names it.
+//!
+//! Replies come to an inbox under the asker's own key, which NATS permissions can keep for it (T54). A message that
+//! only says that nobody listens is no reply: anybody could send that, so the wait goes on.
+
+use std::time::Duration;
+
+use futures::StreamExt;
+use futures::future::BoxFuture;
+use policy::key::{Name, Role};
+use policy::wire::inbox_prefix;
+
+use crate::error::Error;
+use crate::transport::{Replies, Transport};
+
+/// A connection to a NATS server.
+#[derive(Debug, Clone)]
+pub struct Nats {
+    client: async_nats::Client,
+    url: String,
+}
+
+impl Nats {
+    /// Connects, with the inbox prefix of this key.
+    ///
+    /// # Errors
+    /// When no server answers within the time.
+    pub async fn connect<R: Role>(url: &str, key: &Name<R>, timeout: Duration) -> Result<Self, Error> {
+        let options = async_nats::ConnectOptions::new()
+            .name("countersign-host")
+            .custom_inbox_prefix(inbox_prefix(key))
+            .connection_timeout(timeout)
+            .event_callback(|event| async move { tracing::debug!("nats: {event}") });
+        let client = options
+            .connect(url)
+            .await
+            .map_err(|error| wire(&format!("cannot reach NATS at `{}`", without_password(url)), error))?;
+        Ok(Self { client, url: without_password(url) })
+    }
+}
+
+impl Transport for Nats {
+    fn ask(&self, subject: String, payload: Vec<u8>) -> BoxFuture<'_, Result<Replies, Error>> {
+        Box::pin(async move {
+            let inbox = self.client.new_inbox();
+            let failed = |error: Box<dyn std::error::Error + Send + Sync>| Error::Wire {
+                doing: format!("cannot ask on `{subject}` at `{}`", self.url),
+                source: error,
+            };
+            // Subscription and question travel on one connection, in this order: no answer can come too early.
+            let replies = self.client.subscribe(inbox.clone()).await.map_err(|error| failed(error.into()))?;
+            let sent = self.client.publish_with_reply(subject.clone(), inbox, payload.into()).await;
+            sent.map_err(|error| failed(error.into()))?;
+            self.client.flush().await.map_err(|error| failed(error.into()))?;
+            Ok(replies.filter_map(|message| async move { payload_of(message) }).boxed())
+        })
+    }
+
+    fn listen(&self, subject: String) -> BoxFuture<'_, Result<Replies, Error>> {
+        Box::pin(async move {
+            let subscribed = self.client.subscribe(subject.clone()).await;
+            let messages =
+                subscribed.map_err(|error| wire(&format!("cannot listen on `{subject}` at `{}`", self.url), error))?;
+            Ok(messages.filter_map(|message| async move { payload_of(message) }).boxed())
+        })
+    }
+
+    fn address(&self) -> String {
+        self.url.clone()
+    }
+}
+
+fn payload_of(message: async_nats::Message) -> Option<Vec<u8>> {
+    if message.payload.is_empty() {
+        tracing::debug!(status = ?message.status, "an empty message came back");
+        return None;
+    }
+    Some(message.payload.into())
+}
+
+fn wire(doing: &str, error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
+    Error::Wire { doing: doing.to_owned(), source: error.into() }
+}
+
+// A URL may carry a user and a password; what is printed never does.
+fn without_password(url: &str) -> String {
+    match url.split_once("://") {
+        Some((scheme, rest)) => format!("{scheme}://{}", rest.rsplit_once('@').map_or(rest, |(_, host)| host)),
+        None => url.rsplit_once('@').map_or(url, |(_, host)| host).to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_password_in_the_url_is_never_printed() {
+        assert_eq!(without_password("nats://me:secret@127.0.0.1:4222"), "nats://127.0.0.1:4222");
+        assert_eq!(without_password("me:secret@127.0.0.1"), "127.0.0.1");
+        assert_eq!(without_password("tls://broker:4222"), "tls://broker:4222");
+    }
+}
