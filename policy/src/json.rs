@@ -2,15 +2,20 @@
 //!
 //! Reading is two steps over the same bytes: [`check`] admits exactly one unambiguous text within the limits, then
 //! serde gives it its type. What is ambiguous (a duplicate member, a lone surrogate, trailing data) never gets to
-//! serde, so it cannot matter how serde would have read it (T03, T05, T07).
+//! serde, so it cannot matter how serde would have read it (T03, T05, T07). A struct is an object, never an array.
 
 use std::collections::BTreeSet;
 
-use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use crate::json::objects::Objects;
 use crate::reason::{Reason, Refusal};
+
+mod objects;
+mod writer;
+
+pub use writer::write;
 
 /// What a text may hold besides objects, arrays, strings, booleans and whole numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,16 +57,6 @@ pub fn read_claims<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Refusal> {
     typed(bytes)
 }
 
-/// Writes a document in RFC 8785 order, without white space, everything outside printable ASCII escaped, so that a
-/// document is one line that no terminal acts on (T68).
-pub fn write<T: Serialize>(document: &T) -> Vec<u8> {
-    // INVARIANT: our documents have text keys and whole numbers, which serde_json always represents.
-    let value = serde_json::to_value(document).unwrap_or(Value::Null);
-    let mut out = String::new();
-    write_value(&value, &mut out);
-    out.into_bytes()
-}
-
 /// Admits one strict JSON text within the limits, and nothing after it.
 ///
 /// # Errors
@@ -72,16 +67,23 @@ pub fn check(bytes: &[u8], profile: Profile) -> Result<(), Refusal> {
     scanner.text()
 }
 
+/// Gives a value that was read strictly its type.
+///
+/// # Errors
+/// `schema_mismatch` or a field's own reason.
+pub fn from_value<T: DeserializeOwned>(value: Value) -> Result<T, Refusal> {
+    T::deserialize(Objects(value)).map_err(mistyped)
+}
+
 fn typed<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Refusal> {
-    serde_json::from_slice(bytes).map_err(|error| {
-        let text = error.to_string();
-        // A field's own refusal travels through serde as text that starts with its code.
-        let own = text.split_once(": ").and_then(|(code, rest)| Some((Reason::from_code(code)?, rest)));
-        own.map_or_else(
-            || Refusal::new(Reason::SchemaMismatch, text.clone()),
-            |(reason, rest)| Refusal::new(reason, rest),
-        )
-    })
+    T::deserialize(Objects(&mut serde_json::Deserializer::from_slice(bytes))).map_err(mistyped)
+}
+
+fn mistyped(error: serde_json::Error) -> Refusal {
+    let text = error.to_string();
+    // A field's own refusal travels through serde as text that starts with its code.
+    let own = text.split_once(": ").and_then(|(code, rest)| Some((Reason::from_code(code)?, rest)));
+    own.map_or_else(|| Refusal::new(Reason::SchemaMismatch, text.clone()), |(reason, rest)| Refusal::new(reason, rest))
 }
 
 enum Open {
@@ -351,53 +353,6 @@ impl Scanner<'_> {
         self.at += usize::from(found);
         found
     }
-}
-
-fn write_value(value: &Value, out: &mut String) {
-    match value {
-        Value::Null => out.push_str("null"),
-        Value::Bool(truth) => out.push_str(if *truth { "true" } else { "false" }),
-        Value::Number(number) => out.push_str(&number.to_string()),
-        Value::String(text) => write_string(text, out),
-        Value::Array(items) => {
-            out.push('[');
-            for (index, item) in items.iter().enumerate() {
-                out.push_str(if index == 0 { "" } else { "," });
-                write_value(item, out);
-            }
-            out.push(']');
-        }
-        Value::Object(members) => {
-            // Sorted here, whatever map serde_json was built with; RFC 8785 section 3.2.3 sorts by UTF-16 units.
-            let mut sorted: Vec<_> = members.iter().collect();
-            sorted.sort_by(|(a, _), (b, _)| a.encode_utf16().cmp(b.encode_utf16()));
-            out.push('{');
-            for (index, (name, member)) in sorted.into_iter().enumerate() {
-                out.push_str(if index == 0 { "" } else { "," });
-                write_string(name, out);
-                out.push(':');
-                write_value(member, out);
-            }
-            out.push('}');
-        }
-    }
-}
-
-fn write_string(text: &str, out: &mut String) {
-    out.push('"');
-    for char in text.chars() {
-        match char {
-            '"' => out.push_str("\\\""),
-            '\\' => out.push_str("\\\\"),
-            ' '..='~' => out.push(char),
-            _ => {
-                for unit in char.encode_utf16(&mut [0; 2]) {
-                    out.push_str(&format!("\\u{unit:04x}"));
-                }
-            }
-        }
-    }
-    out.push('"');
 }
 
 fn malformed(at: usize, why: &str) -> Refusal {

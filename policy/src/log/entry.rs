@@ -205,12 +205,12 @@ impl Body {
 
     fn from_wire(kind: EntryKind, body: Value) -> Result<Self, Refusal> {
         let read = match kind {
-            EntryKind::Inception => serde_json::from_value(body).map(Self::Inception),
-            EntryKind::Governance => serde_json::from_value(body).map(Self::Governance),
-            EntryKind::Refusal => serde_json::from_value(body).map(Self::Refusal),
-            EntryKind::Ruling => serde_json::from_value(body).map(Self::Ruling),
-            EntryKind::Door => serde_json::from_value(body).map(Self::Door),
+            EntryKind::Inception => json::from_value(body).map(Self::Inception),
+            EntryKind::Governance => json::from_value(body).map(Self::Governance),
+            EntryKind::Refusal => json::from_value(body).map(Self::Refusal),
+            EntryKind::Ruling => json::from_value(body).map(Self::Ruling),
+            EntryKind::Door => json::from_value(body).map(Self::Door),
         };
-        read.map_err(|error| Refusal::new(Reason::LogBroken, error.to_string()))
+        read.map_err(|refusal: Refusal| Refusal::new(Reason::LogBroken, refusal.to_string()))
     }
 }
