@@ -13,7 +13,7 @@ use crate::artifact::component::ComponentFile;
 use crate::digest::Digest;
 use crate::envelope::{Claimed, Draft, Statement, claim, decode};
 use crate::json;
-use crate::key::{Component, Issuer, Name, Provider};
+use crate::key::{self, Component, Issuer, Name, Provider};
 use crate::name::LegacyId;
 use crate::reason::{Reason, Refusal};
 use crate::time::{Timestamp, Validity};
@@ -255,6 +255,12 @@ impl Statement for ComponentClaims {
         }
         if wascap.tags.as_ref().is_some_and(|tags| tags.len() > MAX_TAGS) {
             return Err(Refusal::new(Reason::JsonLimit, format!("more than {MAX_TAGS} tags")));
+        }
+        if wascap.call_alias.as_ref().is_some_and(|alias| key::inspect(alias).is_ok()) {
+            return Err(Refusal::new(
+                Reason::NameMalformed,
+                "`call_alias` is shaped like a key, so calls to it could be taken for calls to that key",
+            ));
         }
         let hash = Digest::parse_upper(&wascap.hash).map_err(|refusal| refusal.within("`hash`"))?;
         let tags = wascap.tags.unwrap_or_default();
