@@ -90,6 +90,9 @@ impl Issuers {
         }
         signed.validity.covers(now)?;
         issuer.max_lifetime_s.map_or(Ok(()), |longest| signed.validity.within_lifetime(longest))?;
+        if issuer.scope.is_empty() {
+            return Err(Refusal::new(Reason::IssuerScope, format!("issuer `{name}` may speak for nothing")));
+        }
         for id in speaks_for {
             issuer.covers(name, id)?;
         }
