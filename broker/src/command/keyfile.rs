@@ -95,7 +95,7 @@ pub fn create_log(path: &Path, lattice: &Lattice) -> anyhow::Result<NoteKey> {
     let public = NoteKey::of(lattice, SigningKey::from_bytes(&seed).verifying_key().as_bytes())?;
     let text = public.to_string();
     // The verifier key's own spelling, with the seed in place of the public bytes (c2sp.org/signed-note).
-    let (named, _) = text.rsplit_once('+').context("a note key has three parts")?;
+    let (named, _) = split_note(&text).context("a note key has three parts")?;
     keep(path, &format!("{PRIVATE}{named}+{}", BASE64.encode(&[&[ED25519], seed.as_slice()].concat())))?;
     Ok(public)
 }
@@ -109,12 +109,18 @@ pub fn public(path: &Path) -> anyhow::Result<String> {
     let Some(note) = text.strip_prefix(PRIVATE) else {
         return Ok(pair_of(&text)?.public_key());
     };
-    let (named, key) = note.rsplit_once('+').ok_or_else(malformed)?;
+    let (named, key) = split_note(note).ok_or_else(malformed)?;
     let bytes = BASE64.decode(key.as_bytes()).map_err(|_| malformed())?;
     let seed = bytes.strip_prefix(&[ED25519]).and_then(|seed| <[u8; 32]>::try_from(seed).ok()).ok_or_else(malformed)?;
     let raw = SigningKey::from_bytes(&seed).verifying_key();
     let text = format!("{named}+{}", BASE64.encode(&[&[ED25519], raw.as_bytes().as_slice()].concat()));
     Ok(NoteKey::parse(&text)?.to_string())
+}
+
+// `<origin>+<id>` and the key, whose base64 may hold a `+` of its own.
+fn split_note(text: &str) -> Option<(&str, &str)> {
+    let second = text.match_indices('+').nth(1)?.0;
+    text.split_at_checked(second).and_then(|(named, key)| Some((named, key.strip_prefix('+')?)))
 }
 
 fn keep(path: &Path, seed: &str) -> anyhow::Result<()> {
