@@ -1,1 +1,13 @@
-//! placeholder
+//! The witnesses: whole-system promises, one file per promise, one binary.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::print_stdout)]
+
+mod bench;
+mod commands;
+mod interop;
+mod nkeys;
+mod rfc8037;
+mod tidy;
+mod tokens;
+mod vectors;
+mod wire_claims;
+mod wycheproof;
