@@ -34,6 +34,7 @@ lint:
 
 ## bench: the measured figures
 bench:
+	cargo bench --locked --package countersign-policy --bench law
 	cargo test --locked --release --workspace --test suite -- --nocapture --test-threads=1 bench_
 
 ## guests: the small components, from source
