@@ -226,6 +226,48 @@ impl fmt::Debug for LogKey {
     }
 }
 
+/// The seed of a `U…` key, which answers login handshakes and signs nothing of ours (T09).
+pub struct LoginKey {
+    seed: String,
+    raw: [u8; 32],
+}
+
+/// Reads the seed file of a login key.
+///
+/// # Errors
+/// [`Error::Unsafe`], or [`Error::Refused`] with `key_role` for a key that signs documents: the server chooses what a
+/// login signs.
+pub fn load_login(path: &Path) -> Result<LoginKey, Error> {
+    let mut text = read_secret(path)?;
+    let read = LoginKey::read(String::from_utf8_lossy(&text).trim());
+    wipe(&mut text);
+    read.map_err(|refusal| Error::Refused(refusal.within(format!("`{}`", path.display()))))
+}
+
+impl LoginKey {
+    /// The raw public key.
+    pub const fn raw(&self) -> [u8; 32] {
+        self.raw
+    }
+
+    /// The seed, for the one handshake.
+    pub fn into_seed(self) -> String {
+        self.seed
+    }
+
+    fn read(seed: &str) -> Result<Self, Refusal> {
+        let malformed =
+            |_| Refusal::new(Reason::KeyMalformed, "not the seed of an nkey: 58 characters that start with `S`");
+        let (prefix, mut raw) = nkeys::decode_seed(seed).map_err(malformed)?;
+        let public = ed25519_dalek::SigningKey::from_bytes(&raw).verifying_key().to_bytes();
+        wipe(&mut raw);
+        if prefix != USER {
+            return Err(Refusal::new(Reason::KeyRole, "a NATS login takes a key of its own, with the prefix `SU`"));
+        }
+        Ok(Self { seed: seed.to_owned(), raw: public })
+    }
+}
+
 /// Refuses keys of which two are the same 32 bytes: one key, one purpose (T09).
 ///
 /// # Errors
@@ -284,5 +326,7 @@ fn kind<R: Role>() -> Option<KeyPairType> {
     })
 }
 
+// The nkeys prefix of users, `U`.
+const USER: u8 = 0xa0;
 const ED25519: u8 = 1;
 const MAX_KEY_FILE: usize = 4096;

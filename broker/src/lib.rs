@@ -1,7 +1,7 @@
 //! countersign's court: everything that can fail for reasons outside the law.
 //!
-//! One request, in reading order: `transport` → [`service`] → `door` → [`policy`] examines → `sequencer` → [`store`] →
-//! [`signer`] → `transport`. Beside them: [`folder`] and [`keys`] on disk, [`clock`], [`settings`], [`error`]. The
+//! One request, in reading order: [`transport`] → [`service`] → `door` → [`policy`] examines → `sequencer` → [`store`] →
+//! [`signer`] → [`transport`]. Beside them: [`folder`] and [`keys`] on disk, [`clock`], [`settings`], [`error`]. The
 //! command line is [`command`], one file per command, and what it prints is [`output`].
 //!
 //! Guarantees: nothing leaves that is not on record; one task owns the state; every error and silence is a no. What is
@@ -19,3 +19,4 @@ pub mod service;
 pub mod settings;
 pub mod signer;
 pub mod store;
+pub mod transport;

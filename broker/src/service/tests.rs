@@ -2,6 +2,10 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
 mod asker;
+mod disk;
+mod door;
+mod evidence;
+mod founding;
 
 use policy::answer::{StartAnswer, Verdict};
 use policy::envelope::Unverified;

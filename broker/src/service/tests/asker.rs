@@ -20,6 +20,7 @@ use super::super::{InitOptions, InitReport, Service, init};
 use crate::clock::{Clock, FixedClock};
 use crate::folder::Folder;
 use crate::keys::{SigningKey, nonce};
+use crate::settings::Settings;
 
 /// The moment at which every test begins.
 pub(crate) const NOW_MS: u64 = 1_795_350_417_123;
@@ -33,21 +34,52 @@ pub(crate) struct Lattice {
     pub(crate) service: Service,
 }
 
+/// The same, with nobody at work in it.
+pub(crate) struct Closed {
+    pub(crate) place: tempfile::TempDir,
+    pub(crate) folder: Folder,
+    pub(crate) clock: Arc<FixedClock>,
+    pub(crate) report: InitReport,
+}
+
+impl Closed {
+    pub(crate) async fn opened(self) -> Lattice {
+        let Self { place, folder, clock, report } = self;
+        let service = Service::open(&folder, Arc::clone(&clock) as Arc<dyn Clock>).await.unwrap();
+        Lattice { place, folder, clock, report, service }
+    }
+}
+
 impl Lattice {
     pub(crate) async fn new() -> Self {
+        Self::with(Settings::default()).await
+    }
+
+    pub(crate) async fn with(settings: Settings) -> Self {
         let place = tempfile::tempdir().unwrap();
         let clock = Arc::new(FixedClock::at(NOW_MS));
         let report = init(&place.path().join("court"), options("default")).await.unwrap();
         let folder = Folder::open(&report.folder).unwrap();
-        let service = Service::open(&folder, Arc::clone(&clock) as Arc<dyn Clock>).await.unwrap();
+        let service = Service::open_with(&folder, Arc::clone(&clock) as Arc<dyn Clock>, settings).await.unwrap();
         Self { place, folder, clock, report, service }
     }
 
     pub(crate) async fn reopened(self) -> Self {
+        self.closed().await.opened().await
+    }
+
+    pub(crate) async fn closed(self) -> Closed {
         let Self { place, folder, clock, report, service } = self;
         service.close().await.unwrap();
-        let service = Service::open(&folder, Arc::clone(&clock) as Arc<dyn Clock>).await.unwrap();
-        Self { place, folder, clock, report, service }
+        Closed { place, folder, clock, report }
+    }
+
+    pub(crate) async fn size(&self) -> u64 {
+        self.service.log().await.unwrap().size().await.unwrap()
+    }
+
+    pub(crate) fn warrant(&self) -> &str {
+        std::str::from_utf8(self.service.papers().0).unwrap()
     }
 
     pub(crate) fn admin(&self) -> SigningKey<Administrator> {
@@ -62,19 +94,48 @@ impl Lattice {
     }
 
     pub(crate) async fn signed_command(&self, operations: Vec<Operation>) -> Vec<u8> {
+        self.command_by(&self.admin(), operations).await
+    }
+
+    pub(crate) async fn command_by(&self, admin: &SigningKey<Administrator>, operations: Vec<Operation>) -> Vec<u8> {
+        let basis = self.service.snapshot().await.unwrap().head.epoch;
+        admin.sign(&self.draft(admin, basis, None, operations), [])
+    }
+
+    pub(crate) async fn command_because(&self, because: &str) -> Vec<u8> {
+        let (admin, basis) = (self.admin(), self.service.snapshot().await.unwrap().head.epoch);
+        admin.sign(&self.draft(&admin, basis, Some(because), vec![self.invitation()]), [])
+    }
+
+    /// A command whose signer did not look first.
+    pub(crate) fn unseen_command(&self) -> Vec<u8> {
         let admin = self.admin();
-        let command = Command {
+        admin.sign(&self.draft(&admin, 0, None, vec![self.invitation()]), [])
+    }
+
+    fn invitation(&self) -> Operation {
+        let invite = SigningKey::<Invite>::generate().unwrap().name();
+        Operation::InviteHost(InviteHost { invite, labels: BTreeMap::new(), not_after: self.clock.now().plus(600) })
+    }
+
+    fn draft(
+        &self,
+        admin: &SigningKey<Administrator>,
+        basis: u64,
+        because: Option<&str>,
+        operations: Vec<Operation>,
+    ) -> Command {
+        Command {
             iss: admin.name(),
             aud: self.report.lattice.clone(),
             iat: self.clock.now(),
             not_after: self.clock.now().plus(60),
             jti: nonce().unwrap(),
-            basis: self.service.snapshot().await.unwrap().head.epoch,
-            because: None,
+            basis,
+            because: because.map(str::to_owned),
             operations,
             statements: Vec::new(),
-        };
-        admin.sign(&command, [])
+        }
     }
 
     pub(crate) async fn command(&self, operations: Vec<Operation>) -> Receipt {

@@ -1,0 +1,169 @@
+//! Who does not get in, and who gets the same answer twice.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use policy::answer::{StartAnswer, Verdict};
+use policy::envelope::Unverified;
+use policy::govern::{BanHost, Operation};
+use policy::log::{Body, Entry};
+use policy::name;
+use policy::reason::Reason;
+use policy::wire::FRESHNESS_S;
+
+use super::asker::Lattice;
+use crate::error::Error;
+use crate::keys::SigningKey;
+use crate::settings::Settings;
+
+fn reason(answer: Result<Vec<u8>, Error>) -> Reason {
+    answer.unwrap_err().reason().unwrap()
+}
+
+#[tokio::test]
+async fn t55_who_is_not_an_enrolled_host_of_this_lattice_leaves_no_row() {
+    let lattice = Lattice::new().await;
+    let host = lattice.enrolled_host().await;
+    let size = lattice.size().await;
+    let service = &lattice.service;
+    let stranger = SigningKey::generate().unwrap();
+    assert_eq!(reason(service.answer_start(&lattice.request(&stranger)).await), Reason::HostUnknown);
+    // A stranger's signature under an enrolled host's name.
+    let forged = lattice.request_with(&stranger, |request| request.iss = host.name());
+    assert_eq!(reason(service.answer_start(&forged).await), Reason::SignatureInvalid);
+    // No signature at all, and one flipped bit.
+    let good = lattice.request(&host);
+    let text = String::from_utf8(good.clone()).unwrap();
+    let (token, attachments) = text.split_once('\n').unwrap();
+    let unsigned = format!("{}.\n{attachments}", token.rsplit_once('.').unwrap().0);
+    assert_eq!(reason(service.answer_start(unsigned.as_bytes()).await), Reason::TokenMalformed);
+    let elsewhere = name::Lattice::parse("elsewhere").unwrap();
+    let elsewhere = lattice.request_with(&host, |request| request.aud = elsewhere);
+    assert_eq!(reason(service.answer_start(&elsewhere).await), Reason::LatticeMismatch);
+    lattice.clock.advance((FRESHNESS_S + 1) * 1000);
+    assert_eq!(reason(service.answer_start(&good).await), Reason::RequestStale);
+    let early = lattice.request_with(&host, |request| request.iat = request.iat.plus(FRESHNESS_S + 1));
+    assert_eq!(reason(service.answer_start(&early).await), Reason::RequestStale);
+    assert_eq!(lattice.size().await, size);
+}
+
+#[tokio::test]
+async fn t55_an_invitation_lets_one_host_in_once() {
+    let lattice = Lattice::new().await;
+    let invite = lattice.invite().await;
+    let (first, second) = (SigningKey::generate().unwrap(), SigningKey::generate().unwrap());
+    let join = lattice.join(&first, &invite);
+    let receipt = lattice.service.join(&join).await.unwrap();
+    assert_eq!(lattice.receipt(&receipt).reason, None);
+    let size = lattice.size().await;
+    // The same join again is the same receipt; another one by the same invitation is none.
+    assert_eq!(lattice.service.join(&join).await.unwrap(), receipt);
+    assert_eq!(reason(lattice.service.join(&lattice.join(&second, &invite)).await), Reason::InviteUnknown);
+    let strange = SigningKey::generate().unwrap();
+    assert_eq!(reason(lattice.service.join(&lattice.join(&second, &strange)).await), Reason::InviteUnknown);
+    assert_eq!(lattice.size().await, size);
+}
+
+#[tokio::test]
+async fn t55_a_banned_host_is_refused_on_record() {
+    let lattice = Lattice::new().await;
+    let host = lattice.enrolled_host().await;
+    let ban = Operation::BanHost(BanHost { host: host.name() });
+    assert_eq!(lattice.command(vec![ban]).await.reason, None);
+    let size = lattice.size().await;
+    let answer = lattice.service.answer_start(&lattice.request(&host)).await.unwrap();
+    let answer = Unverified::<StartAnswer>::parse(&answer).unwrap().verify(&lattice.decision_keys()).unwrap();
+    assert_eq!((answer.verdict, answer.reason), (Verdict::Refused, Some(Reason::HostBanned)));
+    assert_eq!(lattice.size().await, size + 1);
+}
+
+#[tokio::test]
+async fn t61_the_same_request_is_one_row_and_one_answer() {
+    let lattice = Lattice::new().await;
+    let host = lattice.enrolled_host().await;
+    let size = lattice.size().await;
+    let request = lattice.request(&host);
+    let again = || lattice.service.answer_start(&request);
+    let (a, b, c) = tokio::join!(again(), again(), again());
+    let answer = a.unwrap();
+    assert_eq!(answer, b.unwrap());
+    assert_eq!(answer, c.unwrap());
+    assert_eq!(answer, again().await.unwrap());
+    assert_eq!(lattice.size().await, size + 1);
+    // Once its permit is over it is no use to anybody, and still makes no second row.
+    lattice.clock.advance(20_000);
+    assert_eq!(reason(again().await), Reason::RequestStale);
+    assert_eq!(lattice.size().await, size + 1);
+}
+
+#[tokio::test]
+async fn t61_the_same_command_is_judged_once() {
+    let lattice = Lattice::new().await;
+    let host = lattice.enrolled_host().await;
+    let command = lattice.signed_command(vec![Operation::BanHost(BanHost { host: host.name() })]).await;
+    let receipt = lattice.service.command(&command).await.unwrap();
+    assert_eq!(lattice.service.command(&command).await.unwrap(), receipt);
+    // Another process has forgotten the receipt, not the command.
+    let lattice = lattice.reopened().await;
+    let again = lattice.service.command(&command).await.unwrap();
+    assert_eq!(lattice.receipt(&again).reason, Some(Reason::CommandSeen));
+}
+
+#[tokio::test]
+async fn a_stranger_commands_nothing() {
+    let lattice = Lattice::new().await;
+    let host = lattice.enrolled_host().await;
+    let size = lattice.size().await;
+    let command = lattice
+        .command_by(&SigningKey::generate().unwrap(), vec![Operation::BanHost(BanHost { host: host.name() })])
+        .await;
+    assert_eq!(reason(lattice.service.command(&command).await), Reason::AdministratorUnknown);
+    assert_eq!(lattice.size().await, size);
+}
+
+#[tokio::test]
+async fn t87_a_host_has_its_share_and_no_more() {
+    let settings = Settings { host_rate: 1, host_burst: 2, ..Settings::default() };
+    let lattice = Lattice::with(settings).await;
+    let (greedy, modest) = (lattice.enrolled_host().await, lattice.enrolled_host().await);
+    for _ in 0..2 {
+        lattice.service.answer_start(&lattice.request(&greedy)).await.unwrap();
+    }
+    assert_eq!(reason(lattice.service.answer_start(&lattice.request(&greedy)).await), Reason::RateLimited);
+    lattice.service.answer_start(&lattice.request(&modest)).await.unwrap();
+    lattice.clock.advance(1000);
+    lattice.service.answer_start(&lattice.request(&greedy)).await.unwrap();
+}
+
+#[tokio::test]
+async fn t70_what_was_turned_away_is_one_row_with_its_count() {
+    let lattice = Lattice::new().await;
+    let size = lattice.size().await;
+    for _ in 0..50 {
+        lattice.service.answer_start(b"nonsense").await.unwrap_err();
+    }
+    lattice.service.turn_away(Reason::ReplyElsewhere);
+    let lattice = lattice.reopened().await;
+    let rows = lattice.service.log().await.unwrap().rows(size, 10).await.unwrap();
+    assert_eq!(rows.len(), 1);
+    let expected = BTreeMap::from([(Reason::TokenMalformed, 50), (Reason::ReplyElsewhere, 1)]);
+    assert_eq!(Entry::read(&rows[0].bytes).unwrap().body, Body::Door(expected));
+}
+
+#[tokio::test]
+async fn questions_that_come_together_share_a_commit_and_keep_their_order() {
+    let lattice = Arc::new(Lattice::new().await);
+    let host = lattice.enrolled_host().await;
+    let size = lattice.size().await;
+    let asking = (0..100).map(|_| {
+        let (lattice, request) = (Arc::clone(&lattice), lattice.request(&host));
+        tokio::spawn(async move { lattice.service.answer_start(&request).await.unwrap() })
+    });
+    let answers = futures::future::join_all(asking.collect::<Vec<_>>()).await;
+    let mut indexes: Vec<_> = answers
+        .into_iter()
+        .map(|answer| Unverified::<StartAnswer>::parse(&answer.unwrap()).unwrap().says().index)
+        .collect();
+    indexes.sort_unstable();
+    assert_eq!(indexes, (size..size + 100).collect::<Vec<_>>());
+}

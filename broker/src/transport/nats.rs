@@ -1,0 +1,261 @@
+//! NATS: the micro service `countersign`, its subjects, and the epoch notices.
+//!
+//! Answers go to the asker's own inbox and nowhere else (T54): a start, join or command is answered only below
+//! `_INBOX_<its signer>.`; a query is unsigned, so its reply must have the shape `_INBOX_<some public key>.…`, which
+//! no subject of ours, of JetStream or of the server has. Everything else is dropped and counted. What is told is left
+//! to `service`, what views show to the caller.
+
+mod connect;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_nats::service::error::Error as ServiceError;
+use async_nats::service::{Request, ServiceExt, endpoint::Endpoint};
+use futures::future::BoxFuture;
+use futures::{FutureExt, StreamExt};
+use policy::command::Command;
+use policy::envelope::{Document, Unverified};
+use policy::join::Join;
+use policy::question::StartRequest;
+use policy::reason::{Reason, Refusal};
+use policy::wire::{Topic, inbox_prefix};
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+use tokio::time::MissedTickBehavior;
+
+use crate::error::Error;
+use crate::service::{Service, Snapshot};
+use crate::store::LogReader;
+
+pub use connect::{NatsOptions, connect};
+
+/// What queries show: the caller's own, so that the wire need not know.
+pub trait Views: Send + Sync + 'static {
+    /// The view of that name, as of a snapshot.
+    fn view<'a>(
+        &'a self,
+        snapshot: &'a Snapshot,
+        log: &'a LogReader,
+        what: &'a str,
+        arguments: &'a [u8],
+    ) -> BoxFuture<'a, Result<serde_json::Value, Refusal>>;
+}
+
+/// Serves a lattice until `stop` is ready, then finishes what was begun.
+///
+/// # Errors
+/// [`Error::Wire`] when the service cannot be registered, [`Error::Store`] when its log cannot be read.
+pub async fn serve(
+    service: Arc<Service>,
+    client: async_nats::Client,
+    views: Arc<dyn Views>,
+    stop: impl Future<Output = ()> + Send,
+) -> Result<(), Error> {
+    let registered =
+        client.service_builder().description("who answers, and why").start("countersign", env!("CARGO_PKG_VERSION"));
+    let micro = registered.await.map_err(|source| failed("register the service", source))?;
+    let log = Arc::new(service.log().await?);
+    let desk = Arc::new(Desk { service, views, log });
+    let mut loops = JoinSet::new();
+    for topic in [Topic::StartComponent, Topic::StartProvider, Topic::Command, Topic::Join, Topic::Query] {
+        let name = topic.suffix().replace('.', "-").replace("-*", "");
+        let endpoint = micro.endpoint_builder().name(name).add(topic.subject(desk.service.lattice())).await;
+        let endpoint = endpoint.map_err(|source| failed("listen", source))?;
+        loops.spawn(listen(endpoint, topic, Arc::clone(&desk)));
+    }
+    let announcing = tokio::spawn(announce(client.clone(), Arc::clone(&desk.service)));
+    tracing::info!(lattice = %desk.service.lattice(), "the court sits");
+    stop.await;
+    micro.stop().await.map_err(|source| failed("leave", source))?;
+    // What was begun is answered; what hangs is not waited for.
+    let finished = tokio::time::timeout(LAST_ANSWERS, async { while loops.join_next().await.is_some() {} }).await;
+    if finished.is_err() {
+        tracing::warn!("some requests were still open and got no answer");
+    }
+    announcing.abort();
+    // It was told to end, and an end is what this waits for, so that nobody holds the service any more.
+    let _ = announcing.await;
+    // What was answered last is still on its way out; a client that is gone needs no flush.
+    let _ = client.flush().await;
+    Ok(())
+}
+
+/// Connects as the broker of a service: with a login key that signs nothing there (T09).
+///
+/// # Errors
+/// As [`connect()`], or `key_in_use`.
+pub async fn connect_broker(options: &NatsOptions, service: &Service) -> Result<async_nats::Client, Error> {
+    if let Some(raw) = options.login_raw()? {
+        service.refuse_login_key(raw)?;
+    }
+    connect(options).await
+}
+
+struct Desk {
+    service: Arc<Service>,
+    views: Arc<dyn Views>,
+    log: Arc<LogReader>,
+}
+
+// Each topic has its own places, so that a flood of questions cannot keep an administrator out (T86).
+async fn listen(mut endpoint: Endpoint, topic: Topic, desk: Arc<Desk>) {
+    let places = Arc::new(Semaphore::new(places(topic)));
+    let mut answering = JoinSet::new();
+    while let Some(request) = endpoint.next().await {
+        let Ok(place) = Arc::clone(&places).acquire_owned().await else {
+            return;
+        };
+        while answering.try_join_next().is_some() {}
+        let desk = Arc::clone(&desk);
+        answering.spawn(async move {
+            desk.handle(topic, &request).await;
+            drop(place);
+        });
+    }
+    answering.join_all().await;
+}
+
+impl Desk {
+    async fn handle(&self, topic: Topic, request: &Request) {
+        let (bytes, reply) = (&request.message.payload, request.message.reply.as_deref().unwrap_or_default());
+        if !goes_to_the_asker(topic, bytes, reply) {
+            self.service.turn_away(Reason::ReplyElsewhere);
+            return;
+        }
+        // A task of its own, so that whatever goes wrong in one request ends with it (T93).
+        let told = std::panic::AssertUnwindSafe(self.tell(topic, request)).catch_unwind().await;
+        let told = told.unwrap_or_else(|_| Err(Error::Unavailable("a request could not be handled".to_owned())));
+        let response = told.map(bytes::Bytes::from).map_err(|error| refusal_header(&error));
+        if let Err(error) = request.respond(response).await {
+            tracing::debug!(%error, "an answer did not leave");
+        }
+    }
+
+    async fn tell(&self, topic: Topic, request: &Request) -> Result<Vec<u8>, Error> {
+        let bytes = &request.message.payload;
+        match topic {
+            Topic::StartComponent | Topic::StartProvider => self.service.answer_start(bytes).await,
+            Topic::Command => self.service.command(bytes).await,
+            Topic::Join => self.service.join(bytes).await,
+            Topic::Query => self.look(request.message.subject.rsplit('.').next().unwrap_or_default(), bytes).await,
+            // INVARIANT: nobody listens on the topic that is only published.
+            Topic::Epoch => Err(Error::refused(Reason::NotFound, "nothing is asked there")),
+        }
+    }
+
+    async fn look(&self, what: &str, arguments: &[u8]) -> Result<Vec<u8>, Error> {
+        if arguments.len() > MAX_ARGUMENTS {
+            return Err(Error::refused(Reason::TokenOversize, format!("a query has at most {MAX_ARGUMENTS} bytes")));
+        }
+        let snapshot = self.service.snapshot().await?;
+        let view = self.views.view(&snapshot, &self.log, what, arguments).await?;
+        self.service.sign_view(arguments, &view).await
+    }
+}
+
+/// Whether an answer would go to the inbox of whoever asks, and nowhere else.
+fn goes_to_the_asker(topic: Topic, bytes: &[u8], reply: &str) -> bool {
+    let Some(owner) = inbox_owner(reply) else {
+        return false;
+    };
+    match topic {
+        Topic::StartComponent | Topic::StartProvider => is_signers::<StartRequest>(bytes, owner),
+        Topic::Command => is_signers::<Command>(bytes, owner),
+        Topic::Join => is_signers::<Join>(bytes, owner),
+        Topic::Query | Topic::Epoch => true,
+    }
+}
+
+// What cannot be read has no signer; an error header without a body may go to any inbox.
+fn is_signers<T: Document>(bytes: &[u8], owner: &str) -> bool {
+    Unverified::<T>::parse(bytes).map_or(true, |document| inbox_prefix(document.says().signer()) == owner)
+}
+
+// `_INBOX_<public nkey>` of `_INBOX_<public nkey>.<tokens>`.
+fn inbox_owner(reply: &str) -> Option<&str> {
+    let (owner, rest) = reply.split_once('.')?;
+    policy::key::inspect(owner.strip_prefix("_INBOX_")?).ok()?;
+    let token = |token: &str| {
+        !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte))
+    };
+    rest.split('.').all(token).then_some(owner)
+}
+
+// The asker learns the stable code and no more.
+fn refusal_header(error: &Error) -> ServiceError {
+    tracing::debug!(%error, "turned away");
+    let code = if matches!(error, Error::Refused(_)) { 400 } else { 503 };
+    let reason = error.reason().unwrap_or(Reason::AuditUnavailable);
+    ServiceError { status: reason.code().to_owned(), code }
+}
+
+// The newest checkpoint, whenever there is one, and each second, so that a lost notice repairs itself.
+async fn announce(client: async_nats::Client, service: Arc<Service>) {
+    let subject = Topic::Epoch.subject(service.lattice());
+    let mut notes = service.epochs();
+    let mut beat = tokio::time::interval(Duration::from_secs(1));
+    beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            changed = notes.changed() => if changed.is_err() { return },
+            _ = beat.tick() => {}
+        }
+        let note = notes.borrow_and_update().clone();
+        if let Err(error) = client.publish(subject.clone(), note.into()).await {
+            tracing::debug!(%error, "a notice did not leave");
+        }
+    }
+}
+
+fn failed(act: &'static str, source: Box<dyn std::error::Error + Send + Sync>) -> Error {
+    Error::Wire { act, url: "the NATS server".to_owned(), source }
+}
+
+const fn places(topic: Topic) -> usize {
+    match topic {
+        Topic::StartComponent | Topic::StartProvider => 512,
+        Topic::Command | Topic::Query => 64,
+        Topic::Join | Topic::Epoch => 16,
+    }
+}
+
+// How long the last answers may take.
+const LAST_ANSWERS: Duration = Duration::from_secs(5);
+const MAX_ARGUMENTS: usize = 64 * 1024;
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use policy::key::Host;
+
+    use super::*;
+    use crate::keys::SigningKey;
+
+    #[test]
+    fn t54_only_an_inbox_is_answered() {
+        let host = SigningKey::<Host>::generate().unwrap();
+        let inbox = inbox_prefix(&host.name());
+        assert!(goes_to_the_asker(Topic::Query, b"", &format!("{inbox}.a1.b2")));
+        for hostile in [
+            "",
+            "a",
+            "$JS.API.STREAM.DELETE.x",
+            "countersign.v1.default.command",
+            "_INBOX.abc.1",
+            &inbox,
+            &format!("{inbox}."),
+            &format!("{inbox}.*"),
+            &format!("{inbox}.a.>"),
+            &format!("{inbox}x.a"),
+            &format!("{inbox}.a b"),
+            &format!("{}.a", inbox.to_lowercase()),
+            &format!("x.{inbox}.a"),
+            &format!("{inbox}.a\r\nPUB x"),
+        ] {
+            for topic in [Topic::StartComponent, Topic::StartProvider, Topic::Command, Topic::Join, Topic::Query] {
+                assert!(!goes_to_the_asker(topic, b"", hostile), "{hostile}");
+            }
+        }
+    }
+}
