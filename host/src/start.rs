@@ -122,6 +122,16 @@ impl Host {
         self.asker.ignored().count
     }
 
+    #[cfg(test)]
+    pub(crate) const fn asker(&self) -> &Asker {
+        &self.asker
+    }
+
+    #[cfg(test)]
+    pub(crate) const fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
     // Asks and fills, again when the permits were over before everything stood ready.
     fn begin<'a>(
         &'a self,

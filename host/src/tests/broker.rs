@@ -31,7 +31,7 @@ use policy::question::{StartRequest, What};
 use policy::reason::Refusal;
 use policy::time::Validity;
 use policy::warrant::{Inception, Quorum, Roots, Warrant};
-use policy::wire::{Nonce, PERMIT_TTL_MS, Topic};
+use policy::wire::{PERMIT_TTL_MS, Topic};
 use tempfile::TempDir;
 
 use crate::clock::{Clock, SystemClock};
@@ -251,6 +251,10 @@ impl Broker {
         self.command(vec![Operation::DeleteDefault(DeleteDefault { package })], &[]);
     }
 
+    pub(crate) fn lacks(&self, package: &str) -> bool {
+        !self.ledger.lock().unwrap().state().contracts().contains_key(&Package::parse(package).unwrap())
+    }
+
     /// The line that lets one host in.
     pub(crate) fn invitation(&self) -> String {
         let pair = KeyPair::new_server();
@@ -389,12 +393,15 @@ pub(crate) struct Bench {
     pub(crate) mischief: Mischief,
     pub(crate) artifacts: Option<crate::folder::Folder>,
     pub(crate) builtins: Option<crate::folder::Folder>,
+    pub(crate) memory: Arc<Memory>,
 }
 
 impl Bench {
     pub(crate) fn new() -> Self {
+        let broker = Broker::new();
         Self {
-            broker: Broker::new(),
+            memory: Arc::new(broker.memory()),
+            broker,
             clock: Arc::default(),
             lines: Arc::default(),
             limits: Limits::default(),
@@ -413,7 +420,7 @@ impl Bench {
         let lines = Arc::clone(&self.lines);
         let parts = Parts {
             key: HostKey::load(self.broker.dir()).unwrap(),
-            memory: Arc::new(self.broker.memory()),
+            memory: Arc::clone(&self.memory),
             transport: Arc::new(Wire { broker: Arc::clone(&self.broker), mischief: Arc::clone(&self.mischief) }),
             clock: Arc::clone(&self.clock) as Arc<dyn Clock>,
             builtins: self.builtins.clone(),
@@ -523,9 +530,4 @@ fn decision_pair() -> KeyPair {
 
 fn log_pair() -> KeyPair {
     key(KeyPairType::Server, 5)
-}
-
-/// A nonce that nobody asked with.
-pub(crate) fn other_nonce() -> Nonce {
-    nonce().unwrap()
 }

@@ -28,6 +28,11 @@ pub(crate) fn signed(name: &str) -> Vec<u8> {
     sign(&unsigned(name), u8::try_from(40 + name.len()).unwrap())
 }
 
+/// A guest, signed under the subject of that number.
+pub(crate) fn signed_as(name: &str, subject: u8) -> Vec<u8> {
+    sign(&unsigned(name), subject)
+}
+
 /// A component of text, signed.
 pub(crate) fn text(wat: &str) -> Vec<u8> {
     sign(&wat::parse_str(wat).unwrap(), 60)
