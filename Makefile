@@ -16,6 +16,7 @@ demo: nats
 
 ## test: what must hold before anything lands
 test: lint nats
+	cargo fetch --locked
 	cargo build --locked --workspace --all-targets
 	$(MAKE) unit
 	cargo test --locked --workspace --doc
@@ -35,7 +36,6 @@ lint:
 ## bench: the measured figures
 bench:
 	cargo bench --locked --package countersign-policy --bench law
-	cargo test --locked --release --workspace --test suite -- --nocapture --test-threads=1 bench_
 
 ## guests: the small components, from source
 guests:

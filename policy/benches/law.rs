@@ -2,6 +2,8 @@
 //!
 //! `make bench` runs it and writes `target/bench/summary.json`. Figures over the wire and the disk are left to later.
 
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+
 use std::collections::BTreeSet;
 use std::hint::black_box;
 use std::time::{Duration, Instant};

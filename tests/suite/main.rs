@@ -1,7 +1,6 @@
 //! The witnesses: whole-system promises, one file per promise, one binary.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::print_stdout)]
 
-mod bench;
 mod commands;
 mod interop;
 mod nkeys;
