@@ -2,7 +2,8 @@
 --
 -- Triggers are a guard rail for honest hands; the hash chain inside `bytes` is the proof. REPLACE deletes without
 -- firing delete triggers unless a connection asks for it, so it is stopped before the row goes in: a point lookup by
--- primary key on pages that the insert itself touches next. There is no other unique key through which it could come.
+-- primary key on pages that the insert itself touches next, about a microsecond where the commit waits for the disk a
+-- thousand. There is no other unique key through which it could come.
 
 CREATE TABLE entries (
   idx   INTEGER PRIMARY KEY CHECK (idx >= 0),

@@ -97,8 +97,10 @@ impl Court {
         steps.iter().for_each(|step| court.frontier.append(step.hash));
         let (writer, recorded) = court.writer.commit(steps).await?;
         court.writer = writer;
-        court.lock_due = court.lock_due.or_else(|| Some(Instant::now() + LOCK_LAG));
-        if governs {
+        let now = Instant::now();
+        let due = *court.lock_due.get_or_insert(now + LOCK_LAG);
+        // Under steady load nobody waits for the lock to be due, so it is looked at here too.
+        if governs || due <= now {
             court = court.move_lock().await?;
         }
         Ok((court, recorded))

@@ -74,9 +74,11 @@ pub struct InitReport {
 /// # Errors
 /// [`Error::AlreadyThere`] when anything is there (T83), [`Error::Refused`] when the administrator's key is unusable.
 pub async fn init(path: &Path, options: InitOptions) -> Result<InitReport, Error> {
-    refuse_anything(path)?;
-    let beside = beside(path)?;
-    let made = Founding::begin(&beside, &options)?.found(path).await;
+    let absolute = std::path::absolute(path);
+    let path = absolute.map_err(|source| Error::Io { act: "find", path: path.to_owned(), source })?;
+    refuse_anything(&path)?;
+    let beside = beside(&path)?;
+    let made = Founding::begin(&beside, &options)?.found(&path).await;
     if made.is_err() {
         // What was begun holds fresh keys that nobody knows of; leaving it helps nobody. The first error matters more.
         let _ = fs::remove_dir_all(&beside);
@@ -275,10 +277,8 @@ fn refuse_anything(path: &Path) -> Result<(), Error> {
 }
 
 fn beside(path: &Path) -> Result<PathBuf, Error> {
-    let failed = |source| Error::Io { act: "make", path: path.to_owned(), source };
-    let path = std::path::absolute(path).map_err(failed)?;
-    let parent = path.parent().unwrap_or(&path);
-    fs::create_dir_all(parent).map_err(failed)?;
+    let parent = path.parent().unwrap_or(path);
+    fs::create_dir_all(parent).map_err(|source| Error::Io { act: "make", path: parent.to_owned(), source })?;
     let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     Ok(parent.join(format!(".{name}.{}", nonce()?)))
 }
@@ -291,7 +291,7 @@ fn settle(beside: &Path, path: &Path) -> Result<(), Error> {
         | std::io::ErrorKind::AlreadyExists => Error::AlreadyThere(path.to_owned()),
         _ => Error::Io { act: "make", path: path.to_owned(), source },
     })?;
-    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
+    let parent = path.parent().unwrap_or(path);
     let synced = fs::File::open(parent).and_then(|folder| folder.sync_all());
     synced.map_err(|source| Error::Io { act: "make durable", path: parent.to_owned(), source })
 }

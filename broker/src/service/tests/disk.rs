@@ -76,6 +76,27 @@ async fn t67_without_a_row_there_is_no_answer_and_it_heals() {
 }
 
 #[tokio::test]
+async fn t67_what_turns_out_to_be_durable_stays() {
+    let lattice = Lattice::new().await;
+    let size = lattice.size().await;
+    let mut other = plain(&lattice.folder.lock_file()).await;
+    sqlx::query("BEGIN IMMEDIATE").execute(&mut other).await.unwrap();
+    // The row is committed, the lock behind it cannot move: nobody is told of the act.
+    let command = lattice.unseen_command();
+    assert_eq!(lattice.service.command(&command).await.unwrap_err().reason(), Some(Reason::AuditUnavailable));
+    assert_eq!(lattice.size().await, size + 1);
+    sqlx::query("ROLLBACK").execute(&mut other).await.unwrap();
+    let receipt = loop {
+        if let Ok(receipt) = lattice.service.command(&command).await {
+            break receipt;
+        }
+        tokio::task::yield_now().await;
+    };
+    assert_eq!(lattice.receipt(&receipt).reason, Some(Reason::CommandSeen));
+    lattice.reopened().await;
+}
+
+#[tokio::test]
 async fn t67_a_log_that_is_gone_grants_nothing() {
     let lattice = Lattice::new().await;
     let host = lattice.enrolled_host().await;
