@@ -12,9 +12,11 @@ mod tests;
 
 use std::sync::Arc;
 
+use policy::digest::Digest;
 use policy::key::{self, Name};
 use policy::name::Lattice;
 use policy::reason::{Reason, Refusal};
+use policy::time::Timestamp;
 use policy::warrant::Inception;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -177,8 +179,8 @@ impl Service {
 
     async fn remembered(
         &self,
-        key: policy::digest::Digest,
-        until: policy::time::Timestamp,
+        key: Digest,
+        until: Timestamp,
         work: impl Future<Output = Result<Vec<u8>, Unavailable>> + Send + 'static,
     ) -> Result<Vec<u8>, Error> {
         let answer = self.memory.once(key, until, self.clock.now(), work);

@@ -93,3 +93,17 @@ async fn t73_what_looks_like_sql_is_text() {
     assert_eq!(judged.because.as_deref(), Some(hostile));
     lattice.reopened().await;
 }
+
+#[tokio::test]
+async fn t69_a_pasted_seed_is_refused_and_nowhere_kept() {
+    let lattice = Lattice::new().await;
+    let seed = nkeys::KeyPair::new_account().seed().unwrap();
+    let refused = lattice.service.command(&lattice.command_because(&seed).await).await.unwrap_err();
+    assert_eq!(refused.reason(), Some(Reason::SecretInInput));
+    assert!(!format!("{refused} {refused:?}").contains(&seed));
+    let lattice = lattice.closed().await;
+    for name in ["log.db", "lock.db"] {
+        let bytes = std::fs::read(lattice.folder.path().join(name)).unwrap();
+        assert!(!bytes.windows(seed.len()).any(|window| window == seed.as_bytes()), "{name}");
+    }
+}

@@ -4,8 +4,10 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
 
-use policy::key::{Administrator, Decision};
+use policy::envelope::Unverified;
+use policy::key::{Administrator, Decision, Root};
 use policy::reason::Reason;
+use policy::warrant::Warrant;
 
 use super::asker::{Closed, Lattice, options};
 use crate::clock::Clock;
@@ -101,4 +103,29 @@ async fn t09_a_login_key_signs_nothing_and_a_signing_key_logs_in_nowhere() {
     write_private(&path, twin.seed().unwrap().as_bytes()).unwrap();
     let login = load_login(&path).unwrap();
     assert_eq!(lattice.service.refuse_login_key(login.raw()).unwrap_err().reason, Reason::KeyInUse);
+}
+
+#[tokio::test]
+async fn t17_only_the_root_replaces_a_warrant() {
+    let lattice = Lattice::new().await;
+    let mut warrant = Unverified::<Warrant>::parse(lattice.service.papers().0).unwrap().says().clone();
+    let lattice = lattice.closed().await;
+    warrant.serial = 2;
+    let path = lattice.folder.warrant();
+    let root = SigningKey::<Root>::load(&lattice.folder.key("root")).unwrap();
+    // By a key that is no root; in the root's name but not by it.
+    let thief = SigningKey::<Root>::generate().unwrap();
+    for (iss, reason) in [(thief.name(), Reason::BrokerKeyUnknown), (root.name(), Reason::SignatureInvalid)] {
+        fs::write(&path, thief.sign(&Warrant { iss, ..warrant.clone() }, [])).unwrap();
+        let refused = Service::open(&lattice.folder, Arc::clone(&lattice.clock) as Arc<dyn Clock>).await.err().unwrap();
+        assert_eq!(refused.reason(), Some(reason));
+    }
+    let good = root.sign(&warrant, []);
+    fs::write(&path, &good).unwrap();
+    let lattice = lattice.opened().await;
+    assert_eq!(lattice.service.snapshot().await.unwrap().state.warrant_serial(), 2);
+    // The log keeps it, with or without the file.
+    fs::remove_file(&path).unwrap();
+    let lattice = lattice.reopened().await;
+    assert_eq!(lattice.service.papers().0, good);
 }
