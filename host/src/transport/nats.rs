@@ -82,8 +82,8 @@ fn wire(doing: &str, error: impl Into<Box<dyn std::error::Error + Send + Sync>>)
     Error::Wire { doing: doing.to_owned(), source: error.into() }
 }
 
-// A URL may carry a user and a password; what is printed never does.
-fn without_password(url: &str) -> String {
+/// The URL as it may be printed: without the user and password that it may carry.
+pub fn without_password(url: &str) -> String {
     match url.split_once("://") {
         Some((scheme, rest)) => format!("{scheme}://{}", rest.rsplit_once('@').map_or(rest, |(_, host)| host)),
         None => url.rsplit_once('@').map_or(url, |(_, host)| host).to_owned(),

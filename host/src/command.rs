@@ -1,0 +1,103 @@
+//! The command line: what can be asked of a host, and with which exit code it ends.
+//!
+//! One file per command. How results and errors look is left to `output`.
+
+mod join;
+mod run;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser, Subcommand};
+use clap_complete::Shell;
+use host::error::Error;
+use tracing_subscriber::EnvFilter;
+
+use crate::output::{Output, Place, failed, misused};
+
+/// Runs WebAssembly components, and lets in what a lattice's broker permits.
+#[derive(Debug, Parser)]
+#[command(name = "countersign-host", version, after_help = EXAMPLES)]
+struct Line {
+    /// How results are printed.
+    #[arg(short, long, global = true, value_enum, default_value_t = Output::Text)]
+    output: Output,
+    /// The host's folder: its key and its memory. Never the broker's.
+    #[arg(
+        long,
+        global = true,
+        env = "COUNTERSIGN_HOST_DIR",
+        default_value = "./.countersign-host",
+        value_name = "DIR"
+    )]
+    host_dir: PathBuf,
+    /// Where NATS listens; else `NATS_URL`, else where the invitation says.
+    #[arg(long, global = true, env = "COUNTERSIGN_NATS_URL", value_name = "URL")]
+    nats_url: Option<String>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Enters a lattice with an invitation of `countersign host invite`.
+    Join(join::Join),
+    /// Starts a component, says who answers each of its imports, and calls it.
+    Run(run::Run),
+    /// Prints the completions of a shell.
+    Completions {
+        /// The shell.
+        shell: Shell,
+    },
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  countersign host invite | countersign-host join -
+  countersign-host run cart.wasm
+  countersign-host run cart.wasm --id cart --invoke 'add(\"milk\", 2)'
+  countersign-host -o json run cart.wasm --artifacts ./providers
+
+Exit codes: 0 done, 1 failed, 2 usage, 3 refused.";
+
+/// Reads the command line and does what it says.
+pub(crate) fn main() -> ExitCode {
+    let line = match Line::try_parse() {
+        Ok(line) => line,
+        Err(error) => return misused(&error),
+    };
+    let filter = EnvFilter::try_from_env("COUNTERSIGN_LOG").unwrap_or_else(|_| EnvFilter::new("warn"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let (output, place) = (line.output, Place::new(line.host_dir, nats_url(line.nats_url)));
+    let runtime = match tokio::runtime::Runtime::new() {
+        Ok(runtime) => runtime,
+        Err(source) => {
+            return failed(output, &place, &Error::File { doing: "cannot start the runtime".to_owned(), source });
+        }
+    };
+    let done = match line.command {
+        Command::Join(join) => runtime.block_on(join.run(output, &place)),
+        Command::Run(run) => runtime.block_on(run.run(output, &place)),
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Line::command(), "countersign-host", &mut std::io::stdout());
+            Ok(())
+        }
+    };
+    // A guest that is still busy must not keep the process.
+    runtime.shutdown_background();
+    done.map_or_else(|error| failed(output, &place, &error), |()| ExitCode::SUCCESS)
+}
+
+fn nats_url(told: Option<String>) -> Option<String> {
+    told.or_else(|| std::env::var("NATS_URL").ok()).filter(|url| !url.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Line::command().debug_assert();
+    }
+}
