@@ -20,3 +20,4 @@ pub mod settings;
 pub mod signer;
 pub mod store;
 pub mod transport;
+pub mod view;
