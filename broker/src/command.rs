@@ -4,7 +4,7 @@
 //! `mod` line, a variant of [`Command`] and its line in [`Command::run`]. How reports look is left to [`crate::output`].
 
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
@@ -12,16 +12,34 @@ use policy::digest::Digest;
 use policy::key;
 use policy::name::Lattice;
 
-use crate::output::{self, Format, Report, Usage};
+use crate::client::Client;
+use crate::output::{self, Format, Place, Report, Usage};
 
+mod acting;
+pub mod apply;
 pub mod archive;
+pub mod audit;
+pub mod builtins;
 pub mod claims;
 pub mod completions;
+pub mod component;
+pub mod contract;
+pub mod default;
+pub mod explain;
 pub mod facts;
 pub mod files;
+pub mod host;
+pub mod init;
+pub mod issuer;
 pub mod keyfile;
 pub mod keys;
+pub mod link;
+pub mod provider;
+pub mod serve;
+pub mod status;
+mod telling;
 pub mod verify;
+pub mod why;
 
 /// Know who answers: decides who may answer each interface of a lattice, on signed evidence, and proves it later.
 #[derive(Debug, Parser)]
@@ -78,6 +96,14 @@ impl Globals {
         self.dir.clone().or_else(nearest_folder).unwrap_or_else(user_folder)
     }
 
+    /// Where a command works, for messages: without what logs in there.
+    fn place(&self) -> Place {
+        let client = Client::of(self);
+        let lattice = client.map_or_else(|_| self.lattice.clone(), |client| client.lattice().clone());
+        let nats_url = self.nats_url().map(|url| output::bare_url(&url));
+        Place { folder: self.folder(), lattice: Some(lattice), nats_url }
+    }
+
     /// The NATS server that was named, by option or environment.
     pub fn nats_url(&self) -> Option<String> {
         self.nats_url.clone().or_else(|| std::env::var("NATS_URL").ok())
@@ -87,6 +113,38 @@ impl Globals {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Make a lattice
+    Init(init::Args),
+    /// Run the broker
+    Serve(serve::Args),
+    /// Show the lattice at a glance
+    Status(status::Args),
+    /// Say whose signatures count
+    Issuer(issuer::Args),
+    /// Say who may provide an interface, as its owner
+    Contract(contract::Args),
+    /// Say what answers a package where no link does
+    Default(default::Args),
+    /// Say which component may run under which id
+    #[command(alias = "actor")]
+    Component(component::Args),
+    /// Say which providers may answer what they serve
+    Provider(provider::Args),
+    /// Invite hosts, look at them, ban them
+    Host(host::Args),
+    /// Link an import of a component to exactly one provider
+    #[command(alias = "linkdef")]
+    Link(link::Args),
+    /// Show which builtins there are, and which host offers what
+    Builtins(builtins::Args),
+    /// Tell what would answer each import of a component, or why not and what would lift it
+    Explain(explain::Args),
+    /// Tell why something was decided as it was
+    Why(why::Args),
+    /// Read and verify the log
+    Audit(audit::Args),
+    /// Sign a list of operations as one command
+    Apply(apply::Args),
     /// Verify files offline: tokens, components, archives, folders of builtins
     Verify(verify::Args),
     /// Sign claims into components and archives, or look at them
@@ -107,6 +165,21 @@ impl Command {
     /// A refusal (exit code 3), [`Usage`] (2), or anything that failed (1).
     pub fn run(self, globals: &Globals) -> anyhow::Result<Report> {
         match self {
+            Self::Init(args) => args.run(globals),
+            Self::Serve(args) => args.run(globals),
+            Self::Status(args) => args.run(globals),
+            Self::Issuer(args) => args.run(globals),
+            Self::Contract(args) => args.run(globals),
+            Self::Default(args) => args.run(globals),
+            Self::Component(args) => args.run(globals),
+            Self::Provider(args) => args.run(globals),
+            Self::Host(args) => args.run(globals),
+            Self::Link(args) => args.run(globals),
+            Self::Builtins(args) => args.run(globals),
+            Self::Explain(args) => args.run(globals),
+            Self::Why(args) => args.run(globals),
+            Self::Audit(args) => args.run(globals),
+            Self::Apply(args) => args.run(globals),
             Self::Verify(args) => args.run(globals),
             Self::Claims(args) => args.run(),
             Self::Archive(args) => args.run(),
@@ -122,14 +195,14 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let format = format_among(&arguments);
     // A seed among the arguments must not come back in a message about them (T69).
     if let Err(refusal) = arguments.iter().try_for_each(|argument| key::refuse_secrets(argument.as_encoded_bytes())) {
-        return output::finish(format, Path::new(""), Err(refusal.into()));
+        return output::finish(format, &Place::default(), Err(refusal.into()));
     }
     match Cli::try_parse_from(arguments) {
-        Ok(cli) => output::finish(cli.globals.format, &cli.globals.folder(), cli.command.run(&cli.globals)),
+        Ok(cli) => output::finish(cli.globals.format, &cli.globals.place(), cli.command.run(&cli.globals)),
         Err(error) if format == Format::Json && error.use_stderr() => {
             let message = error.to_string();
             let message = message.trim_start_matches("error: ").lines().next().unwrap_or_default().to_owned();
-            output::finish(format, Path::new(""), Err(Usage(message).into()))
+            output::finish(format, &Place::default(), Err(Usage(message).into()))
         }
         Err(error) => {
             // Nobody is left to tell when the terminal is gone.

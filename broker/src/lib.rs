@@ -2,11 +2,13 @@
 //!
 //! One request, in reading order: [`transport`] → [`service`] → `door` → [`policy`] examines → `sequencer` → [`store`] →
 //! [`signer`] → [`transport`]. Beside them: [`folder`] and [`keys`] on disk, [`clock`], [`settings`], [`error`]. The
-//! command line is [`command`], one file per command, and what it prints is [`output`].
+//! command line is [`command`], one file per command; [`client`] is how it reaches a lattice, [`view`] what it is shown,
+//! and [`output`] what it prints.
 //!
 //! Guarantees: nothing leaves that is not on record; one task owns the state; every error and silence is a no. What is
 //! right is left to `policy`, what a host does with an answer to `host`.
 
+pub mod client;
 pub mod clock;
 pub mod command;
 mod door;

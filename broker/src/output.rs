@@ -5,13 +5,16 @@
 
 use std::fmt::Write as _;
 use std::io::Write as _;
-use std::path::Path;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use comfy_table::{ContentArrangement, Table, presets};
 use policy::json;
+use policy::name::Lattice;
 use policy::reason::Refusal;
 use serde_json::{Map, Value};
+
+use crate::error::Error;
 
 /// The form of output.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -75,8 +78,40 @@ impl Report {
 #[error("{0}")]
 pub struct Usage(pub String);
 
+/// Where a command worked, as far as that is known: errors name it.
+#[derive(Debug, Default, Clone)]
+pub struct Place {
+    /// The lattice's folder.
+    pub folder: PathBuf,
+    /// The lattice.
+    pub lattice: Option<Lattice>,
+    /// The NATS server.
+    pub nats_url: Option<String>,
+}
+
+/// Prints a part of the output at once; false when nobody reads any more.
+pub fn emit(text: &str) -> bool {
+    let mut out = std::io::stdout().lock();
+    out.write_all(text.as_bytes()).and_then(|()| out.flush()).is_ok()
+}
+
+/// The servers of a NATS address without what logs in there.
+pub fn bare_url(url: &str) -> String {
+    let bare = |one: &str| match (one.split_once("://"), one.rsplit_once('@')) {
+        (Some((scheme, _)), Some((_, host))) => format!("{scheme}://{host}"),
+        (None, Some((_, host))) => host.to_owned(),
+        (_, None) => one.to_owned(),
+    };
+    url.split(',').map(|one| bare(one.trim())).collect::<Vec<_>>().join(",")
+}
+
+/// Prints a hint beside the output proper.
+pub fn hint(text: &str) {
+    complain(text);
+}
+
 /// Prints what a command came to, and says how the program ends.
-pub fn finish(format: Format, folder: &Path, result: anyhow::Result<Report>) -> ExitCode {
+pub fn finish(format: Format, place: &Place, result: anyhow::Result<Report>) -> ExitCode {
     let error = match result {
         Ok(report) => {
             print(match format {
@@ -90,19 +125,24 @@ pub fn finish(format: Format, folder: &Path, result: anyhow::Result<Report>) -> 
         }
         Err(error) => error,
     };
-    complain(&describe(format, folder, &error));
+    complain(&describe(format, place, &error));
     ExitCode::from(exit_code(&error))
 }
 
 /// The error as it is printed on standard error.
-pub fn describe(format: Format, folder: &Path, error: &anyhow::Error) -> String {
+pub fn describe(format: Format, place: &Place, error: &anyhow::Error) -> String {
     let chain: Vec<String> = error.chain().skip(1).map(ToString::to_string).collect();
     let message = error.downcast_ref::<Refusal>().map_or_else(|| error.to_string(), |refusal| refusal.detail.clone());
-    let folder = folder.display().to_string();
+    let folder = place.folder.display().to_string();
     if format == Format::Json {
-        return line(&serde_json::json!({
+        let mut members = serde_json::json!({
             "success": false, "error": code(error), "message": message, "error_chain": chain, "dir": folder,
-        }));
+        });
+        if let Some(members) = members.as_object_mut() {
+            members.extend(place.lattice.iter().map(|lattice| ("lattice".to_owned(), lattice.as_str().into())));
+            members.extend(place.nats_url.iter().map(|url| ("nats_url".to_owned(), url.as_str().into())));
+        }
+        return line(&members);
     }
     let mut text = format!("{}: {}\n", code(error), shown(&message));
     for cause in chain {
@@ -114,6 +154,12 @@ pub fn describe(format: Format, folder: &Path, error: &anyhow::Error) -> String 
     }
     if !folder.is_empty() {
         let _ = writeln!(text, "  folder: {}", shown(&folder));
+    }
+    if let Some(lattice) = &place.lattice {
+        let _ = writeln!(text, "  lattice: {lattice}");
+    }
+    if let Some(url) = &place.nats_url {
+        let _ = writeln!(text, "  nats: {}", shown(url));
     }
     text
 }
@@ -175,10 +221,11 @@ fn trimmed(table: &Table) -> String {
 }
 
 fn code(error: &anyhow::Error) -> &'static str {
-    match (within::<Refusal>(error), within::<Usage>(error)) {
-        (Some(refusal), _) => refusal.reason.code(),
-        (None, Some(_)) => "usage",
-        (None, None) => "failed",
+    match (within::<Refusal>(error), within::<Usage>(error), within::<Error>(error).and_then(Error::reason)) {
+        (Some(refusal), _, _) => refusal.reason.code(),
+        (None, Some(_), _) => "usage",
+        (None, None, Some(reason)) => reason.code(),
+        (None, None, None) => "failed",
     }
 }
 
@@ -214,7 +261,7 @@ mod tests {
             shown(hostile),
             fields([("name", hostile.to_owned())]),
             table(["NAME"], [[hostile.to_owned()]]).lines().skip(1).collect(),
-            describe(Format::Json, Path::new(hostile), &refusal.into()),
+            describe(Format::Json, &Place { folder: hostile.into(), ..Place::default() }, &refusal.into()),
         ];
         for output in outputs {
             let line = output.trim_end_matches('\n');

@@ -15,6 +15,7 @@ use policy::time::Timestamp;
 use policy::verify::{self, Form, Reading};
 use serde_json::{Map, Value};
 
+use crate::client::Client;
 use crate::command::facts::{self, Fact};
 use crate::command::{Globals, files};
 use crate::output::{self, Report, Usage};
@@ -126,8 +127,9 @@ pub(super) fn read_trust(path: &Path) -> anyhow::Result<Issuers> {
 }
 
 // The issuers that the log of the lattice's folder trusts.
-fn issuers_of_folder(_globals: &Globals) -> anyhow::Result<Issuers> {
-    Err(Usage("say whom to trust: --trust TRUST.json".to_owned()).into())
+fn issuers_of_folder(globals: &Globals) -> anyhow::Result<Issuers> {
+    let issuers = Client::of(globals)?.issuers()?;
+    Ok(issuers.ok_or_else(|| Usage("there is no folder, so say whom to trust: --trust TRUST.json".to_owned()))?)
 }
 
 /// The time of the system's clock.

@@ -94,6 +94,23 @@ impl LogReader {
         found.fetch_optional(&mut *connection).await.map_err(failed("read", &self.path))
     }
 
+    /// The pieces of evidence after a digest, in the order of their digests; none at the end.
+    ///
+    /// # Errors
+    /// [`Error::Store`], or `log_broken` for a row of an impossible shape.
+    pub async fn evidence_after(&self, after: Option<Digest>) -> Result<Vec<(Digest, Vec<u8>)>, Error> {
+        let after = after.map_or_else(Vec::new, |sha256| sha256.as_bytes().to_vec());
+        let mut connection = self.connection.lock().await;
+        let rows = sqlx::query_as("SELECT sha256, bytes FROM evidence WHERE sha256 > ? ORDER BY sha256 LIMIT ?");
+        let rows = rows.bind(after).bind(i64::from(PAGE)).fetch_all(&mut *connection).await;
+        let rows: Vec<(Vec<u8>, Vec<u8>)> = rows.map_err(failed("read", &self.path))?;
+        let read = rows.into_iter().map(|(sha256, bytes)| {
+            let sha256 = <[u8; 32]>::try_from(sha256).map_err(|_| "the digest of a piece of evidence has not 32 bytes");
+            Ok((Digest::from_bytes(sha256?), bytes))
+        });
+        read.collect::<Result<_, &str>>().map_err(|what| Error::refused(Reason::LogBroken, what))
+    }
+
     /// The evidence of an entry, for replay; what is missing is left out, and replay says so.
     ///
     /// # Errors

@@ -1,0 +1,347 @@
+//! How the command line reaches its lattice: the folder's log, the service in this process, or a broker over NATS.
+//!
+//! A look reads the folder's own log where there is one, while a broker runs too. A command is signed here and judged by
+//! whoever holds the folder's lock. What each command means is left to `command`, what is believed to [`proof`].
+
+mod local;
+mod proof;
+mod wire;
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use policy::answer::Receipt;
+use policy::command::Command;
+use policy::digest::Digest;
+use policy::envelope::{Unverified, Verified};
+use policy::examine;
+use policy::govern::{Event, Operation};
+use policy::issuer::Issuers;
+use policy::key::{Administrator, refuse_secrets};
+use policy::name::Lattice;
+use policy::reason::{Reason, Refusal};
+use policy::time::Timestamp;
+use policy::wire::Topic;
+use serde_json::Value;
+
+use crate::clock::{Clock, SystemClock};
+use crate::command::Globals;
+use crate::error::Error;
+use crate::folder::Folder;
+use crate::keys::{SigningKey, nonce};
+use crate::output::Usage;
+use crate::transport::nats::NatsOptions;
+use crate::view::{self, Look, Query};
+
+use local::{in_process, lattice_of, warrant_until};
+
+pub(crate) use local::Local;
+pub use proof::Pin;
+
+/// A lattice, as this command line reaches it.
+pub struct Client {
+    globals: Globals,
+    folder: Option<Folder>,
+    lattice: Lattice,
+    runtime: tokio::runtime::Runtime,
+}
+
+/// What was seen, and when.
+#[derive(Debug)]
+pub struct Seen {
+    /// The view.
+    pub view: Value,
+    /// The epoch at which it was taken: the basis of commands that rest on it.
+    pub epoch: u64,
+    /// When the warrant ends under which it was shown.
+    pub warrant_until: Option<Timestamp>,
+}
+
+/// What to command.
+#[derive(Debug, Default)]
+pub struct Act {
+    /// What to do, in order.
+    pub operations: Vec<Operation>,
+    /// The signed statements that the operations speak of.
+    pub statements: Vec<Vec<u8>>,
+    /// Why.
+    pub because: Option<String>,
+}
+
+/// What became of a command.
+#[derive(Debug)]
+pub struct Done {
+    /// The signed receipt.
+    pub receipt: Verified<Receipt>,
+    /// The command's id.
+    pub id: policy::wire::Nonce,
+    /// Whether a broker judged it, or this process did.
+    pub over: Over,
+}
+
+/// Who judged a command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Over {
+    /// The service in this process.
+    Folder,
+    /// A broker, over NATS.
+    Nats,
+}
+
+// A command on its way, with the digest that its receipt must name.
+struct Signed {
+    command: Command,
+    bytes: Vec<u8>,
+    token_sha256: Digest,
+}
+
+impl Client {
+    /// The lattice that the global options mean.
+    ///
+    /// # Errors
+    /// [`Error::Unsafe`] for a folder that others may write to, `lattice_mismatch` for one of another lattice.
+    pub fn of(globals: &Globals) -> anyhow::Result<Self> {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+        let folder = match Folder::open(&globals.folder()) {
+            Ok(folder) => Some(folder),
+            Err(Error::NoFolder(_)) => None,
+            Err(error) => return Err(error.into()),
+        };
+        let mut client = Self { globals: globals.clone(), folder, lattice: globals.lattice.clone(), runtime };
+        if let Some(folder) = &client.folder {
+            let found = client.runtime.block_on(lattice_of(folder))?;
+            // The option's default stands for whatever lattice the folder is of.
+            if client.lattice != found && client.lattice.as_str() != DEFAULT {
+                let detail = format!("the folder is of lattice `{found}`, the command line says `{}`", client.lattice);
+                return Err(Refusal::new(Reason::LatticeMismatch, detail).into());
+            }
+            client.lattice = found;
+        }
+        Ok(client)
+    }
+
+    /// The lattice.
+    pub const fn lattice(&self) -> &Lattice {
+        &self.lattice
+    }
+
+    /// Its folder, where there is one.
+    pub const fn folder(&self) -> Option<&Folder> {
+        self.folder.as_ref()
+    }
+
+    /// Its folder.
+    ///
+    /// # Errors
+    /// [`Error::NoFolder`].
+    pub fn need_folder(&self) -> anyhow::Result<&Folder> {
+        Ok(self.folder.as_ref().ok_or_else(|| Error::NoFolder(self.globals.folder()))?)
+    }
+
+    /// The NATS server, named or usual.
+    pub fn nats_url(&self) -> String {
+        self.globals.nats_url().unwrap_or_else(|| USUAL_URL.to_owned())
+    }
+
+    /// How to reach it.
+    pub fn nats(&self) -> NatsOptions {
+        let Globals { creds, nkey, tls_ca, .. } = self.globals.clone();
+        NatsOptions { url: self.nats_url(), creds, nkey, tls_ca, ..NatsOptions::default() }
+    }
+
+    /// The digest that names the lattice: the folder's own, or the one that the user pins.
+    ///
+    /// # Errors
+    /// When there is neither.
+    pub fn root(&self) -> anyhow::Result<Digest> {
+        self.pin().map(|pin| pin.root())
+    }
+
+    /// Runs something that waits.
+    pub fn block_on<T>(&self, work: impl Future<Output = T>) -> T {
+        self.runtime.block_on(work)
+    }
+
+    /// Looks.
+    ///
+    /// # Errors
+    /// The reason of [`view::answer`], or why nobody could be asked.
+    pub fn look(&self, look: &Look) -> anyhow::Result<Seen> {
+        let Some(folder) = &self.folder else {
+            return self.runtime.block_on(self.ask(look));
+        };
+        let seen = self.runtime.block_on(async {
+            let local = Local::read(folder).await?;
+            let view = view::answer(local.scene(SystemClock::default().now()), look).await?;
+            Ok::<_, Error>(Seen { view, epoch: local.ledger.head().epoch, warrant_until: warrant_until(folder) })
+        });
+        seen.map_err(told)
+    }
+
+    /// The trusted issuers of the folder, where there is one.
+    ///
+    /// # Errors
+    /// Why the folder's log cannot be read.
+    pub fn issuers(&self) -> anyhow::Result<Option<Issuers>> {
+        let Some(folder) = &self.folder else {
+            return Ok(None);
+        };
+        let local = self.runtime.block_on(Local::read(folder)).map_err(told)?;
+        Ok(Some(local.ledger.state().issuers().clone()))
+    }
+
+    /// Signs a command that rests on what was seen at `basis`, has it judged, and proves the receipt.
+    ///
+    /// # Errors
+    /// Why nobody judged it. A command that is judged and refused is no error: its receipt says so.
+    pub fn command(&self, basis: u64, act: Act) -> anyhow::Result<Done> {
+        let signed = self.signed(basis, act)?;
+        let pin = self.pin()?;
+        self.runtime.block_on(self.submit(&signed, &pin))
+    }
+
+    /// What a command would change, judged here and recorded nowhere.
+    ///
+    /// # Errors
+    /// The reason why it would be refused.
+    pub fn plan(&self, basis: u64, act: Act) -> anyhow::Result<Vec<Event>> {
+        let folder = self.need_folder()?;
+        let bytes = self.signed(basis, act)?.bytes;
+        let local = self.runtime.block_on(Local::read(folder)).map_err(told)?;
+        let state = local.ledger.state();
+        let command = Unverified::<Command>::parse(&bytes)?.verify(&state.administrator_keys())?;
+        Ok(state.handle(&examine::command(command), SystemClock::default().now())?)
+    }
+
+    fn signed(&self, basis: u64, act: Act) -> anyhow::Result<Signed> {
+        let key = self.administrator()?;
+        let Act { operations, statements, because } = act;
+        if because.as_ref().is_some_and(|because| because.len() > policy::json::MAX_STRING) {
+            return Err(Usage(format!("`--because` takes at most {} bytes", policy::json::MAX_STRING)).into());
+        }
+        let now = SystemClock::default().now();
+        let command = Command {
+            iss: key.name(),
+            aud: self.lattice.clone(),
+            iat: now,
+            not_after: now.plus(LIFETIME_S),
+            jti: nonce()?,
+            basis,
+            because,
+            operations,
+            statements: statements.iter().map(|statement| Digest::of(statement)).collect(),
+        };
+        let bytes = key.sign(&command, statements.iter().map(Vec::as_slice));
+        // Whatever the broker's reader would turn away is told here, before anything leaves.
+        Unverified::<Command>::parse(&bytes)?;
+        let token = bytes.split(|byte| *byte == b'\n').next().unwrap_or_default();
+        Ok(Signed { token_sha256: Digest::of(token), command, bytes })
+    }
+
+    fn administrator(&self) -> anyhow::Result<SigningKey<Administrator>> {
+        let own = self.folder.as_ref().map(|folder| folder.key("admin")).filter(|path| path.exists());
+        let Some(path) = self.globals.key.clone().or(own) else {
+            let what = "no administrator's key is here: name its file with `--key FILE` or COUNTERSIGN_KEY";
+            return Err(Usage(what.to_owned()).into());
+        };
+        // The seed itself in place of its file's name would come back in the message about that file (T69).
+        refuse_secrets(path.as_os_str().as_encoded_bytes())?;
+        SigningKey::load(&path).map_err(told).with_context(|| format!("the administrator's key `{}`", path.display()))
+    }
+
+    // What proves a broker's word: the folder's own first entry, or the digest of it that the user names.
+    fn pin(&self) -> anyhow::Result<Pin> {
+        let named = self.globals.root;
+        let Some(folder) = &self.folder else {
+            let how = "without a folder nothing proves who answers: pin the lattice with `--root DIGEST`; \
+                       `countersign status` on the broker's machine and every invitation name it";
+            return named.map(Pin::at).ok_or_else(|| Usage(how.to_owned()).into());
+        };
+        let local = self.runtime.block_on(Local::read(folder)).map_err(told)?;
+        let pin = Pin::at(policy::log::leaf_hash(&local.inception)).not_before(local.ledger.state().warrant_serial());
+        match named.filter(|named| *named != pin.root()) {
+            None => Ok(pin),
+            Some(named) => {
+                let detail = format!("the folder's lattice is {}, `--root` says {named}", pin.root());
+                Err(Refusal::new(Reason::LatticeMismatch, detail).into())
+            }
+        }
+    }
+
+    // Whoever holds the lock judges: this process if it can, else the broker; another command holds it only for a moment.
+    async fn submit(&self, signed: &Signed, pin: &Pin) -> anyhow::Result<Done> {
+        let until = Instant::now() + DEADLINE;
+        loop {
+            if let Some(folder) = &self.folder
+                && let Some(bytes) = in_process(folder, &signed.bytes).await.map_err(told)?
+            {
+                let receipt = pin.receipt(&bytes, signed.token_sha256, &self.lattice, SystemClock::default().now())?;
+                return Ok(Done { receipt, id: signed.command.jti, over: Over::Folder });
+            }
+            match self.over_nats(signed, pin).await {
+                Err(error) if self.folder.is_some() && Instant::now() < until && is_unreachable(&error) => {
+                    tokio::time::sleep(PAUSE).await;
+                }
+                judged => return judged,
+            }
+        }
+    }
+
+    async fn over_nats(&self, signed: &Signed, pin: &Pin) -> anyhow::Result<Done> {
+        let Signed { command, bytes, token_sha256 } = signed;
+        let wire = wire::Wire::connect(self.nats(), &command.iss).await?;
+        let subject = Topic::Command.subject(&self.lattice);
+        let check = |answer: &[u8]| pin.receipt(answer, *token_sha256, &self.lattice, SystemClock::default().now());
+        let receipt = wire.ask(&subject, bytes, DEADLINE, check).await?;
+        Ok(Done { receipt, id: command.jti, over: Over::Nats })
+    }
+
+    async fn ask(&self, look: &Look) -> anyhow::Result<Seen> {
+        let pin = self.globals.root.map(Pin::at);
+        let Some(pin) = pin else {
+            let folder = Error::NoFolder(self.globals.folder());
+            let how = format!("{folder}; or ask a broker over NATS with `--root DIGEST` and `--nats-url URL`");
+            return Err(Usage(how).into());
+        };
+        // The reply goes where only its asker listens; whoever has no key of its own listens at one made for this.
+        let inbox =
+            self.administrator().map_or_else(|_| Ok(SigningKey::generate()?.name()), |key| anyhow::Ok(key.name()))?;
+        let wire = wire::Wire::connect(self.nats(), &inbox).await?;
+        let query = Query { jti: nonce()?, look: look.clone() }.to_bytes();
+        let subject = Topic::Query.subject(&self.lattice).replace('*', look.word());
+        let check = |answer: &[u8]| pin.view(answer, &query, &self.lattice, SystemClock::default().now());
+        let seen = wire.ask(&subject, &query, DEADLINE, check).await?;
+        // What the broker refuses to show comes as a view of the refusal.
+        match seen.view.get("refused").and_then(Value::as_str).and_then(Reason::from_code) {
+            Some(reason) => Err(Refusal::new(reason, view::cell(&seen.view, "detail")).into()),
+            None => Ok(seen),
+        }
+    }
+}
+
+fn is_unreachable(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<Error>().is_some_and(|error| error.reason() == Some(Reason::BrokerUnreachable))
+}
+
+/// A refusal as itself, so that it ends the program as one.
+pub(crate) fn told(error: Error) -> anyhow::Error {
+    match error {
+        Error::Refused(refusal) => refusal.into(),
+        other => other.into(),
+    }
+}
+
+/// Where the files of one lattice's configuration values lie.
+pub(crate) fn config_folder(folder: &Folder) -> PathBuf {
+    folder.path().join("config")
+}
+
+// Where a NATS server usually listens.
+const USUAL_URL: &str = "nats://127.0.0.1:4222";
+// What `-x` says when nobody says anything.
+const DEFAULT: &str = "default";
+// How long a command may wait for its judge.
+const LIFETIME_S: u64 = 600;
+const DEADLINE: Duration = Duration::from_secs(5);
+const PAUSE: Duration = Duration::from_millis(50);

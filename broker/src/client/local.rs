@@ -1,0 +1,77 @@
+//! The folder at hand: its log folded, its papers, and the service in this process that judges where no broker does.
+
+use std::sync::Arc;
+
+use policy::envelope::Unverified;
+use policy::log::{Entry, Ledger};
+use policy::name::Lattice;
+use policy::reason::{Reason, Refusal};
+use policy::time::Timestamp;
+use policy::warrant::Warrant;
+
+use crate::client::told;
+use crate::clock::SystemClock;
+use crate::error::Error;
+use crate::folder::Folder;
+use crate::service::Service;
+use crate::store::LogReader;
+use crate::view::Scene;
+
+/// A folder's log, folded.
+pub(crate) struct Local {
+    pub(crate) reader: LogReader,
+    pub(crate) ledger: Ledger,
+    pub(crate) inception: Vec<u8>,
+}
+
+impl Local {
+    /// Reads and folds the log of a folder; the chain is checked on the way.
+    pub(crate) async fn read(folder: &Folder) -> Result<Self, Error> {
+        let reader = LogReader::open(&folder.log()).await?;
+        let mut inception = Vec::new();
+        let ledger = reader.replay(false, |row, _| {
+            if row.index == 0 {
+                inception.clone_from(&row.bytes);
+            }
+            Ok(())
+        });
+        let ledger = ledger.await?;
+        Ok(Self { reader, ledger, inception })
+    }
+
+    /// The scene that it shows.
+    pub(crate) fn scene(&self, now: Timestamp) -> Scene<'_> {
+        Scene { state: self.ledger.state(), head: self.ledger.head(), log: &self.reader, now }
+    }
+}
+
+/// The receipt of a command, or nothing when a broker holds the folder.
+pub(super) async fn in_process(folder: &Folder, bytes: &[u8]) -> Result<Option<Vec<u8>>, Error> {
+    let service = match Service::open(folder, Arc::new(SystemClock::default())).await {
+        Ok(service) => service,
+        Err(Error::Locked(_)) => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let receipt = service.command(bytes).await;
+    let closed = service.close().await;
+    let receipt = receipt?;
+    // The receipt is signed and its entry durable; only the lock beside the log may lag, which the next start mends.
+    if let Err(error) = closed {
+        tracing::warn!(%error, "the folder was not closed in order");
+    }
+    Ok(Some(receipt))
+}
+
+/// The lattice that a folder is of.
+pub(super) async fn lattice_of(folder: &Folder) -> anyhow::Result<Lattice> {
+    let reader = LogReader::open(&folder.log()).await.map_err(told)?;
+    let first = reader.row(0).await.map_err(told)?;
+    let first = first.ok_or_else(|| Refusal::new(Reason::LogBroken, "the log is empty"))?;
+    Ok(Entry::read(&first.bytes)?.lattice)
+}
+
+/// The end of the warrant in the folder, for people; what counts was judged when a broker started.
+pub(super) fn warrant_until(folder: &Folder) -> Option<Timestamp> {
+    let bytes = std::fs::read(folder.warrant()).ok()?;
+    Unverified::<Warrant>::parse(bytes.trim_ascii_end()).ok()?.says().validity.exp
+}

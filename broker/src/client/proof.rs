@@ -1,0 +1,118 @@
+//! What a broker's word must show before it is believed: a decision key, in a warrant of the pinned lattice's root, and
+//! that it is about what was sent.
+
+use policy::answer::{Receipt, View};
+use policy::digest::Digest;
+use policy::envelope::{Document, Keyring, Unverified, Verified};
+use policy::log::{Body, Entry, leaf_hash};
+use policy::name::Lattice;
+use policy::reason::{Reason, Refusal};
+use policy::time::Timestamp;
+use policy::warrant::{DecisionKeys, Roots, Warrant};
+
+use crate::client::Seen;
+
+/// A lattice by the hash of its first entry, and the warrant that it had when last seen.
+#[derive(Debug, Clone, Copy)]
+pub struct Pin {
+    root: Digest,
+    serial: u64,
+}
+
+impl Pin {
+    /// The lattice of that digest.
+    pub const fn at(root: Digest) -> Self {
+        Self { root, serial: 0 }
+    }
+
+    /// The same lattice, believing no warrant before that serial.
+    #[must_use]
+    pub const fn not_before(self, serial: u64) -> Self {
+        Self { serial, ..self }
+    }
+
+    /// The digest.
+    pub const fn root(&self) -> Digest {
+        self.root
+    }
+
+    /// Opens the receipt of the command whose token has this digest.
+    ///
+    /// # Errors
+    /// `broker_key_unknown`, `lattice_mismatch`, `signature_invalid`, or `answer_mismatch` for one of another command.
+    pub fn receipt(
+        &self,
+        bytes: &[u8],
+        token_sha256: Digest,
+        lattice: &Lattice,
+        now: Timestamp,
+    ) -> Result<Verified<Receipt>, Refusal> {
+        let (receipt, _): (Verified<Receipt>, _) = self.open(bytes, lattice, now)?;
+        if receipt.request_sha256 == token_sha256 {
+            return Ok(receipt);
+        }
+        Err(mismatch("the receipt is genuine, but of another command"))
+    }
+
+    /// Opens the view that answers a query.
+    ///
+    /// # Errors
+    /// As [`Pin::receipt`].
+    pub fn view(&self, bytes: &[u8], query: &[u8], lattice: &Lattice, now: Timestamp) -> Result<Seen, Refusal> {
+        let (view, warrant): (Verified<View>, _) = self.open(bytes, lattice, now)?;
+        if view.request_sha256 != Digest::of(query) {
+            return Err(mismatch("the view is genuine, but of another query"));
+        }
+        let shown = view.attachment(view.view_sha256)?;
+        let shown = serde_json::from_slice(shown);
+        let shown = shown.map_err(|_| mismatch("the view is genuine, but no JSON"))?;
+        Ok(Seen { view: shown, epoch: view.epoch, warrant_until: warrant.validity.exp })
+    }
+
+    // Token, warrant, inception: the papers are read where every such document has them, and proved before they prove.
+    fn open<T: Document>(
+        &self,
+        bytes: &[u8],
+        lattice: &Lattice,
+        now: Timestamp,
+    ) -> Result<(Verified<T>, Verified<Warrant>), Refusal>
+    where
+        DecisionKeys: Keyring<T>,
+    {
+        let document = Unverified::<T>::parse(bytes)?;
+        let mut papers = bytes.split(|byte| *byte == b'\n').skip(1);
+        let (Some(warrant), Some(inception)) = (papers.next(), papers.next()) else {
+            return Err(Refusal::new(Reason::EvidenceMissing, "the answer comes without its papers"));
+        };
+        let warrant = self.warrant(warrant, inception, lattice)?;
+        Ok((document.verify(&DecisionKeys::of(&warrant, now)?)?, warrant))
+    }
+
+    fn warrant(&self, warrant: &[u8], inception: &[u8], lattice: &Lattice) -> Result<Verified<Warrant>, Refusal> {
+        let unknown = |detail: String| Refusal::new(Reason::BrokerKeyUnknown, detail);
+        let found = leaf_hash(inception);
+        if found != self.root {
+            return Err(unknown(format!("the answer is from the lattice of {found}, pinned is {}", self.root)));
+        }
+        let Body::Inception(inception) = Entry::read(inception)?.body else {
+            return Err(unknown("the pinned entry is no inception".to_owned()));
+        };
+        if inception.lattice != *lattice {
+            let detail = format!("the pinned lattice is `{}`, asked was `{lattice}`", inception.lattice);
+            return Err(Refusal::new(Reason::LatticeMismatch, detail));
+        }
+        let roots = Roots { inception: &inception, sha256: self.root };
+        let warrant = Unverified::<Warrant>::parse(warrant)?.verify(&roots)?;
+        if warrant.serial < self.serial {
+            return Err(unknown(format!(
+                "the answer's warrant is number {}, seen was {}",
+                warrant.serial, self.serial
+            )));
+        }
+        Ok(warrant)
+    }
+}
+
+fn mismatch(detail: &str) -> Refusal {
+    Refusal::new(Reason::AnswerMismatch, detail)
+}

@@ -1,0 +1,228 @@
+//! What every changing command shares: why, on which basis, and a plan in place of the act.
+//!
+//! How a command reaches its judge is left to [`crate::client`].
+
+use policy::answer::Receipt;
+use policy::envelope::Verified;
+use policy::govern::Operation;
+use policy::json;
+use policy::name::ComponentId;
+use policy::reason::{Reason, Refusal};
+use policy::time::Timestamp;
+use serde_json::{Map, Value};
+
+use crate::client::{Act, Client, Done, Over};
+use crate::command::Globals;
+use crate::output::{self, Report};
+use crate::view::Look;
+
+/// Options of every changing command.
+#[derive(Debug, Clone, clap::Args)]
+#[command(next_help_heading = "Signing")]
+pub(super) struct Acting {
+    /// Why, for those who read the log.
+    #[arg(long, value_name = "TEXT")]
+    because: Option<String>,
+    /// Say what it would change, and change nothing.
+    #[arg(long, visible_alias = "dry-run")]
+    plan: bool,
+    /// The epoch that the decision to do this rests on [default: the newest].
+    #[arg(long, value_name = "EPOCH")]
+    basis: Option<u64>,
+}
+
+/// What is to be done, and how it is told once it is.
+#[derive(Debug, Default)]
+pub(super) struct Doing {
+    /// The operations.
+    pub(super) operations: Vec<Operation>,
+    /// The signed statements that they speak of.
+    pub(super) statements: Vec<Vec<u8>>,
+    /// One line for people.
+    pub(super) says: String,
+    /// Members for programs.
+    pub(super) members: Map<String, Value>,
+}
+
+impl Acting {
+    /// Whether nothing is to be changed.
+    pub(super) const fn is_plan(&self) -> bool {
+        self.plan
+    }
+
+    /// Has it judged, and tells what came of it. `seen` is the epoch of what the command was made from.
+    pub(super) fn run(self, client: &Client, seen: Option<u64>, doing: Doing) -> anyhow::Result<Report> {
+        let Doing { operations, statements, says, mut members } = doing;
+        let basis = match self.basis.or(seen) {
+            Some(basis) => basis,
+            None => client.look(&Look::Status)?.epoch,
+        };
+        let act = Act { operations, statements, because: self.because };
+        members.insert("lattice".to_owned(), client.lattice().as_str().into());
+        members.insert("basis".to_owned(), basis.into());
+        if self.plan {
+            let events = client.plan(basis, act)?;
+            members.insert("plan".to_owned(), serde_json::to_value(&events)?);
+            let text: String = events.iter().map(|event| format!("  {}\n", text_of(event))).collect();
+            return Ok(Report::new(format!("would be done, nothing was recorded\n{text}"), Value::Object(members)));
+        }
+        let Done { receipt, id, over } = client.command(basis, act)?;
+        let over = if over == Over::Nats { "the broker" } else { "this process" };
+        members.extend(entry(&receipt));
+        members.insert("id".to_owned(), id.to_string().into());
+        let (index, epoch, hash) = (receipt.index, receipt.epoch, receipt.entry_sha256);
+        let place = format!("  entry {index} {hash}, epoch {epoch}, judged by {over}\n");
+        let Some(reason) = receipt.reason else {
+            return Ok(Report::new(format!("{}\n{place}", output::shown(&says)), Value::Object(members)));
+        };
+        let refusal = Refusal::new(reason, receipt.detail.clone().unwrap_or_default());
+        Ok(Report::new(format!("refused, and recorded\n{place}"), Value::Object(members)).refused(refusal))
+    }
+}
+
+impl Doing {
+    /// One operation without statements.
+    pub(super) fn one(operation: Operation, says: impl Into<String>) -> Self {
+        Self { operations: vec![operation], says: says.into(), ..Self::default() }
+    }
+
+    /// The same, with a statement.
+    pub(super) fn with_statement(mut self, statement: Vec<u8>) -> Self {
+        self.statements.push(statement);
+        self
+    }
+
+    /// The same, with a member for programs.
+    pub(super) fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
+        self.members.insert(name.to_owned(), value.into());
+        self
+    }
+}
+
+fn entry(receipt: &Verified<Receipt>) -> impl Iterator<Item = (String, Value)> {
+    let members = [
+        ("index", Value::from(receipt.index)),
+        ("entry_sha256", receipt.entry_sha256.to_string().into()),
+        ("epoch", receipt.epoch.into()),
+        ("request_sha256", receipt.request_sha256.to_string().into()),
+    ];
+    members.into_iter().map(|(name, value)| (name.to_owned(), value))
+}
+
+fn text_of(event: &policy::govern::Event) -> String {
+    output::shown(&String::from_utf8_lossy(&json::write(event)))
+}
+
+/// Looks, and shows the rows of a list as a table.
+pub(super) fn listing<const N: usize>(
+    globals: &Globals,
+    look: &Look,
+    list: &str,
+    heading: [&str; N],
+    row: impl Fn(&Value) -> [String; N],
+) -> anyhow::Result<Report> {
+    let seen = Client::of(globals)?.look(look)?;
+    let rows = crate::view::rows(&seen.view, list);
+    let text = if rows.is_empty() { format!("no {list}\n") } else { output::table(heading, rows.iter().map(row)) };
+    Ok(Report::new(text, with_epoch(seen.view, seen.epoch)))
+}
+
+/// Looks, and shows the one row of a list that is meant.
+pub(super) fn showing(
+    globals: &Globals,
+    look: &Look,
+    list: &str,
+    meant: impl Fn(&Value) -> bool,
+    name: &str,
+) -> anyhow::Result<Report> {
+    let seen = Client::of(globals)?.look(look)?;
+    let found: Vec<&Value> = crate::view::rows(&seen.view, list).iter().filter(|row| meant(row)).collect();
+    if found.is_empty() {
+        let name: String = name.chars().take(80).collect();
+        return Err(Refusal::new(Reason::NotFound, format!("`{name}` is not among the {list}")).into());
+    }
+    let text: String = found.iter().map(|row| paragraph(row)).collect::<Vec<_>>().join("\n");
+    let members = match found.as_slice() {
+        [only] => (*only).clone(),
+        several => serde_json::json!({ list: several }),
+    };
+    Ok(Report::new(text, with_epoch(members, seen.epoch)))
+}
+
+/// The members of an object as labelled lines.
+pub(super) fn paragraph(row: &Value) -> String {
+    let Some(members) = row.as_object() else {
+        return String::new();
+    };
+    output::fields(members.iter().map(|(name, value)| (name.as_str(), cell(name, value))))
+}
+
+/// A member as people read it: times as dates, imports as they are written.
+pub(super) fn cell(name: &str, value: &Value) -> String {
+    match (name, value) {
+        ("at" | "iat" | "exp" | "not_after" | "since" | "warrant_until", Value::Number(_)) => {
+            let time = value.as_u64().and_then(|seconds| Timestamp::from_seconds(seconds).ok());
+            time.map_or_else(|| value.to_string(), |time| time.to_string())
+        }
+        ("imports" | "exports" | "serves", Value::Array(items)) => {
+            let spelled = items.iter().map(|item| match serde_json::from_value(item.clone()) {
+                Ok(import) => crate::view::spelled(&import),
+                Err(_) => crate::view::text(item),
+            });
+            let spelled: Vec<String> = spelled.collect();
+            if spelled.is_empty() { "none".to_owned() } else { spelled.join(", ") }
+        }
+        ("contract", Value::Object(_)) => String::from_utf8_lossy(&json::write(value)).into_owned(),
+        _ => crate::view::text(value),
+    }
+}
+
+/// A member of a row as people read it.
+pub(super) fn member(row: &Value, name: &str) -> String {
+    row.get(name).map(|value| cell(name, value)).unwrap_or_default()
+}
+
+/// The start of a digest or key, enough to tell it apart.
+pub(super) fn brief(row: &Value, name: &str) -> String {
+    crate::view::cell(row, name).chars().take(16).collect()
+}
+
+fn with_epoch(view: Value, epoch: u64) -> Value {
+    match view {
+        Value::Object(mut members) => {
+            members.insert("epoch".to_owned(), epoch.into());
+            Value::Object(members)
+        }
+        other => other,
+    }
+}
+
+/// An id for what has none yet: its own name in an id's letters, else the file's.
+pub(super) fn id_from(name: Option<&str>, path: &std::path::Path) -> anyhow::Result<ComponentId> {
+    let stem = path.file_stem().map(|stem| stem.to_string_lossy().into_owned());
+    let shaped = name.into_iter().chain(stem.as_deref()).find_map(|name| ComponentId::parse(&shape(name)).ok());
+    Ok(shaped
+        .ok_or_else(|| Refusal::new(Reason::NameMalformed, "no id can be made of its name; give one with `--id`"))?)
+}
+
+fn shape(name: &str) -> String {
+    let letter = |char: char| match char.to_ascii_lowercase() {
+        char @ ('a'..='z' | '0'..='9' | '_') => char,
+        _ => '-',
+    };
+    let shaped: String = name.chars().map(letter).collect();
+    shaped.trim_matches(['-', '_']).chars().take(64).collect()
+}
+
+/// Reads `k=v` options.
+pub(super) fn pairs(options: &[String]) -> anyhow::Result<std::collections::BTreeMap<String, String>> {
+    let mut pairs = std::collections::BTreeMap::new();
+    for option in options {
+        let pair = option.split_once('=').filter(|(key, _)| !key.is_empty());
+        let (key, value) = pair.ok_or_else(|| output::Usage("a pair is written `key=value`".to_owned()))?;
+        if pairs.insert(key.to_owned(), value.to_owned()).is_some() {
+            return Err(output::Usage(format!("`{}` is given twice", output::shown(key))).into());
+        }
+    }
+    Ok(pairs)
+}

@@ -1,0 +1,74 @@
+//! `init`: makes a lattice, and says which files to move to a safe place.
+
+use policy::key::{Administrator, Name};
+use serde_json::json;
+
+use crate::client::told;
+use crate::clock::{Clock, SystemClock};
+use crate::command::Globals;
+use crate::folder::Folder;
+use crate::output::{self, Report};
+use crate::service::{self, InitOptions, InitReport};
+
+/// Make a lattice: its keys, its log, its base contracts.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Nothing is ever overwritten. Files with private keys have mode 0600.\n\n\
+    Examples:\n  countersign init\n  countersign --dir /srv/prod -x prod init\n  countersign init --bare --admin O...")]
+pub struct Args {
+    /// An administrator whose key is elsewhere [default: one is made here].
+    #[arg(long, value_name = "KEY")]
+    admin: Option<String>,
+    /// Leave out the base contracts (`wasi:io`, `wasi:clocks`, `wasi:random`, `wasi:cli`, `wasi:filesystem`).
+    #[arg(long)]
+    bare: bool,
+}
+
+impl Args {
+    pub(super) fn run(self, globals: &Globals) -> anyhow::Result<Report> {
+        let options = InitOptions {
+            lattice: globals.lattice.clone(),
+            admin: self.admin.as_deref().map(Name::<Administrator>::parse).transpose()?,
+            bare: self.bare,
+            now_ms: SystemClock::default().now_ms(),
+        };
+        let place = Folder::place(globals.dir.as_deref());
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+        let made = runtime.block_on(service::init(&place, options)).map_err(told)?;
+        Ok(report(&made))
+    }
+}
+
+fn report(made: &InitReport) -> Report {
+    let offline: Vec<String> = made.offline.iter().map(|path| path.display().to_string()).collect();
+    let secrets: Vec<String> = made.secrets.iter().map(|path| path.display().to_string()).collect();
+    let follow_up = made.follow_up.as_ref().map(|follow_up| follow_up.commands.clone()).unwrap_or_default();
+    let mut pairs = vec![
+        ("folder", made.folder.display().to_string()),
+        ("root digest", made.root_sha256.to_string()),
+        ("root", made.root.to_string()),
+        ("administrator", made.administrator.to_string()),
+        ("decision", made.decision.to_string()),
+        ("log key", made.log_key.clone()),
+        ("warrant until", made.warrant_until.to_string()),
+    ];
+    pairs.extend(made.issuer.map(|issuer| ("issuer", issuer.to_string())));
+    pairs.push(("base contracts", if made.base.is_empty() { "none".to_owned() } else { made.base.join(", ") }));
+    let mut text = format!("lattice `{}` began\n{}", made.lattice, output::fields(pairs));
+    text += "move offline, and keep a copy\n";
+    offline.iter().for_each(|path| text += &format!("  {}\n", output::shown(path)));
+    if !follow_up.is_empty() {
+        text += "left for the administrator to command\n";
+        follow_up.iter().for_each(|command| text += &format!("  {}\n", output::shown(command)));
+    }
+    let members = json!({
+        "lattice": made.lattice, "dir": made.folder.display().to_string(), "root": made.root_sha256,
+        "root_key": made.root, "administrator": made.administrator, "decision": made.decision,
+        "log_key": made.log_key, "warrant_until": made.warrant_until, "base": made.base,
+        "secrets": secrets, "offline": offline, "follow_up": follow_up,
+    });
+    let mut members = members;
+    if let (Some(members), Some(issuer)) = (members.as_object_mut(), made.issuer) {
+        members.insert("issuer".to_owned(), issuer.to_string().into());
+    }
+    Report::new(text, members)
+}

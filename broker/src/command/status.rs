@@ -1,0 +1,61 @@
+//! `status`: the lattice at a glance, and whether its broker runs.
+
+use serde_json::{Value, json};
+
+use crate::client::{Client, Seen};
+use crate::command::Globals;
+use crate::command::acting::{member, paragraph};
+use crate::output::{self, Report};
+use crate::view::Look;
+
+/// Show the lattice at a glance.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  countersign status\n  countersign -o json status\n  \
+    countersign --root DIGEST --nats-url nats://broker:4222 status")]
+pub struct Args {}
+
+impl Args {
+    pub(super) fn run(self, globals: &Globals) -> anyhow::Result<Report> {
+        let client = Client::of(globals)?;
+        let Seen { mut view, warrant_until, .. } = client.look(&Look::Status)?;
+        if let Some(members) = view.as_object_mut() {
+            let broker = match client.folder() {
+                Some(folder) if !folder.is_locked() => "not running",
+                Some(_) | None => "running",
+            };
+            members.insert("broker".to_owned(), broker.into());
+            members.insert("nats_url".to_owned(), output::bare_url(&client.nats_url()).into());
+            if let Some(until) = warrant_until {
+                members.insert("warrant_until".to_owned(), until.seconds().into());
+            }
+            if let Some(folder) = client.folder() {
+                let lock = folder.lock_file();
+                members.insert("dir".to_owned(), folder.path().display().to_string().into());
+                members.insert("lock".to_owned(), json!({"file": lock.display().to_string(), "shares_folder": true}));
+            }
+        }
+        let text = text(&view);
+        Ok(Report::new(text, view))
+    }
+}
+
+fn text(view: &Value) -> String {
+    let lock = view.get("lock").map(|lock| {
+        format!("{}: in the same folder, so a copy of the whole folder put back is not noticed", member(lock, "file"))
+    });
+    let mut pairs = vec![
+        ("lattice", member(view, "lattice")),
+        ("root digest", member(view, "root")),
+        ("broker", format!("{}, NATS at {}", member(view, "broker"), member(view, "nats_url"))),
+        ("log", format!("{} entries, the last at {}", member(view, "size"), member(view, "at"))),
+        ("head", member(view, "head")),
+        ("epoch", member(view, "epoch")),
+        ("warrant", format!("serial {}, until {}", member(view, "warrant_serial"), member(view, "warrant_until"))),
+        ("administrators", format!("{} of {}", member(view, "threshold"), member(view, "administrators"))),
+        ("law", member(view, "law")),
+    ];
+    pairs.extend([("folder", member(view, "dir"))].into_iter().filter(|(_, value)| !value.is_empty()));
+    pairs.extend(lock.map(|lock| ("lock", lock)));
+    let counts = view.get("counts").map(paragraph).unwrap_or_default();
+    output::fields(pairs) + "in force\n" + &counts
+}
