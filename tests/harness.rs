@@ -3,9 +3,13 @@
 //! Promises are left to `suite`; nothing here asserts one.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
 
+#[path = "harness/lattice.rs"]
+pub mod lattice;
 #[path = "harness/mint.rs"]
 pub mod mint;
 #[path = "harness/program.rs"]
 pub mod program;
+#[path = "harness/sign.rs"]
+pub mod sign;
 #[path = "harness/vectors.rs"]
 pub mod vectors;

@@ -11,6 +11,8 @@ use nkeys::KeyPair;
 mod imposters;
 #[path = "peer/rogue.rs"]
 mod rogue;
+#[path = "peer/tamper.rs"]
+mod tamper;
 
 fn main() -> anyhow::Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -20,7 +22,7 @@ fn main() -> anyhow::Result<()> {
         ["graft", claims_of, onto, to] => graft(Path::new(claims_of), Path::new(onto), Path::new(to)),
         ["imposters", from, issuer, folder] => imposters::write(Path::new(from), Path::new(issuer), Path::new(folder)),
         ["rogue", url, subject, ready] => rogue::answer_first(url, subject, Path::new(ready)),
-        ["tamper", file, from, to] => tamper(Path::new(file), from, to),
+        ["tamper", log, from, to] => tamper::change(Path::new(log), from, to),
         _ => bail!("sign | graft | imposters | rogue | tamper: this plays the others of `make demo`"),
     }
 }
@@ -54,20 +56,6 @@ fn graft(claims_of: &Path, onto: &Path, to: &Path) -> anyhow::Result<()> {
     let token = genuine.token().context("the first file carries no claims")?;
     let grafted = policy::artifact::component::attach(&std::fs::read(onto)?, std::str::from_utf8(token)?)?;
     std::fs::write(to, grafted)?;
-    Ok(())
-}
-
-/// Changes one byte of a file, where a text stands for the first time.
-fn tamper(file: &Path, from: &str, to: &str) -> anyhow::Result<()> {
-    let mut bytes = std::fs::read(file)?;
-    let at = bytes.windows(from.len()).position(|window| window == from.as_bytes());
-    let at = at.with_context(|| format!("`{from}` does not stand in {}", file.display()))?;
-    let changed = from.bytes().zip(to.bytes()).filter(|(before, after)| before != after).count();
-    if from.len() != to.len() || changed != 1 {
-        bail!("the two texts differ in {changed} bytes, not in one");
-    }
-    bytes.splice(at..at + to.len(), to.bytes());
-    std::fs::write(file, bytes)?;
     Ok(())
 }
 

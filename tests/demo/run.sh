@@ -23,10 +23,11 @@ trap cleanup EXIT
 bold() { if [ -t 1 ]; then printf '\n\033[1m%s\033[0m\n' "$*"; else printf '\n%s\n' "$*"; fi; }
 say() { printf '  %s\n' "$*"; }
 # Shows a command as one would type it, then runs it with our folder and server.
-run() { printf '\n$ %s\n' "$*"; "$@" 2>&1 | sed 's/^/  /'; }
+shown() { printf '\n$'; for word in "$@"; do case $word in *[\ \*\"\(]*) printf " '%s'" "$word" ;; *) printf ' %s' "$word" ;; esac; done; printf '\n'; }
+run() { shown "$@"; "$@" 2>&1 | sed 's/^/  /'; }
 # The same for one that must be refused: exit code 3, and nothing else will do.
 refused() {
-  printf '\n$ %s\n' "$*"
+  shown "$@"
   set +e
   "$@" >"$room/out" 2>&1
   local code=$?
@@ -130,8 +131,8 @@ run countersign link history cart
 bold "12. The log proves it"
 run countersign audit verify
 kill -TERM "$broker"; wait "$broker" 2>/dev/null || true
-peer tamper lattice/log.db '"reason":"link_removed"' '"reason":"link_removes"'
-say "(one byte of the log was changed)"
+row=$(peer tamper lattice/log.db '"reason":"link_removed"' '"reason":"link_removes"')
+say "(the broker was stopped, and one byte of row $row of its database was changed)"
 refused countersign audit verify
 
 bold "That is the story."

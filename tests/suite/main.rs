@@ -2,11 +2,14 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::print_stdout)]
 
 mod commands;
+mod crash;
 mod interop;
+mod journey;
 mod nkeys;
 mod rfc8037;
 mod tidy;
 mod tokens;
 mod vectors;
+mod wire;
 mod wire_claims;
 mod wycheproof;

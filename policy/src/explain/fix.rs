@@ -186,7 +186,8 @@ fn trust_owner(binding: &Binding<'_>, lifts: Reason) -> Option<(Act, Event)> {
         max_lifetime_s: None,
         standing: Standing::Active,
     };
-    let command = format!("countersign issuer add OWNER --scope {package} --kind contract   # whose key you know it is");
+    let command =
+        format!("countersign issuer add OWNER --scope {package} --kind contract   # whose key you know it is");
     Some((Act { lifts, command, who: ADMINISTRATOR }, Event::IssuerAdded(IssuerAdded { key: owner, issuer })))
 }
 

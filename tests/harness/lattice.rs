@@ -1,0 +1,266 @@
+//! A whole lattice of real processes: a nats-server, a broker, enrolled hosts, each with its own folder and port.
+//!
+//! Everything is stopped and removed when it is dropped.
+
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::program::program;
+use crate::vectors;
+
+/// A nats-server on a port of its own.
+pub struct Nats {
+    child: Child,
+    port: u16,
+    folder: TempDir,
+}
+
+impl Nats {
+    /// Starts one on a free port.
+    pub fn start() -> Self {
+        let folder = TempDir::new().expect("a folder");
+        let child = Self::spawn(folder.path(), -1);
+        let ports = wait_for("the server's ports", || {
+            let mut files = std::fs::read_dir(folder.path()).ok()?.flatten();
+            let file = files.find(|file| file.path().extension().is_some_and(|extension| extension == "ports"))?;
+            serde_json::from_slice::<Value>(&std::fs::read(file.path()).ok()?).ok()
+        });
+        let url = ports["nats"][0].as_str().expect("a URL");
+        let port = url.rsplit(':').next().and_then(|port| port.parse().ok()).expect("a port");
+        Self { child, port, folder }
+    }
+
+    /// Its URL.
+    pub fn url(&self) -> String {
+        format!("nats://127.0.0.1:{}", self.port)
+    }
+
+    /// Stops it as a crash would, and starts it again on the same port.
+    pub fn restart(&mut self) {
+        self.stop();
+        self.child = Self::spawn(self.folder.path(), i32::from(self.port));
+        let address = format!("127.0.0.1:{}", self.port);
+        wait_for("the server again", || std::net::TcpStream::connect(&address).ok());
+    }
+
+    /// Stops it as a crash would.
+    pub fn stop(&mut self) {
+        kill(&mut self.child);
+    }
+
+    fn spawn(folder: &Path, port: i32) -> Child {
+        let server = std::env::var_os("NATS_SERVER").unwrap_or_else(|| "nats-server".into());
+        Command::new(&server)
+            .args(["--addr", "127.0.0.1", "--port", &port.to_string(), "--ports_file_dir"])
+            .arg(folder)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap_or_else(|error| panic!("{}: {error}: `make nats` fetches one", server.to_string_lossy()))
+    }
+}
+
+impl Drop for Nats {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+/// A lattice: its folder, its server, and its broker if one runs.
+pub struct Lattice {
+    /// The server.
+    pub nats: Nats,
+    broker: Option<Child>,
+    room: TempDir,
+}
+
+impl Lattice {
+    /// A lattice that was just made, with its broker.
+    pub fn start() -> Self {
+        let mut lattice = Self::quiet();
+        lattice.serve();
+        lattice
+    }
+
+    /// A lattice that was just made, without a broker.
+    pub fn quiet() -> Self {
+        let lattice = Self { nats: Nats::start(), broker: None, room: TempDir::new().expect("a folder") };
+        lattice.accepted(&["init"]);
+        lattice
+    }
+
+    /// As `start`, with an issuer `acme`, a host, and `cart` whose logging and keyvalue are answered by builtins.
+    pub fn with_cart() -> Self {
+        let mut lattice = Self::quiet();
+        let acme = lattice.issuer("acme");
+        lattice.accepted(&[
+            "issuer",
+            "add",
+            &acme,
+            "--scope",
+            "demo:*",
+            "--scope",
+            "wasi:*",
+            "--kind",
+            "component",
+            "--kind",
+            "provider",
+            "--kind",
+            "contract",
+        ]);
+        let cart = lattice.signed("cart", "cart", "acme");
+        lattice.accepted(&["component", "admit", path(&cart), "--id", "cart"]);
+        for name in ["logging", "keyvalue"] {
+            lattice.publish(&format!("wasi:{name}"), name, &acme);
+            lattice.accepted(&["provider", "admit", &format!("native/{name}@0.1.0")]);
+            lattice.accepted(&["default", "put", &format!("wasi:{name}"), "--bind", "builtin"]);
+        }
+        lattice.serve();
+        lattice.join("host");
+        lattice
+    }
+
+    /// Makes an issuer's key and returns its public half.
+    pub fn issuer(&self, name: &str) -> String {
+        let file = self.path(&format!("{name}.nk"));
+        let made = self.accepted(&["keys", "gen", "issuer", "--out", path(&file)]);
+        vectors::text(&made, "public").to_owned()
+    }
+
+    /// Drafts, signs and publishes the contract of a package.
+    pub fn publish(&self, package: &str, name: &str, issuer: &str) {
+        let (draft, token) = (self.path(&format!("{name}.json")), self.path(&format!("{name}.jwt")));
+        let output = self
+            .command("countersign", &["contract", "draft", package, "--issuer", issuer, "--provider-issuer", issuer]);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        std::fs::write(&draft, output.stdout).expect("a draft");
+        let key = self.path("acme.nk");
+        self.accepted(&["contract", "sign", path(&draft), "--issuer-key", path(&key), "--out", path(&token)]);
+        self.accepted(&["contract", "publish", path(&token)]);
+    }
+
+    /// Signs a guest under a name with the issuer of that name, and returns the file.
+    pub fn signed(&self, guest: &str, name: &str, issuer: &str) -> PathBuf {
+        let signed = self.path(&format!("{name}-{issuer}.wasm"));
+        let bytes = vectors::guest(guest);
+        std::fs::write(&signed, crate::sign::component(&bytes, name, &self.path(&format!("{issuer}.nk"))))
+            .expect("written");
+        signed
+    }
+
+    /// Enrols a host in a folder of that name.
+    pub fn join(&self, host: &str) {
+        let invite = vectors::text(&self.accepted(&["host", "invite"]), "invite").to_owned();
+        let file = self.path(&format!("{host}.invite"));
+        std::fs::write(&file, invite).expect("written");
+        let joined = self.host(host, &["join", path(&file)]);
+        assert!(joined.status.success(), "{}", String::from_utf8_lossy(&joined.stderr));
+    }
+
+    /// Runs `countersign-host` as the host of that folder.
+    pub fn host(&self, host: &str, arguments: &[&str]) -> Output {
+        let folder = self.path(host);
+        let arguments = [&["--host-dir", path(&folder)], arguments].concat();
+        self.command("countersign-host", &arguments)
+    }
+
+    /// Runs `countersign -o json`: its exit code and the object it printed.
+    pub fn json(&self, arguments: &[&str]) -> (i32, Value) {
+        let arguments = [&["-o", "json"], arguments].concat();
+        let output = self.command("countersign", &arguments);
+        let printed = if output.stdout.is_empty() { &output.stderr } else { &output.stdout };
+        let object = serde_json::from_slice(printed).unwrap_or_else(|error| {
+            panic!("no JSON from {arguments:?}: {error}: {}", String::from_utf8_lossy(printed))
+        });
+        (output.status.code().unwrap_or(-1), object)
+    }
+
+    /// As `json`, for what must be done.
+    pub fn accepted(&self, arguments: &[&str]) -> Value {
+        let (code, object) = self.json(arguments);
+        assert_eq!(code, 0, "{arguments:?}: {object}");
+        object
+    }
+
+    /// Starts the broker and waits until it is ready.
+    pub fn serve(&mut self) {
+        let mut child = self.prepared("countersign", &["serve"]).stdout(Stdio::piped()).spawn().expect("it starts");
+        let mut lines = BufReader::new(child.stdout.take().expect("its output")).lines();
+        let ready = lines.by_ref().map_while(Result::ok).any(|line| line.contains("ready"));
+        assert!(ready, "the broker ended before it was ready");
+        // Nobody reads on; what it prints later must not fill the pipe.
+        std::thread::spawn(move || lines.for_each(drop));
+        self.broker = Some(child);
+    }
+
+    /// SIGKILL.
+    pub fn kill_broker(&mut self) {
+        if let Some(mut broker) = self.broker.take() {
+            kill(&mut broker);
+        }
+    }
+
+    /// SIGTERM, and waits for the end.
+    pub fn stop_broker(&mut self) {
+        if let Some(mut broker) = self.broker.take() {
+            let pid = broker.id().to_string();
+            assert!(Command::new("kill").args(["-TERM", &pid]).status().expect("kill").success());
+            assert!(broker.wait().expect("it ends").success(), "a clean end is exit code 0");
+        }
+    }
+
+    /// A file in this lattice's room.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.room.path().join(name)
+    }
+
+    /// The log.
+    pub fn log(&self) -> PathBuf {
+        self.path("lattice/log.db")
+    }
+
+    fn command(&self, program: &str, arguments: &[&str]) -> Output {
+        self.prepared(program, arguments).output().expect("it starts")
+    }
+
+    fn prepared(&self, name: &str, arguments: &[&str]) -> Command {
+        let mut command = program(name);
+        command.env("COUNTERSIGN_DIR", self.path("lattice")).env("COUNTERSIGN_NATS_URL", self.nats.url());
+        command.current_dir(self.room.path()).args(arguments);
+        command
+    }
+}
+
+impl Drop for Lattice {
+    fn drop(&mut self) {
+        self.kill_broker();
+    }
+}
+
+/// Waits until something is there; a minute is more than anything here needs.
+pub fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "{what}: it never came");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// A path as an argument.
+pub fn path(path: &Path) -> &str {
+    path.to_str().expect("a path of our own making")
+}
+
+fn kill(child: &mut Child) {
+    // A process that has ended already is as good as killed.
+    let _ = child.kill();
+    let _ = child.wait();
+}
