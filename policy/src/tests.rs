@@ -7,4 +7,4 @@ mod governance;
 mod histories;
 mod invariants;
 mod rulings;
-mod world;
+pub(crate) mod world;

@@ -122,7 +122,9 @@ kill "$rogue" 2>/dev/null || true
 
 bold "10. The other imposters"
 peer imposters "$guests/cart.wasm" acme.nk imposters
-refused countersign verify imposters/*.wasm
+cd imposters
+refused countersign verify *.wasm
+cd ..
 
 bold "11. Who answers wasi:logging for cart, and why?"
 run countersign why cart --contract wasi:logging

@@ -144,7 +144,10 @@ pub(super) fn form(path: &Path, bytes: &[u8]) -> Form {
 }
 
 fn report(results: &[Verified]) -> Report {
-    let text: String = results.iter().map(Verified::text).collect();
+    let text = match results {
+        [only] => only.text(),
+        several => output::table(["FILE", "VERDICT", "REASON"], several.iter().map(Verified::row)),
+    };
     let objects: Vec<Value> = results.iter().map(|result| Value::Object(result.members())).collect();
     let mut members = match results {
         [only] => only.members(),
@@ -172,6 +175,14 @@ impl Verified {
         }
         pairs.extend(self.reading.iter().flat_map(facts::of).map(|fact| (fact.label, Fact::text(&fact))));
         heading + &output::fields(pairs)
+    }
+
+    fn row(&self) -> [String; 3] {
+        let (verdict, reason) = match &self.verdict {
+            Ok(()) => ("accepted", String::new()),
+            Err(refusal) => ("refused", refusal.to_string()),
+        };
+        [self.path.display().to_string(), verdict.to_owned(), reason]
     }
 
     fn members(&self) -> Map<String, Value> {

@@ -29,30 +29,30 @@ use crate::time::{Timestamp, Validity};
 use crate::warrant::{Inception, Quorum, Roots, Warrant};
 use crate::wire::Nonce;
 
-pub(super) const NOW: u64 = 1_795_350_000;
+pub(crate) const NOW: u64 = 1_795_350_000;
 
 /// A seeded key of a role.
-pub(super) struct Pair<R> {
+pub(crate) struct Pair<R> {
     signing: SigningKey,
-    pub(super) name: Name<R>,
+    pub(crate) name: Name<R>,
 }
 
 impl<R: Role> Pair<R> {
-    pub(super) fn seeded(seed: &str) -> Self {
+    pub(crate) fn seeded(seed: &str) -> Self {
         let signing = SigningKey::from_bytes(Digest::of(format!("{}{seed}", R::WORD).as_bytes()).as_bytes());
         let name = Name::from_raw(signing.verifying_key().to_bytes());
         Self { signing, name }
     }
 
-    pub(super) fn key(&self) -> Key<R> {
+    pub(crate) fn key(&self) -> Key<R> {
         self.name.usable().unwrap()
     }
 
-    pub(super) fn sign(&self, bytes: &[u8]) -> [u8; 64] {
+    pub(crate) fn sign(&self, bytes: &[u8]) -> [u8; 64] {
         self.signing.sign(bytes).to_bytes()
     }
 
-    pub(super) fn seal<T: Document>(&self, document: &T, attachments: &[Vec<u8>]) -> Vec<u8> {
+    pub(crate) fn seal<T: Document>(&self, document: &T, attachments: &[Vec<u8>]) -> Vec<u8> {
         let draft = Draft::of(document);
         let signature = self.sign(draft.signing_input());
         draft.seal_with(&signature, attachments.iter().map(Vec::as_slice))
@@ -60,14 +60,14 @@ impl<R: Role> Pair<R> {
 }
 
 /// A lattice with one administrator, one owner of contracts and providers, and one host.
-pub(super) struct World {
-    pub(super) ledger: Ledger,
-    pub(super) rows: Vec<Vec<u8>>,
-    pub(super) evidence: BTreeMap<Digest, Vec<u8>>,
-    pub(super) now_ms: u64,
-    pub(super) administrator: Pair<Administrator>,
-    pub(super) issuer: Pair<Issuer>,
-    pub(super) host: Pair<Host>,
+pub(crate) struct World {
+    pub(crate) ledger: Ledger,
+    pub(crate) rows: Vec<Vec<u8>>,
+    pub(crate) evidence: BTreeMap<Digest, Vec<u8>>,
+    pub(crate) now_ms: u64,
+    pub(crate) administrator: Pair<Administrator>,
+    pub(crate) issuer: Pair<Issuer>,
+    pub(crate) host: Pair<Host>,
     counter: u8,
 }
 
@@ -79,7 +79,7 @@ impl Evidences for BTreeMap<Digest, Vec<u8>> {
 
 impl World {
     /// A lattice that trusts nobody yet and has no host.
-    pub(super) fn bare() -> Self {
+    pub(crate) fn bare() -> Self {
         let (root, administrator) = (Pair::<Root>::seeded("1"), Pair::<Administrator>::seeded("1"));
         let log_key = SigningKey::from_bytes(&[9; 32]).verifying_key().to_bytes();
         let lattice = Lattice::parse("default").unwrap();
@@ -117,7 +117,7 @@ impl World {
     }
 
     /// A lattice with a trusted issuer, an enrolled host, and `cart` admitted, which imports logging.
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let mut world = Self::bare();
         world.trust(&["*"]);
         world.enrol();
@@ -126,7 +126,7 @@ impl World {
     }
 
     /// As `new`, with the logging contract, its native builtin and a default.
-    pub(super) fn with_builtin() -> Self {
+    pub(crate) fn with_builtin() -> Self {
         let mut world = Self::new();
         world.publish(&contract(&world.issuer, 1)).unwrap();
         world.admit_native("native/logging@0.1.0").unwrap();
@@ -134,18 +134,18 @@ impl World {
         world
     }
 
-    pub(super) fn nonce(&mut self) -> Nonce {
+    pub(crate) fn nonce(&mut self) -> Nonce {
         self.counter += 1;
         Nonce::from_random([self.counter; 16])
     }
 
-    pub(super) fn keep<T>(&mut self, step: Step<T>) -> T {
+    pub(crate) fn keep<T>(&mut self, step: Step<T>) -> T {
         self.rows.push(step.bytes);
         self.evidence.extend(step.evidence);
         step.outcome
     }
 
-    pub(super) fn command(&mut self, operations: Vec<Operation>) -> Command {
+    pub(crate) fn command(&mut self, operations: Vec<Operation>) -> Command {
         Command {
             iss: self.administrator.name,
             aud: self.ledger.state().lattice().clone(),
@@ -159,7 +159,7 @@ impl World {
         }
     }
 
-    pub(super) fn submit(&mut self, mut command: Command, statements: &[Vec<u8>]) -> Result<(), Refusal> {
+    pub(crate) fn submit(&mut self, mut command: Command, statements: &[Vec<u8>]) -> Result<(), Refusal> {
         command.statements = statements.iter().map(|token| Digest::of(token)).collect();
         let bytes = self.administrator.seal(&command, statements);
         let verified = Unverified::<Command>::parse(&bytes)?.verify(&self.ledger.state().administrator_keys())?;
@@ -167,19 +167,19 @@ impl World {
         self.keep(step)
     }
 
-    pub(super) fn act(&mut self, operation: Operation) -> Result<(), Refusal> {
+    pub(crate) fn act(&mut self, operation: Operation) -> Result<(), Refusal> {
         let command = self.command(vec![operation]);
         self.submit(command, &[])
     }
 
-    pub(super) fn trust(&mut self, scope: &[&str]) {
+    pub(crate) fn trust(&mut self, scope: &[&str]) {
         let scope = scope.iter().map(|scope| scope.parse().unwrap()).collect();
         let kinds = BTreeSet::from([Kind::Component, Kind::Provider, Kind::Contract]);
         let key = self.issuer.name;
         self.act(Operation::AddIssuer(AddIssuer { key, scope, kinds, max_lifetime_s: None })).unwrap();
     }
 
-    pub(super) fn enrol(&mut self) {
+    pub(crate) fn enrol(&mut self) {
         let invite = Pair::<Invite>::seeded("1");
         let not_after = Timestamp::from_millis(self.now_ms).plus(3600);
         let labels = BTreeMap::from([("zone".to_owned(), "a".to_owned())]);
@@ -187,7 +187,7 @@ impl World {
         self.join(&invite).unwrap();
     }
 
-    pub(super) fn join(&mut self, invite: &Pair<Invite>) -> Result<(), Refusal> {
+    pub(crate) fn join(&mut self, invite: &Pair<Invite>) -> Result<(), Refusal> {
         let (jti, aud) = (self.nonce(), self.ledger.state().lattice().clone());
         let proof = InviteProof { iss: invite.name, aud: aud.clone(), host: self.host.name, jti };
         let proof = invite.seal(&proof, &[]);
@@ -198,12 +198,12 @@ impl World {
         self.keep(step)
     }
 
-    pub(super) fn admit_cart(&mut self) {
+    pub(crate) fn admit_cart(&mut self) {
         let token = component_token(&self.issuer, "cart", None);
         self.admit("cart", &token, Vec::new()).unwrap();
     }
 
-    pub(super) fn admit(&mut self, id: &str, token: &[u8], exports: Vec<Import>) -> Result<(), Refusal> {
+    pub(crate) fn admit(&mut self, id: &str, token: &[u8], exports: Vec<Import>) -> Result<(), Refusal> {
         let operation = AdmitComponent {
             id: id.parse().unwrap(),
             sha256: file(id),
@@ -215,7 +215,7 @@ impl World {
         self.submit(command, &[token.to_vec()])
     }
 
-    pub(super) fn publish(&mut self, contract: &Contract) -> Result<(), Refusal> {
+    pub(crate) fn publish(&mut self, contract: &Contract) -> Result<(), Refusal> {
         let token = contract_token(&self.issuer, contract);
         let sha256 = Digest::of(&token);
         let package = contract.sub.clone();
@@ -223,7 +223,7 @@ impl World {
         self.submit(command, &[token])
     }
 
-    pub(super) fn admit_native(&mut self, name: &str) -> Result<(), Refusal> {
+    pub(crate) fn admit_native(&mut self, name: &str) -> Result<(), Refusal> {
         let native = Native::find(name).unwrap();
         let id = name.trim_start_matches("native/").split('@').next().unwrap();
         self.act(Operation::AdmitProvider(AdmitProvider {
@@ -237,7 +237,7 @@ impl World {
     }
 
     /// Admits a component that serves logging, and returns its digest.
-    pub(super) fn admit_provider(&mut self, id: &str) -> Result<Digest, Refusal> {
+    pub(crate) fn admit_provider(&mut self, id: &str) -> Result<Digest, Refusal> {
         let token = component_token(&self.issuer, id, None);
         let operation = AdmitProvider {
             id: id.parse().unwrap(),
@@ -252,11 +252,11 @@ impl World {
         Ok(file(id))
     }
 
-    pub(super) fn default(&mut self, bind: Bind) -> Result<(), Refusal> {
+    pub(crate) fn default(&mut self, bind: Bind) -> Result<(), Refusal> {
         self.act(Operation::PutDefault(PutDefault { package: logging().package, bind, uniform: false }))
     }
 
-    pub(super) fn link(&mut self, provider: &str, name: &str) -> Result<(), Refusal> {
+    pub(crate) fn link(&mut self, provider: &str, name: &str) -> Result<(), Refusal> {
         self.act(Operation::PutLink(PutLink {
             component: "cart".parse().unwrap(),
             package: logging().package,
@@ -268,7 +268,7 @@ impl World {
     }
 
     /// The request that this world's host would sign to start `cart`.
-    pub(super) fn request(&mut self) -> Asked {
+    pub(crate) fn request(&mut self) -> Asked {
         let token = component_token(&self.issuer, "cart", None);
         let inventory = Inventory { builtins: vec![offer("native/logging@0.1.0")] };
         let inventory = json::write(&inventory);
@@ -292,7 +292,7 @@ impl World {
         Asked { request, attachments: vec![token, inventory] }
     }
 
-    pub(super) fn ask(&mut self, asked: &Asked) -> Result<Ruling, Refusal> {
+    pub(crate) fn ask(&mut self, asked: &Asked) -> Result<Ruling, Refusal> {
         let bytes = self.host.seal(&asked.request, &asked.attachments);
         let verified = Unverified::<StartRequest>::parse(&bytes)?.verify(self.ledger.state().host_keys())?;
         let step = self.ledger.rule(examine::start(verified)?, Facts::default(), self.now_ms);
@@ -300,7 +300,7 @@ impl World {
     }
 
     /// Asks to start `cart`.
-    pub(super) fn start(&mut self) -> Ruling {
+    pub(crate) fn start(&mut self) -> Ruling {
         let asked = self.request();
         self.ask(&asked).unwrap()
     }
@@ -308,19 +308,19 @@ impl World {
 
 /// A request with its attachments.
 #[derive(Clone)]
-pub(super) struct Asked {
-    pub(super) request: StartRequest,
-    pub(super) attachments: Vec<Vec<u8>>,
+pub(crate) struct Asked {
+    pub(crate) request: StartRequest,
+    pub(crate) attachments: Vec<Vec<u8>>,
 }
 
 impl Asked {
-    pub(super) fn with_claims(mut self, token: Vec<u8>) -> Self {
+    pub(crate) fn with_claims(mut self, token: Vec<u8>) -> Self {
         self.request.runs.claims_sha256 = Some(Digest::of(&token));
         self.attachments[0] = token;
         self
     }
 
-    pub(super) fn with_offers(mut self, builtins: Vec<Offer>) -> Self {
+    pub(crate) fn with_offers(mut self, builtins: Vec<Offer>) -> Self {
         let inventory = json::write(&Inventory { builtins });
         self.request.inventory_sha256 = Digest::of(&inventory);
         *self.attachments.last_mut().unwrap() = inventory;
@@ -328,15 +328,15 @@ impl Asked {
     }
 }
 
-pub(super) fn at(seconds: u64) -> Timestamp {
+pub(crate) fn at(seconds: u64) -> Timestamp {
     Timestamp::from_seconds(seconds).unwrap()
 }
 
-pub(super) fn file(id: &str) -> Digest {
+pub(crate) fn file(id: &str) -> Digest {
     Digest::of(format!("file {id}").as_bytes())
 }
 
-pub(super) fn import(package: &str, version: &str, interfaces: &[&str]) -> Import {
+pub(crate) fn import(package: &str, version: &str, interfaces: &[&str]) -> Import {
     Import {
         package: Package::parse(package).unwrap(),
         version: Some(Version::parse(version).unwrap()),
@@ -344,29 +344,29 @@ pub(super) fn import(package: &str, version: &str, interfaces: &[&str]) -> Impor
     }
 }
 
-pub(super) fn logging() -> Import {
+pub(crate) fn logging() -> Import {
     import("wasi:logging", "0.1.0-draft", &["logging"])
 }
 
-pub(super) fn offer(native: &str) -> Offer {
+pub(crate) fn offer(native: &str) -> Offer {
     Native::find(native).unwrap().offer().unwrap()
 }
 
-pub(super) fn unnamed() -> LinkName {
+pub(crate) fn unnamed() -> LinkName {
     LinkName::unnamed()
 }
 
-pub(super) fn common() -> Common {
+pub(crate) fn common() -> Common {
     let validity = Validity { iat: at(NOW - 100), nbf: None, exp: None };
     Common { jti: "j".into(), validity, name: None, rev: Some(1), ver: None }
 }
 
 /// Claims of the component that this id stands for.
-pub(super) fn component_token(issuer: &Pair<Issuer>, id: &str, caps: Option<Vec<&str>>) -> Vec<u8> {
+pub(crate) fn component_token(issuer: &Pair<Issuer>, id: &str, caps: Option<Vec<&str>>) -> Vec<u8> {
     component_token_with(issuer, id, caps, common())
 }
 
-pub(super) fn component_token_with(
+pub(crate) fn component_token_with(
     issuer: &Pair<Issuer>,
     id: &str,
     caps: Option<Vec<&str>>,
@@ -385,7 +385,7 @@ pub(super) fn component_token_with(
     draft.seal(&signature).into_bytes()
 }
 
-pub(super) fn contract(issuer: &Pair<Issuer>, revision: u64) -> Contract {
+pub(crate) fn contract(issuer: &Pair<Issuer>, revision: u64) -> Contract {
     Contract {
         iss: issuer.name,
         sub: logging().package,
@@ -405,7 +405,7 @@ pub(super) fn contract(issuer: &Pair<Issuer>, revision: u64) -> Contract {
     }
 }
 
-pub(super) fn contract_token(issuer: &Pair<Issuer>, contract: &Contract) -> Vec<u8> {
+pub(crate) fn contract_token(issuer: &Pair<Issuer>, contract: &Contract) -> Vec<u8> {
     let draft = contract.draft();
     let signature = issuer.sign(draft.signing_input());
     draft.seal(&signature).into_bytes()

@@ -23,8 +23,8 @@ pub(crate) fn change(log: &Path, from: &str, to: &str) -> anyhow::Result<()> {
 }
 
 async fn rewrite(database: &mut SqliteConnection, from: &str, to: &str) -> anyhow::Result<i64> {
-    let guards: Vec<(String, String)> =
-        sqlx::query_as("SELECT name, sql FROM sqlite_schema WHERE type = 'trigger'").fetch_all(&mut *database).await?;
+    let guards = "SELECT 'DROP TRIGGER ' || name, sql FROM sqlite_schema WHERE type = 'trigger'";
+    let guards: Vec<(String, String)> = sqlx::query_as(guards).fetch_all(&mut *database).await?;
     let rows: Vec<(i64, Vec<u8>)> =
         sqlx::query_as("SELECT idx, bytes FROM entries ORDER BY idx").fetch_all(&mut *database).await?;
     let found = rows.into_iter().find_map(|(index, bytes)| {
@@ -33,8 +33,8 @@ async fn rewrite(database: &mut SqliteConnection, from: &str, to: &str) -> anyho
     });
     let (index, mut bytes, at) = found.with_context(|| format!("no row holds `{from}`"))?;
     bytes.splice(at..at + to.len(), to.bytes());
-    for (name, _) in &guards {
-        sqlx::raw_sql(sqlx::AssertSqlSafe(format!("DROP TRIGGER {name}"))).execute(&mut *database).await?;
+    for (drop, _) in &guards {
+        sqlx::raw_sql(sqlx::AssertSqlSafe(drop.clone())).execute(&mut *database).await?;
     }
     sqlx::query("UPDATE entries SET bytes = ? WHERE idx = ?").bind(bytes).bind(index).execute(&mut *database).await?;
     for (_, sql) in guards {
