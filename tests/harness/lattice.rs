@@ -54,7 +54,9 @@ impl Nats {
     }
 
     fn spawn(folder: &Path, port: i32) -> Child {
-        let server = std::env::var_os("NATS_SERVER").unwrap_or_else(|| "nats-server".into());
+        let fetched = vectors::repository().join(".tools/nats/bin/nats-server");
+        let installed = if fetched.is_file() { fetched.into_os_string() } else { "nats-server".into() };
+        let server = std::env::var_os("NATS_SERVER").unwrap_or(installed);
         Command::new(&server)
             .args(["--addr", "127.0.0.1", "--port", &port.to_string(), "--ports_file_dir"])
             .arg(folder)
