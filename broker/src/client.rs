@@ -1,7 +1,7 @@
 //! How the command line reaches its lattice: the folder's log, the service in this process, or a broker over NATS.
 //!
 //! A look reads the folder's own log where there is one, while a broker runs too. A command is signed here and judged by
-//! whoever holds the folder's lock. What each command means is left to `command`, what is believed to [`proof`].
+//! whoever holds the folder's lock. What each command means is left to `command`, what is believed to `proof`.
 
 mod local;
 mod proof;

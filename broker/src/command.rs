@@ -204,10 +204,17 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             let message = message.trim_start_matches("error: ").lines().next().unwrap_or_default().to_owned();
             output::finish(format, &Place::default(), Err(Usage(message).into()))
         }
+        Err(error) if error.use_stderr() => {
+            // What was typed comes back in it, and may hold what a terminal acts on (T68).
+            let text = error.to_string();
+            let lines = text.lines().map(output::shown);
+            output::hint(&lines.fold(String::new(), |text, line| text + &line + "\n"));
+            ExitCode::from(2)
+        }
         Err(error) => {
             // Nobody is left to tell when the terminal is gone.
             let _ = error.print();
-            ExitCode::from(if error.use_stderr() { 2 } else { 0 })
+            ExitCode::SUCCESS
         }
     }
 }

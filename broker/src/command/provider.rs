@@ -44,7 +44,7 @@ enum Command {
         #[arg(long)]
         id: Option<String>,
         /// State what an archive serves whose bytes do not say it; may be given more than once.
-        #[arg(long, value_name = "PKG[@VERSION]/IFACE,…")]
+        #[arg(long, value_name = "PKG[@VERSION]/IFACE,...")]
         serves: Vec<String>,
         #[command(flatten)]
         acting: Acting,
