@@ -1,6 +1,7 @@
 //! The witnesses: whole-system promises, one file per promise, one binary.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::print_stdout)]
 
+mod admin;
 mod commands;
 mod crash;
 mod interop;
