@@ -80,6 +80,8 @@ pub(crate) trait Judge {
 /// What an event does to the state.
 pub(crate) trait Apply {
     fn apply(&self, state: &mut State, index: u64);
+    /// In a few words, for a list.
+    fn told(&self) -> String;
 }
 
 /// What an operation is judged with, besides the state.
@@ -118,6 +120,17 @@ macro_rules! operations {
 
             fn judge(&self, state: &State, case: &Case<'_>) -> Result<Event, Refusal> {
                 match self { $( Self::$operation(operation) => operation.judge(state, case).map(Event::$event), )* }
+            }
+        }
+
+        impl Event {
+            /// What happened, in a few words.
+            pub fn told(&self) -> String {
+                match self {
+                    $( Self::$event(event) => event.told(), )*
+                    Self::HostJoined(event) => event.told(),
+                    Self::WarrantInstalled(event) => event.told(),
+                }
             }
         }
 
@@ -243,6 +256,10 @@ impl Apply for HostJoined {
     fn apply(&self, state: &mut State, index: u64) {
         state.enrol(self.host, self.invite, index);
     }
+
+    fn told(&self) -> String {
+        format!("host {} joined", self.host)
+    }
 }
 
 impl State {
@@ -280,6 +297,10 @@ pub struct WarrantInstalled {
 impl Apply for WarrantInstalled {
     fn apply(&self, state: &mut State, _index: u64) {
         state.install_warrant(self.serial, &self.decision_keys);
+    }
+
+    fn told(&self) -> String {
+        format!("warrant {} installed", self.serial)
     }
 }
 

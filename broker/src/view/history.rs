@@ -58,7 +58,7 @@ pub(super) fn tell(entry: &Entry, bytes: &[u8]) -> Value {
 fn summary(body: &Body) -> String {
     match body {
         Body::Inception(inception) => format!("lattice `{}` began", inception.lattice),
-        Body::Governance(judged) => joined(judged.events.iter().map(happened)),
+        Body::Governance(judged) => joined(judged.events.iter().map(Event::told)),
         Body::Refusal(judged) => refused(judged),
         Body::Ruling(ruled) => ruling(ruled),
         Body::Door(counts) => {
@@ -87,37 +87,6 @@ pub(super) fn answered(outcome: &Outcome) -> String {
     match grant {
         Ok(grant) => format!("{package} by {} {}", json!(grant.by).as_str().unwrap_or_default(), grant.provider),
         Err(reason) => format!("{package} refused {reason}"),
-    }
-}
-
-/// One event in a few words.
-fn happened(event: &Event) -> String {
-    match event {
-        Event::IssuerAdded(event) => format!("issuer {} trusted", event.key),
-        Event::IssuerRevoked(event) => format!("issuer {} revoked", event.key),
-        Event::ContractPublished(event) => {
-            format!("contract {} revision {} published", event.contract.sub, event.contract.revision)
-        }
-        Event::ContractWithdrawn(event) => format!("contract {} withdrawn", event.package),
-        Event::DefaultPut(event) => format!("default of {} is {}", event.package, event.bind),
-        Event::DefaultDeleted(event) => format!("default of {} deleted", event.package),
-        Event::ComponentAdmitted(event) => format!("component `{}` admitted", event.id),
-        Event::ComponentRetired(event) => format!("component `{}` retired", event.id),
-        Event::ProviderAdmitted(event) => format!("provider `{}` admitted", event.id),
-        Event::ProviderRetired(event) => format!("provider {} retired", event.sha256),
-        Event::HostInvited(event) => format!("host invited with {}", event.invite),
-        Event::HostBanned(event) => format!("host {} banned", event.host),
-        Event::LinkPut(event) => {
-            let (id, package, name) = (&event.component, &event.package, &event.name);
-            format!("link {id}/{package}/{name} to {}", event.after.provider)
-        }
-        Event::LinkDeleted(event) => {
-            let (id, package, name) = (&event.component, &event.package, &event.name);
-            let accepted = if event.accept_default { ", its default accepted" } else { "" };
-            format!("link {id}/{package}/{name} deleted{accepted}")
-        }
-        Event::HostJoined(event) => format!("host {} joined", event.host),
-        Event::WarrantInstalled(event) => format!("warrant {} installed", event.serial),
     }
 }
 
@@ -156,7 +125,7 @@ fn changed(entry: &Entry, judged: &Judged, event: &Event, id: &ComponentId) -> O
         ("at", json!(entry.at_ms / 1000)),
         ("package", json!(package)),
         ("name", json!(name)),
-        ("summary", json!(happened(event))),
+        ("summary", json!(event.told())),
         ("before", before),
         ("after", after),
         ("accept_default", accepted),

@@ -61,4 +61,8 @@ impl Apply for IssuerAdded {
         state.claim_key(*self.key.raw(), key::Issuer::WORD);
         state.issuers.put(self.key, self.issuer.clone());
     }
+
+    fn told(&self) -> String {
+        format!("issuer {} trusted", self.key)
+    }
 }

@@ -79,6 +79,10 @@ impl Apply for ComponentAdmitted {
         let record = ComponentRecord { subject, sha256, issuer, imports, exports, retired: false };
         state.components.insert(self.id.clone(), record);
     }
+
+    fn told(&self) -> String {
+        format!("component `{}` admitted", self.id)
+    }
 }
 
 impl State {

@@ -167,4 +167,8 @@ impl Apply for ProviderAdmitted {
     fn apply(&self, state: &mut State, _index: u64) {
         state.providers.insert(self.sha256, self.record());
     }
+
+    fn told(&self) -> String {
+        format!("provider `{}` admitted", self.id)
+    }
 }

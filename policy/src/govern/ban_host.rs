@@ -50,4 +50,8 @@ impl Apply for HostBanned {
             record.standing = HostStanding::Banned;
         }
     }
+
+    fn told(&self) -> String {
+        format!("host {} banned", self.host)
+    }
 }

@@ -45,4 +45,8 @@ impl Apply for DefaultDeleted {
     fn apply(&self, state: &mut State, _index: u64) {
         state.defaults.remove(&self.package);
     }
+
+    fn told(&self) -> String {
+        format!("default of {} deleted", self.package)
+    }
 }

@@ -73,4 +73,9 @@ impl Apply for LinkDeleted {
             state.links.insert(key, LinkSlot::Tombstone(before));
         }
     }
+
+    fn told(&self) -> String {
+        let accepted = if self.accept_default { ", its default accepted" } else { "" };
+        format!("link {}/{}/{} deleted{accepted}", self.component, self.package, self.name)
+    }
 }

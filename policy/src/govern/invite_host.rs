@@ -67,4 +67,8 @@ impl Apply for HostInvited {
         let Self { labels, not_after, .. } = self.clone();
         state.invites.insert(self.invite, Invitation { labels, not_after });
     }
+
+    fn told(&self) -> String {
+        format!("host invited with {}", self.invite)
+    }
 }

@@ -63,4 +63,8 @@ impl Apply for ContractPublished {
         let published = Published { contract: self.contract.clone(), sha256: self.sha256, withdrawn: false };
         state.contracts.insert(self.contract.sub.clone(), published);
     }
+
+    fn told(&self) -> String {
+        format!("contract {} revision {} published", self.contract.sub, self.contract.revision)
+    }
 }

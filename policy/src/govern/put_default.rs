@@ -93,4 +93,8 @@ impl Apply for DefaultPut {
     fn apply(&self, state: &mut State, _index: u64) {
         state.defaults.insert(self.package.clone(), self.bind);
     }
+
+    fn told(&self) -> String {
+        format!("default of {} is {}", self.package, self.bind)
+    }
 }

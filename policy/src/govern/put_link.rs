@@ -115,4 +115,8 @@ impl Apply for LinkPut {
         let Self { component, package, name, after, .. } = self.clone();
         state.links.insert(LinkKey { component, package, name }, LinkSlot::Live(after));
     }
+
+    fn told(&self) -> String {
+        format!("link {}/{}/{} to {}", self.component, self.package, self.name, self.after.provider)
+    }
 }

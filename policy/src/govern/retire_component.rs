@@ -50,4 +50,8 @@ impl Apply for ComponentRetired {
             record.retired = true;
         }
     }
+
+    fn told(&self) -> String {
+        format!("component `{}` retired", self.id)
+    }
 }

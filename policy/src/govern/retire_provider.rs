@@ -50,4 +50,8 @@ impl Apply for ProviderRetired {
             record.retired = true;
         }
     }
+
+    fn told(&self) -> String {
+        format!("provider {} retired", self.sha256)
+    }
 }

@@ -52,4 +52,8 @@ impl Apply for IssuerRevoked {
     fn apply(&self, state: &mut State, _index: u64) {
         state.issuers.set_standing(&self.key, Standing::Revoked(self.at));
     }
+
+    fn told(&self) -> String {
+        format!("issuer {} revoked", self.key)
+    }
 }

@@ -51,4 +51,8 @@ impl Apply for ContractWithdrawn {
             published.withdrawn = true;
         }
     }
+
+    fn told(&self) -> String {
+        format!("contract {} withdrawn", self.package)
+    }
 }
