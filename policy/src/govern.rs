@@ -10,6 +10,7 @@ mod ban_host;
 mod delete_default;
 mod delete_link;
 mod invite_host;
+mod label_host;
 mod publish_contract;
 mod put_default;
 mod put_link;
@@ -39,6 +40,7 @@ pub use ban_host::BanHost;
 pub use delete_default::DeleteDefault;
 pub use delete_link::DeleteLink;
 pub use invite_host::InviteHost;
+pub use label_host::{HostLabelled, LabelHost};
 pub use publish_contract::{ContractPublished, PublishContract};
 pub use put_default::{Bind, DefaultPut, PutDefault};
 pub(crate) use put_link::configured;
@@ -160,6 +162,7 @@ operations! {
     RetireProvider => ProviderRetired;
     InviteHost => HostInvited;
     BanHost => HostBanned;
+    LabelHost => HostLabelled;
     PutLink => LinkPut;
     DeleteLink => LinkDeleted;
 }
