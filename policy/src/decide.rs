@@ -13,6 +13,7 @@ mod contract_covers_import;
 mod host_is_enrolled;
 mod id_belongs_to_subject;
 mod lattice_is_ours;
+mod nothing_answers_itself;
 
 use serde::{Deserialize, Serialize};
 
@@ -61,6 +62,7 @@ pub const START_RULES: &[StartRule] = &[
 pub const IMPORT_RULES: &[ImportRule] = &[
     ImportRule { sentence: "the contract covers the import", judge: contract_covers_import::judge },
     ImportRule { sentence: "one candidate answers", judge: one_candidate_answers },
+    ImportRule { sentence: "nothing answers itself", judge: nothing_answers_itself::judge },
     ImportRule { sentence: "the candidate is trusted", judge: candidate_is_trusted::judge },
     ImportRule { sentence: "the contract allows the provider", judge: contract_allows_provider::judge },
     ImportRule { sentence: "the candidate serves it", judge: candidate_serves_it::judge },

@@ -111,6 +111,7 @@ reasons! {
     LinkSuspended = "link_suspended", "the link's pin no longer fits the provider that is admitted", "`countersign link put` with the new digest";
     Ambiguous = "ambiguous", "two candidates could answer, and order never decides", "retire one, or link to one by digest";
     BuiltinAbsent = "builtin_absent", "no admitted builtin of this host serves the package", "`countersign provider admit`, or start the host with that builtin";
+    AnswersItself = "answers_itself", "the provider is the very thing whose import it would answer", "link to another provider";
     ProviderUnknown = "provider_unknown", "the provider is not admitted", "`countersign provider admit FILE`";
     ProviderRetired = "provider_retired", "the provider was retired", "link to another, or admit it again";
     ProviderNotAllowed = "provider_not_allowed", "the contract does not allow that provider to answer", "publish a contract that lists its issuer or subject";
