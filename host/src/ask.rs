@@ -3,7 +3,8 @@
 //! A rogue responder that says yes first can neither permit nor deny: what does not parse, verify or fit is counted and
 //! ignored (T50). Which answer fits is left to `permit`; what a host already knows, to `memory`.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures::StreamExt;
@@ -31,7 +32,8 @@ pub(crate) struct Asker {
     pub(crate) transport: Arc<dyn Transport>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) timeout: Duration,
-    pub(crate) ignored: Mutex<Ignored>,
+    // How many answers were not the broker's, over all questions.
+    pub(crate) ignored: AtomicUsize,
 }
 
 /// What would start.
@@ -43,10 +45,10 @@ pub(crate) struct Start<'a> {
     pub(crate) offers: &'a [Offer],
 }
 
-/// Answers that were none.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Ignored {
-    pub(crate) count: usize,
+// Answers to one question that were none.
+#[derive(Debug, Default)]
+struct Ignored {
+    count: usize,
     furthest: Option<(Stage, Refusal)>,
 }
 
@@ -67,8 +69,12 @@ struct Genuine {
 
 enum Next {
     Permits(Permits),
-    // Nothing that counts came in time, or what came knows less than this host does.
-    Again,
+    // The answer knows less than this host does.
+    Behind,
+    // Nothing that counts came in time.
+    Silence,
+    // Nothing more can come.
+    Closed,
 }
 
 impl Asker {
@@ -79,16 +85,22 @@ impl Asker {
     /// `state_rollback`.
     pub(crate) async fn ask(&self, start: &Start<'_>) -> Result<Permits, Error> {
         let deadline = Instant::now() + self.timeout;
-        let mut behind = 0;
+        let (mut behind, mut ignored) = (0, Ignored::default());
         loop {
-            let (asked, replies) = self.send(start).await?;
+            // A wire that is down may hold the question back for ever: the sending is under the deadline, too.
+            let Ok(sent) = timeout_at(deadline, self.send(start)).await else {
+                return Err(self.unanswered(ignored).into());
+            };
+            let (asked, replies) = sent?;
             // A permit is counted from the sending: an answer after its longest life could open nothing.
             let until = deadline.min(Instant::now() + Duration::from_millis(PERMIT_TTL_MS));
-            match self.await_answer(asked, replies, until, &mut behind).await? {
+            match self.await_answer(asked, replies, until, &mut ignored).await? {
                 Next::Permits(permits) => return Ok(permits),
-                Next::Again if behind > ASK_AGAIN => return Err(self.behind().into()),
-                Next::Again if Instant::now() >= deadline => return Err(self.unanswered().into()),
-                Next::Again => {}
+                Next::Behind if behind >= ASK_AGAIN => return Err(self.behind().into()),
+                Next::Behind => behind += 1,
+                Next::Closed => return Err(self.unanswered(ignored).into()),
+                Next::Silence if Instant::now() >= deadline => return Err(self.unanswered(ignored).into()),
+                Next::Silence => {}
             }
         }
     }
@@ -122,19 +134,18 @@ impl Asker {
 
     async fn await_answer(
         &self,
-        asked: Asked,
+        mut asked: Asked,
         mut replies: Replies,
         until: Instant,
-        behind: &mut u32,
+        ignored: &mut Ignored,
     ) -> Result<Next, Error> {
-        let mut asked = asked;
         loop {
-            let Ok(reply) = timeout_at(until, replies.next()).await else { return Ok(Next::Again) };
-            let Some(bytes) = reply else { return Err(self.unanswered().into()) };
+            let Ok(reply) = timeout_at(until, replies.next()).await else { return Ok(Next::Silence) };
+            let Some(bytes) = reply else { return Ok(Next::Closed) };
             let genuine = match self.open(&bytes) {
                 Ok(genuine) => genuine,
                 Err((stage, refusal)) => {
-                    self.ignore(stage, refusal);
+                    self.ignore(ignored, stage, refusal);
                     continue;
                 }
             };
@@ -143,22 +154,18 @@ impl Asker {
                 Ok(told) => told,
                 Err(misfit) => {
                     asked = misfit.question;
-                    self.ignore(Stage::Fit, misfit.refusal);
+                    self.ignore(ignored, Stage::Fit, misfit.refusal);
                     continue;
                 }
             };
             // On the disk before the permit is used.
             self.memory.raise(&sighting)?;
             if sighting.epoch < self.memory.record().epoch {
-                *behind += 1;
-                return Ok(Next::Again);
+                return Ok(Next::Behind);
             }
             return match told {
                 Told::Permitted(permits) => Ok(Next::Permits(permits)),
-                Told::Refused(mut refused) => {
-                    refused.ignored = self.ignored().count;
-                    Err(Error::Refused(Box::new(refused)))
-                }
+                Told::Refused(refused) => Err(Error::Refused(Box::new(refused))),
             };
         }
     }
@@ -188,35 +195,21 @@ impl Asker {
         Ok(warrant)
     }
 
-    fn ignore(&self, stage: Stage, refusal: Refusal) {
+    fn ignore(&self, ignored: &mut Ignored, stage: Stage, refusal: Refusal) {
         tracing::debug!("an answer was ignored: {refusal}");
-        let mut ignored = self.ignored.lock().unwrap_or_else(PoisonError::into_inner);
+        self.ignored.fetch_add(1, Ordering::Relaxed);
         ignored.count += 1;
         if ignored.furthest.as_ref().is_none_or(|(furthest, _)| *furthest < stage) {
             ignored.furthest = Some((stage, refusal));
         }
     }
 
-    /// The answers that were ignored so far.
-    pub(crate) fn ignored(&self) -> Ignored {
-        self.ignored.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
     // Where something that looked like an answer came, its reason says more than the silence around it.
-    fn unanswered(&self) -> Refusal {
-        let waited = format!(
-            "no answer that counts came from {} within {} s",
-            self.transport.address(),
-            self.timeout.as_secs_f32()
-        );
-        let ignored = self.ignored();
+    fn unanswered(&self, ignored: Ignored) -> Refusal {
+        let (address, seconds) = (self.transport.address(), self.timeout.as_secs_f32());
+        let waited = format!("no answer that counts came from {address} within {seconds} s; {} ignored", ignored.count);
         match ignored.furthest {
-            Some((stage, refusal)) if stage > Stage::Form => {
-                refusal.within(format!("{waited}; {} ignored", ignored.count))
-            }
-            _ if ignored.count > 0 => {
-                Refusal::new(Reason::BrokerUnreachable, format!("{waited}; {} ignored", ignored.count))
-            }
+            Some((stage, refusal)) if stage > Stage::Form => refusal.within(waited),
             _ => Refusal::new(Reason::BrokerUnreachable, waited),
         }
     }

@@ -77,6 +77,14 @@ impl Component {
     }
 }
 
+/// Whether these bytes are a component whose claims are about it: what a host knows before it asks anybody.
+///
+/// # Errors
+/// As [`Host::start`](crate::start::Host::start), for the same bytes.
+pub fn check(bytes: &[u8]) -> Result<(), Refusal> {
+    verified(bytes).map(drop)
+}
+
 /// Reads a component and holds its claims against its bytes, before anybody is asked and anything is compiled.
 pub(crate) fn verified(bytes: &[u8]) -> Result<(ComponentFile, Subject, Vec<u8>), Refusal> {
     let Artifact::Component(file) = artifact::read(bytes)? else {

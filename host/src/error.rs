@@ -51,8 +51,6 @@ pub struct Refused {
     pub imports: Vec<(String, Reason)>,
     /// The log index of the decision, where a broker made one.
     pub index: Option<u64>,
-    /// How many answers were not the broker's, and were ignored.
-    pub ignored: usize,
 }
 
 impl Error {
@@ -80,7 +78,7 @@ impl Error {
 
 impl From<Refusal> for Error {
     fn from(refusal: Refusal) -> Self {
-        Self::Refused(Box::new(Refused { refusal, imports: Vec::new(), index: None, ignored: 0 }))
+        Self::Refused(Box::new(Refused { refusal, imports: Vec::new(), index: None }))
     }
 }
 

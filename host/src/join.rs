@@ -45,7 +45,10 @@ pub async fn join(
     let bytes = request(key, invite, clock)?;
     let sha256 = Digest::of(bytes.split(|byte| *byte == b'\n').next().unwrap_or_default());
     let deadline = Instant::now() + timeout;
-    let mut replies = transport.ask(Topic::Join.subject(&invite.lattice), bytes).await?;
+    let waited = format!("no receipt that counts came from {}", transport.address());
+    let sent = timeout_at(deadline, transport.ask(Topic::Join.subject(&invite.lattice), bytes)).await;
+    let Ok(sent) = sent else { return Err(Refusal::new(Reason::BrokerUnreachable, waited).into()) };
+    let mut replies = sent?;
     let mut ignored: Option<Refusal> = None;
     while let Ok(Some(reply)) = timeout_at(deadline, replies.next()).await {
         match open(&reply, invite, sha256, clock) {
@@ -54,7 +57,6 @@ pub async fn join(
             Err(refusal) => ignored = ignored.or(Some(refusal)),
         }
     }
-    let waited = format!("no receipt that counts came from {}", transport.address());
     Err(match ignored {
         Some(refusal) => refusal.within(waited),
         None => Refusal::new(Reason::BrokerUnreachable, waited),
@@ -124,5 +126,5 @@ fn refused(receipt: &Receipt) -> Error {
     let reason = receipt.reason.unwrap_or(Reason::InviteUnknown);
     let detail = receipt.detail.clone().unwrap_or_else(|| reason.meaning().to_owned());
     let refusal = Refusal::new(reason, format!("the broker refuses the join: {detail}"));
-    Error::Refused(Box::new(Refused { refusal, imports: Vec::new(), index: Some(receipt.index), ignored: 0 }))
+    Error::Refused(Box::new(Refused { refusal, imports: Vec::new(), index: Some(receipt.index) }))
 }

@@ -252,7 +252,7 @@ impl Asked {
         let refused = |outcome: &Outcome| outcome.grant.as_ref().err().map(|reason| (named(outcome), *reason));
         let imports: Vec<_> = answer.outcomes.iter().filter_map(refused).collect();
         let detail = format!("the broker refuses `{}`: {}", self.request.runs.id, reason.meaning());
-        Refused { refusal: Refusal::new(reason, detail), imports, index: Some(answer.index), ignored: 0 }
+        Refused { refusal: Refusal::new(reason, detail), imports, index: Some(answer.index) }
     }
 
     // Every outcome once, and for exactly the imports that were asked.

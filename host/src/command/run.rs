@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use clap::Args;
 use host::clock::SystemClock;
-use host::component::read_once;
+use host::component::{check, read_once};
 use host::error::Error;
 use host::folder::Folder;
 use host::identity::HostKey;
@@ -54,7 +54,12 @@ impl Run {
     pub(crate) async fn run(self, output: Output, place: &Place) -> Result<(), Error> {
         let id = self.id()?;
         let bytes = read_once(&self.file)?;
-        let host = self.host(place).await?;
+        let memory = Memory::load(&place.host_dir)?;
+        let url = place.nats_url.clone().unwrap_or_else(|| memory.record().nats_url);
+        place.learn(memory.record().lattice.as_str(), &url);
+        // What is wrong with the bytes themselves is told without a broker.
+        check(&bytes)?;
+        let host = self.host(memory, &url, place).await?;
         let started = host.start(&bytes, &id).await;
         place.ignored(host.ignored());
         let mut running = started?;
@@ -66,14 +71,10 @@ impl Run {
         print(output, &text(&running, result.as_deref()), &document(&running, result.as_deref(), place))
     }
 
-    async fn host(&self, place: &Place) -> Result<Host, Error> {
-        let memory = Memory::load(&place.host_dir)?;
-        let record = memory.record();
-        let url = place.nats_url.clone().unwrap_or_else(|| record.nats_url.clone());
-        place.learn(record.lattice.as_str(), &url);
+    async fn host(&self, memory: Memory, url: &str, place: &Place) -> Result<Host, Error> {
         let key = HostKey::load(&place.host_dir)?;
         let timeout = Duration::from_secs(self.timeout);
-        let nats = Nats::connect(&url, key.name(), timeout).await?;
+        let nats = Nats::connect(url, key.name(), timeout).await?;
         let limits = Limits {
             memory_bytes: usize::from(self.memory) << 20,
             call: Duration::from_secs(self.call_timeout),

@@ -296,6 +296,28 @@ async fn t59_silence_and_garbage_are_a_no() {
 }
 
 #[tokio::test]
+async fn t59_a_wire_that_is_down_does_not_hold_a_start_for_ever() {
+    let bench = Bench { timeout: BRIEF, ..Bench::new() };
+    let host = bench.host_on(Arc::new(super::broker::Hung)).await;
+    let refused = host.start(&guests::signed("greeter"), &id("greeter")).await.err().unwrap();
+    assert_eq!(refused.reason(), Some(Reason::BrokerUnreachable));
+}
+
+#[tokio::test]
+async fn what_was_ignored_for_one_question_does_not_colour_the_next() {
+    let count = Arc::new(AtomicUsize::new(0));
+    let bench = Bench::with(move |_, _, genuine| match count.fetch_add(1, Ordering::SeqCst) {
+        0 => vec![altered(&genuine, |document| document["ttl_ms"] = json!(1)), genuine],
+        _ => Vec::new(),
+    });
+    let bench = Bench { timeout: Duration::from_secs(1), ..bench };
+    let host = bench.host().await;
+    host.start(&guests::signed("greeter"), &id("greeter")).await.unwrap();
+    let refused = host.start(&guests::signed("greeter"), &id("greeter")).await.err().unwrap();
+    assert_eq!((refused.reason(), host.ignored()), (Some(Reason::BrokerUnreachable), 1));
+}
+
+#[tokio::test]
 async fn what_an_answer_teaches_is_on_the_disk() {
     let bench = Bench::new();
     let host = bench.host().await;

@@ -417,11 +417,15 @@ impl Bench {
     }
 
     pub(crate) async fn host(&self) -> Host {
+        self.host_on(Arc::new(Wire { broker: Arc::clone(&self.broker), mischief: Arc::clone(&self.mischief) })).await
+    }
+
+    pub(crate) async fn host_on(&self, transport: Arc<dyn Transport>) -> Host {
         let lines = Arc::clone(&self.lines);
         let parts = Parts {
             key: HostKey::load(self.broker.dir()).unwrap(),
             memory: Arc::clone(&self.memory),
-            transport: Arc::new(Wire { broker: Arc::clone(&self.broker), mischief: Arc::clone(&self.mischief) }),
+            transport,
             clock: Arc::clone(&self.clock) as Arc<dyn Clock>,
             builtins: self.builtins.clone(),
             artifacts: self.artifacts.clone(),
@@ -479,6 +483,23 @@ impl Transport for Wire {
 /// A wire that only carries.
 pub(crate) fn wire(broker: &Arc<Broker>) -> Box<dyn Transport> {
     Box::new(Wire { broker: Arc::clone(broker), mischief: Arc::new(|_, _, genuine| vec![genuine]) })
+}
+
+/// A wire that takes a question and never comes back.
+pub(crate) struct Hung;
+
+impl Transport for Hung {
+    fn ask(&self, _subject: String, _payload: Vec<u8>) -> BoxFuture<'_, Result<Replies, Error>> {
+        Box::pin(futures::future::pending())
+    }
+
+    fn listen(&self, _subject: String) -> BoxFuture<'_, Result<Replies, Error>> {
+        Box::pin(async { Ok(futures::stream::pending().boxed()) })
+    }
+
+    fn address(&self) -> String {
+        "a wire that is down".to_owned()
+    }
 }
 
 struct Quiet<'a>(&'a Broker);
