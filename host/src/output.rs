@@ -48,22 +48,22 @@ impl Place {
 
     /// What went wrong on the way and changed nothing.
     pub(crate) fn warnings(&self) -> Vec<Value> {
-        let count = self.ignored.get();
-        let message = format!("{count} answers were not the broker's, and were ignored");
-        if count == 0 {
-            Vec::new()
-        } else {
-            vec![json!({"code": "spoofed_answer", "count": count, "message": message})]
-        }
+        let spoofed = |message| json!({"code": "spoofed_answer", "count": self.ignored.get(), "message": message});
+        self.spoofed().map(spoofed).into_iter().collect()
     }
 
     /// Tells a person what went wrong on the way; a program finds it in the document.
     pub(crate) fn warn(&self, output: Output) {
-        if output == Output::Text && self.ignored.get() > 0 {
-            say(&format!(
-                "warning: spoofed_answer: {} answers were not the broker's, and were ignored",
-                self.ignored.get()
-            ));
+        if let Some(message) = self.spoofed().filter(|_| output == Output::Text) {
+            say(&format!("warning: spoofed_answer: {message}"));
+        }
+    }
+
+    fn spoofed(&self) -> Option<String> {
+        match self.ignored.get() {
+            0 => None,
+            1 => Some("1 answer was not the broker's, and was ignored".to_owned()),
+            count => Some(format!("{count} answers were not the broker's, and were ignored")),
         }
     }
 
