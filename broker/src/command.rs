@@ -62,7 +62,7 @@ pub struct Cli {
 #[command(next_help_heading = "Everywhere")]
 pub struct Globals {
     /// Output for people or for programs.
-    #[arg(short = 'o', long, global = true, value_enum, default_value_t)]
+    #[arg(short = 'o', long = "output", alias = "format", global = true, value_enum, default_value_t)]
     pub format: Format,
     /// The lattice that is meant.
     #[arg(short = 'x', long, global = true, default_value = "default", value_name = "NAME")]
@@ -221,8 +221,8 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 
 // Errors of the command line itself come before it is parsed, and should have the form that was asked for.
 fn format_among(arguments: &[OsString]) -> Format {
-    let asks = |pair: &[OsString]| matches!(pair, [option, value] if (option == "-o" || option == "--format") && value == "json");
-    let glued = ["-ojson", "-o=json", "--format=json"];
+    let asks = |pair: &[OsString]| matches!(pair, [option, value] if ["-o", "--output", "--format"].iter().any(|name| option == name) && value == "json");
+    let glued = ["-ojson", "-o=json", "--output=json", "--format=json"];
     let is_glued = |argument: &OsString| glued.iter().any(|glued| argument == glued);
     if arguments.windows(2).any(asks) || arguments.iter().any(is_glued) { Format::Json } else { Format::Text }
 }
@@ -271,6 +271,7 @@ mod tests {
     fn the_form_of_usage_errors_is_read_before_parsing() {
         let among = |arguments: &[&str]| format_among(&arguments.iter().map(OsString::from).collect::<Vec<_>>());
         assert_eq!(among(&["countersign", "-o", "json", "nonsense"]), Format::Json);
+        assert_eq!(among(&["countersign", "--output", "json"]), Format::Json);
         assert_eq!(among(&["countersign", "--format=json"]), Format::Json);
         assert_eq!(among(&["countersign", "verify", "json"]), Format::Text);
     }

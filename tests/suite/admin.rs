@@ -376,7 +376,7 @@ fn providers_are_admitted_and_one_name_means_one_digest() {
     let (seed, issuer) = (bench.path("logger.nk"), bench.path("acme.nk"));
     std::fs::write(bench.path("again.wasm"), guest("rival")).unwrap();
     let sign = ["claims", "sign", &bench.path("again.wasm"), "--issuer-key", &issuer, "--subject-key", &seed];
-    let signed = bench.done(&[&sign[..], &["--output", &second]].concat());
+    let signed = bench.done(&[&sign[..], &["--out", &second]].concat());
     bench.done(&["provider", "admit", &second, "--id", "logger"]);
     bench.publish("wasi:logging", &[]);
     let put = ["link", "put", "cart", "logger", "--contract", "wasi:logging"];

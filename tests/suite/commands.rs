@@ -142,7 +142,7 @@ fn t46_a_rogue_builtin_folder_is_refused_file_by_file() {
             path.to_str().unwrap(),
             "--issuer-key",
             &issuer,
-            "--output",
+            "--out",
             to.to_str().unwrap(),
         ]);
         assert_eq!(code, 0, "{signed}");

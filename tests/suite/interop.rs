@@ -147,7 +147,7 @@ async fn archives_that_we_write_are_read_by_provider_archive() {
         let target = format!("x86_64-linux={}", binary.display());
         let arguments = [
             &["archive", "create", "--binary", &target, "--vendor", "acme", "--name", "kv", "--rev", "4"][..],
-            &["--issuer-key", &issuer, "--subject-key", subject.to_str().unwrap(), "--output", out.to_str().unwrap()],
+            &["--issuer-key", &issuer, "--subject-key", subject.to_str().unwrap(), "--out", out.to_str().unwrap()],
             &["--config-schema", schema.to_str().unwrap()],
             extra,
         ];

@@ -207,6 +207,21 @@ fn every_dependency_has_its_reason_above_it() {
     }
 }
 
+#[test]
+fn guests_are_small_and_what_their_sums_say() {
+    let folder = repository().join("tests/guests");
+    let sums = std::fs::read_to_string(folder.join("SHA256SUMS")).unwrap();
+    let listed: Vec<(&str, &str)> = sums.lines().filter_map(|line| line.split_once("  ")).collect();
+    for (sum, name) in &listed {
+        let bytes = std::fs::read(folder.join(name)).unwrap();
+        assert_eq!(policy::digest::Digest::of(&bytes).to_string(), *sum, "{name}");
+        assert!(bytes.len() <= 20 * 1024, "{name} has {} bytes", bytes.len());
+    }
+    let found = std::fs::read_dir(&folder).unwrap().flatten();
+    let found = found.filter(|file| file.path().extension().is_some_and(|extension| extension == "wasm")).count();
+    assert_eq!(found, listed.len());
+}
+
 // Every alternative of one side of each `OR`, and both sides of each `AND`.
 fn is_allowed(expression: &str) -> bool {
     let expression = expression.replace('/', " OR ").replace(['(', ')'], " ");

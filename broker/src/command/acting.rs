@@ -182,9 +182,10 @@ pub(super) fn member(row: &Value, name: &str) -> String {
     row.get(name).map(|value| cell(name, value)).unwrap_or_default()
 }
 
-/// The start of a digest or key, enough to tell it apart.
+/// The start of a digest or key, enough to tell it apart; a native builtin's name is short enough whole.
 pub(super) fn brief(row: &Value, name: &str) -> String {
-    crate::view::cell(row, name).chars().take(16).collect()
+    let cell = crate::view::cell(row, name);
+    if cell.starts_with("native/") { cell } else { cell.chars().take(16).collect() }
 }
 
 fn with_epoch(view: Value, epoch: u64) -> Value {

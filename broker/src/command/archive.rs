@@ -34,7 +34,7 @@ enum Command {
     #[command(
         after_help = "A world makes what the provider serves part of what is signed; without one an administrator must state it.\n\n\
         Examples:\n  countersign archive create --binary x86_64-linux=target/release/kv --vendor acme --name kv \\\n    \
-        --issuer-key acme.nk --subject-key kv.nk --world kv-world.wasm --output kv.par.gz --gzip"
+        --issuer-key acme.nk --subject-key kv.nk --world kv-world.wasm --out kv.par.gz --gzip"
     )]
     Create(Box<Create>),
     /// List what an archive holds, each with its digest and whether that is signed
@@ -67,7 +67,7 @@ struct Create {
     gzip: bool,
     /// The archive to write.
     #[arg(long, alias = "destination", value_name = "OUT")]
-    output: PathBuf,
+    out: PathBuf,
     #[command(flatten)]
     words: Words,
 }
@@ -100,7 +100,7 @@ impl Create {
             entries.insert(WORLD.to_owned(), files::read(path)?);
         }
         let config_schema = self.config_schema.as_deref().map(read_schema).transpose()?;
-        let common = self.words.common(&self.output, None)?;
+        let common = self.words.common(&self.out, None)?;
         let (subject, made_key) = claims::subject(&self.subject_key)?;
         let claims = ProviderClaims {
             common,
@@ -113,8 +113,8 @@ impl Create {
         let listed: Vec<_> = entries.iter().map(|(name, bytes)| (name.as_str(), bytes.as_slice())).collect();
         let plain = claims::sign_provider(&issuer, &claims, &listed)?;
         let bytes = if self.gzip { archive::gzip(&plain) } else { plain };
-        let reading = claims::write_checked(&self.output, &bytes)?;
-        Ok(claims::told(vec![Signed { file: self.output, reading, subject_key: self.subject_key, made_key }]))
+        let reading = claims::write_checked(&self.out, &bytes)?;
+        Ok(claims::told(vec![Signed { file: self.out, reading, subject_key: self.subject_key, made_key }]))
     }
 }
 

@@ -37,7 +37,7 @@ enum Command {
         after_help = "Claims that a file already carries are replaced; of an archive's, what is not said anew is kept.\n\
         The subject's key is made beside the file where there is none, and is the file's identity from then on.\n\n\
         Examples:\n  countersign claims sign cart.wasm --issuer-key acme.nk --name cart --rev 3 --ver 0.3.0\n  \
-        countersign claims sign kv.par --issuer-key acme.nk --subject-key kv.nk --output signed/kv.par"
+        countersign claims sign kv.par --issuer-key acme.nk --subject-key kv.nk --out signed/kv.par"
     )]
     Sign(Box<Sign>),
     /// Show who signed a file, what the claims say, and whether they verify
@@ -68,7 +68,7 @@ struct Sign {
     call_alias: Option<String>,
     /// Where to write, for one file [default: beside FILE, as NAME_s].
     #[arg(long, alias = "destination", value_name = "FILE")]
-    output: Option<PathBuf>,
+    out: Option<PathBuf>,
     #[command(flatten)]
     words: Words,
 }
@@ -134,8 +134,8 @@ impl Args {
 
 impl Sign {
     fn run(self) -> anyhow::Result<Report> {
-        if self.files.len() > 1 && (self.output.is_some() || self.subject_key.is_some()) {
-            let wrong = "--output and --subject-key go with one file only: each file has its own";
+        if self.files.len() > 1 && (self.out.is_some() || self.subject_key.is_some()) {
+            let wrong = "--out and --subject-key go with one file only: each file has its own";
             return Err(Usage(wrong.to_owned()).into());
         }
         let issuer = Signer::<Issuer>::load(&self.words.issuer_key)?;
@@ -147,7 +147,7 @@ impl Sign {
     fn sign(&self, path: &Path, issuer: &Signer<Issuer>) -> anyhow::Result<Signed> {
         let bytes = files::read(path)?;
         let subject_key = self.subject_key.clone().unwrap_or_else(|| path.with_file_name(stem(path) + ".nk"));
-        let output = self.output.clone().unwrap_or_else(|| signed_name(path));
+        let output = self.out.clone().unwrap_or_else(|| signed_name(path));
         let (signed, made_key) = match artifact::read(&bytes)? {
             Artifact::Component(file) => self.sign_component(path, &bytes, &file, issuer, &subject_key)?,
             Artifact::Archive(archive) => self.sign_archive(path, &bytes, &archive, issuer, &subject_key)?,

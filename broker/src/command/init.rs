@@ -60,6 +60,7 @@ fn report(made: &InitReport) -> Report {
         text += "left for the administrator to command\n";
         follow_up.iter().for_each(|command| text += &format!("  {}\n", output::shown(command)));
     }
+    text += "next\n  countersign serve\n  countersign host invite | countersign-host join -\n";
     let members = json!({
         "lattice": made.lattice, "dir": made.folder.display().to_string(), "root": made.root_sha256,
         "root_key": made.root, "administrator": made.administrator, "decision": made.decision,
