@@ -6,5 +6,6 @@ mod examples;
 mod governance;
 mod histories;
 mod invariants;
+mod reasons;
 mod rulings;
 pub(crate) mod world;
