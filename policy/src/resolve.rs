@@ -39,7 +39,7 @@ pub struct Candidate<'s> {
 /// Finds the candidate for one import under one link name.
 ///
 /// # Errors
-/// `link_removed`, `link_missing`, `builtin_absent`, `provider_unknown` or `ambiguous`.
+/// `link_removed`, `link_missing`, `not_defaultable`, `builtin_absent`, `provider_unknown` or `ambiguous`.
 pub fn resolve<'s>(
     state: &'s State,
     component: &ComponentId,
@@ -81,8 +81,17 @@ fn by_default<'s>(
         None => missing("the lattice has no default for the package"),
         Some(Bind::Never) => missing("the lattice's default is `never`"),
         Some(Bind::SoleProvider) => missing("`sole-provider` is not supported yet"),
+        Some(Bind::Builtin) if refuses_defaults(state, import) => {
+            let detail = format!("no link `{key}`, and the contract for `{}` is no longer defaultable", import.package);
+            Err(Refusal::new(Reason::NotDefaultable, detail))
+        }
         Some(Bind::Builtin) => builtin(state, import, offers),
     }
+}
+
+// A default outlives the revision of the contract under which it was put; the owner's newest word counts.
+fn refuses_defaults(state: &State, import: &Import) -> bool {
+    state.contracts().get(&import.package).is_some_and(|published| !published.contract.defaultable)
 }
 
 fn builtin<'s>(state: &'s State, import: &Import, offers: &[Offer]) -> Result<Candidate<'s>, Refusal> {

@@ -123,6 +123,18 @@ fn the_lattice_decides_whether_a_default_answers() {
 }
 
 #[test]
+fn t45_an_owner_who_withdraws_the_default_is_heard() {
+    let mut world = World::with_builtin();
+    let mut strict = contract(&world.issuer, 2);
+    strict.defaultable = false;
+    world.publish(&strict).unwrap();
+    assert_eq!(reason(&world.start()), Some(Reason::NotDefaultable));
+    world.admit_provider("logger").unwrap();
+    world.link("logger", "default").unwrap();
+    assert_eq!(by(&world.start()), [By::Link]);
+}
+
+#[test]
 fn a_contract_bounds_version_interface_and_provider() {
     let mut world = World::with_builtin();
     let asks = [

@@ -91,6 +91,17 @@ fn scenarios() -> Vec<Scenario> {
             },
             same,
         ),
+        scenario(
+            "a_default_ends_when_the_contract_takes_it_back",
+            {
+                let mut world = World::with_builtin();
+                let mut strict = contract(&world.issuer, 2);
+                strict.defaultable = false;
+                world.publish(&strict).unwrap();
+                world
+            },
+            same,
+        ),
         scenario("a_builtin_that_the_host_does_not_offer_cannot_answer", World::with_builtin(), |_, asked| {
             asked.with_offers(Vec::new())
         }),
