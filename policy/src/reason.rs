@@ -97,6 +97,7 @@ reasons! {
 
     ComponentUnknown = "component_unknown", "no component was admitted under that id", "`countersign component admit FILE --id ID`";
     ComponentIdNotYours = "component_id_not_yours", "another subject owns that component id", "run it under its own id";
+    SubjectOwned = "subject_owned", "another issuer signed what was admitted under that id", "have that issuer sign it, or hand the id over: `countersign component admit FILE --id ID`";
     ComponentRetired = "component_retired", "the component id was retired", "`countersign component admit FILE --id ID` to bring it back";
     UndeclaredImport = "undeclared_import", "the bytes import what their signed claims do not list", "sign claims that list it";
 

@@ -1,6 +1,8 @@
-//! What runs under an id is the subject to which state gave it; a provider must be the very bytes that were admitted.
+//! What runs under an id is the subject to which state gave it, signed by the issuer under whom it came; a provider must
+//! be the very bytes that were admitted.
 
 use super::Start;
+use crate::examine::Evidence;
 use crate::question::What;
 use crate::reason::{Reason, Refusal};
 
@@ -19,6 +21,13 @@ fn component(start: &Start<'_>) -> Result<(), Refusal> {
     if record.subject != runs.subject {
         let detail = format!("id `{}` belongs to `{}`, not to `{}`", runs.id, record.subject, runs.subject);
         return Err(Refusal::new(Reason::ComponentIdNotYours, detail));
+    }
+    // Any trusted issuer can write any subject's name: only admission hands an id from one to another (T18).
+    if let Some(Ok(Evidence::Component(claimed))) = &start.question.claims
+        && *claimed.issuer() != record.issuer
+    {
+        let detail = format!("id `{}` came signed by `{}`, not by `{}`", runs.id, record.issuer, claimed.issuer());
+        return Err(Refusal::new(Reason::SubjectOwned, detail));
     }
     if record.retired {
         return Err(Refusal::new(Reason::ComponentRetired, format!("id `{}` was retired", runs.id)));

@@ -237,6 +237,20 @@ fn an_id_belongs_to_its_subject() {
 }
 
 #[test]
+fn t18_another_trusted_issuer_does_not_take_a_subject_over() {
+    let mut world = World::with_builtin();
+    world.issuer = Pair::seeded("second");
+    world.trust(&["*"]);
+    assert_eq!(reason(&world.start()), Some(Reason::SubjectOwned));
+    // Handing it over is an act of its own.
+    world.act(Operation::RetireComponent(RetireComponent { id: "cart".parse().unwrap() })).unwrap();
+    world.admit_cart();
+    assert_eq!(reason(&world.start()), None);
+    world.issuer = Pair::seeded("1");
+    assert_eq!(reason(&world.start()), Some(Reason::SubjectOwned));
+}
+
+#[test]
 fn t55_only_enrolled_hosts_of_this_lattice_are_answered() {
     let mut world = World::with_builtin();
     assert_eq!(

@@ -144,6 +144,16 @@ fn scenarios() -> Vec<Scenario> {
             asked
         }),
         scenario(
+            "an_id_is_not_taken_over_by_another_trusted_issuer",
+            {
+                let mut world = World::with_builtin();
+                world.issuer = Pair::seeded("second");
+                world.trust(&["*"]);
+                world
+            },
+            same,
+        ),
+        scenario(
             "a_retired_id_is_refused",
             after(|_| Operation::RetireComponent(RetireComponent { id: "cart".parse().unwrap() })),
             same,
