@@ -44,6 +44,8 @@ pub struct Service {
     held: Vec<(&'static str, [u8; 32])>,
     door: Arc<Door>,
     memory: Memory,
+    // Of its own, so that a crowd of questions cannot keep an administrator out (T86).
+    commands: Memory,
     sequencer: Sequencer,
     signer: Arc<Signer>,
     epochs: watch::Receiver<Vec<u8>>,
@@ -58,7 +60,7 @@ impl Service {
     pub async fn answer_start(&self, bytes: &[u8]) -> Result<Vec<u8>, Error> {
         let passed = self.door.start(bytes)?; // Proves who signed what; trusts nobody yet.
         let (sequencer, signer) = self.court();
-        let answered = self.remembered(passed.key, passed.until, async move {
+        let answered = self.remembered(&self.memory, passed.key, passed.until, async move {
             let recorded = sequencer.rule(passed.examined).await?; // Decided and made durable, in log order.
             Ok(signer.answer(&recorded)) // Nothing leaves that is not on record.
         });
@@ -72,7 +74,7 @@ impl Service {
     pub async fn command(&self, bytes: &[u8]) -> Result<Vec<u8>, Error> {
         let passed = self.door.command(bytes)?;
         let (sequencer, signer) = self.court();
-        let answered = self.remembered(passed.key, passed.until, async move {
+        let answered = self.remembered(&self.commands, passed.key, passed.until, async move {
             let recorded = sequencer.govern(passed.examined).await?;
             Ok(signer.receipt(&recorded))
         });
@@ -92,7 +94,7 @@ impl Service {
             self.door.counted(outside.map_or(Ok(()), Err))?;
         }
         let (sequencer, signer) = self.court();
-        let answered = self.remembered(passed.key, passed.until, async move {
+        let answered = self.remembered(&self.memory, passed.key, passed.until, async move {
             let recorded = sequencer.enrol(passed.examined).await?;
             Ok(signer.receipt(&recorded))
         });
@@ -179,11 +181,12 @@ impl Service {
 
     async fn remembered(
         &self,
+        memory: &Memory,
         key: Digest,
         until: Timestamp,
         work: impl Future<Output = Result<Vec<u8>, Unavailable>> + Send + 'static,
     ) -> Result<Vec<u8>, Error> {
-        let answer = self.memory.once(key, until, self.clock.now(), work);
+        let answer = memory.once(key, until, self.clock.now(), work);
         let answer = self.door.counted(answer)?;
         answer.await.map(|bytes| bytes.to_vec()).map_err(unavailable)
     }

@@ -16,9 +16,11 @@ use crate::sequencer::Unavailable;
 /// An answer on its way, or given.
 pub(super) type Answer = Shared<BoxFuture<'static, Result<Arc<[u8]>, Unavailable>>>;
 
-/// The answers of the last moments.
-#[derive(Default)]
-pub(super) struct Memory(Mutex<Remembered>);
+/// The answers of the last moments, at most so many.
+pub(super) struct Memory {
+    most: usize,
+    remembered: Mutex<Remembered>,
+}
 
 #[derive(Default)]
 struct Remembered {
@@ -34,7 +36,18 @@ enum Given {
     Spent,
 }
 
+impl Default for Memory {
+    fn default() -> Self {
+        Self::holding(MOST)
+    }
+}
+
 impl Memory {
+    /// A memory of at most so many answers.
+    pub(super) fn holding(most: usize) -> Self {
+        Self { most, remembered: Mutex::default() }
+    }
+
     /// The answer to this key: the one that is remembered, or what `work` makes.
     ///
     /// The work runs by itself, so that an asker who goes away does not leave its question half recorded.
@@ -45,7 +58,7 @@ impl Memory {
         now: Timestamp,
         work: impl Future<Output = Result<Vec<u8>, Unavailable>> + Send + 'static,
     ) -> Result<Answer, Refusal> {
-        let mut remembered = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut remembered = self.remembered.lock().unwrap_or_else(PoisonError::into_inner);
         remembered.forget(now);
         match remembered.answers.get(&key) {
             // What could not be recorded is asked anew.
@@ -58,8 +71,8 @@ impl Memory {
             }
             Some(Given::Answer(_)) | None => {}
         }
-        if remembered.answers.len() >= MOST {
-            return Err(Refusal::new(Reason::RateLimited, format!("{MOST} requests are remembered already")));
+        if remembered.answers.len() >= self.most {
+            return Err(Refusal::new(Reason::RateLimited, format!("{} requests are remembered already", self.most)));
         }
         let running = tokio::spawn(work);
         let answer = async move { running.await.unwrap_or(Err(Unavailable)).map(Arc::from) }.boxed().shared();
@@ -71,7 +84,7 @@ impl Memory {
 
     /// Whether a duplicate of this key would find an answer.
     pub(super) fn knows(&self, key: Digest, now: Timestamp) -> bool {
-        let mut remembered = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut remembered = self.remembered.lock().unwrap_or_else(PoisonError::into_inner);
         remembered.forget(now);
         remembered.answers.contains_key(&key)
     }

@@ -70,8 +70,8 @@ impl Service {
             tokio::spawn(notarise(log_key, shown.tip, notes)),
             tokio::spawn(count_each_minute(Arc::clone(&door), sequencer.clone())),
         ];
-        let (folder, memory) = (folder.clone(), Memory::default());
-        Ok(Self { folder, clock, inception, held, door, memory, sequencer, signer, epochs, tasks })
+        let (folder, memory, commands) = (folder.clone(), Memory::default(), Memory::default());
+        Ok(Self { folder, clock, inception, held, door, memory, commands, sequencer, signer, epochs, tasks })
     }
 }
 

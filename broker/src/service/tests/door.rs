@@ -11,6 +11,7 @@ use policy::name;
 use policy::reason::Reason;
 use policy::wire::FRESHNESS_S;
 
+use super::super::memory::Memory;
 use super::asker::Lattice;
 use crate::error::Error;
 use crate::keys::SigningKey;
@@ -133,6 +134,17 @@ async fn t87_a_host_has_its_share_and_no_more() {
     lattice.service.answer_start(&lattice.request(&modest)).await.unwrap();
     lattice.clock.advance(1000);
     lattice.service.answer_start(&lattice.request(&greedy)).await.unwrap();
+}
+
+#[tokio::test]
+async fn t86_a_crowd_of_questions_keeps_no_administrator_out() {
+    let mut lattice = Lattice::new().await;
+    let host = lattice.enrolled_host().await;
+    // As full as other hosts could make it.
+    lattice.service.memory = Memory::holding(0);
+    assert_eq!(reason(lattice.service.answer_start(&lattice.request(&host)).await), Reason::RateLimited);
+    let ban = Operation::BanHost(BanHost { host: host.name() });
+    assert_eq!(lattice.command(vec![ban]).await.reason, None);
 }
 
 #[tokio::test]
