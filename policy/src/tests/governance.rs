@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::world::{NOW, Pair, World, at, contract, logging};
+use super::world::{NOW, Pair, World, at, common, component_token_with, contract, logging};
 use crate::govern::{AddIssuer, Bind, DeleteDefault, InviteHost, Operation, PutDefault, RevokeIssuer};
 use crate::issuer::Kind;
 use crate::key::{Administrator, Host, Invite, Issuer, Name};
@@ -142,4 +142,24 @@ fn a_contract_never_goes_back() {
     closed.defaultable = false;
     world.publish(&closed).unwrap();
     assert_eq!(reason(world.default(Bind::Builtin)), Reason::NotDefaultable);
+}
+
+#[test]
+fn t22_t71_a_clock_set_back_revives_nothing() {
+    let mut world = World::with_builtin();
+    let mut ending = common();
+    ending.validity.exp = Some(at(NOW + 60));
+    let token = component_token_with(&world.issuer, "cart", None, ending);
+    let mut reason_at = |seconds: u64| {
+        world.now_ms = seconds * 1000;
+        let asked = world.request().with_claims(token.clone());
+        let ruling = world.ask(&asked).unwrap();
+        (ruling.decision().refusal().map(|refusal| refusal.reason), world.ledger.head().at_ms)
+    };
+    assert_eq!(reason_at(NOW + 59), (None, (NOW + 59) * 1000));
+    let late = (NOW + 61) * 1000;
+    assert_eq!(reason_at(NOW + 61), (Some(Reason::Expired), late));
+    for back in [NOW + 59, NOW - 3600, NOW - 86_400] {
+        assert_eq!(reason_at(back), (Some(Reason::Expired), late));
+    }
 }

@@ -123,7 +123,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
 
     #[test]
-    fn replay_equals_what_was_recorded(acts in proptest::collection::vec(act(), 0..30)) {
+    fn t101_replay_equals_what_was_recorded(acts in proptest::collection::vec(act(), 0..30)) {
         let mut world = World::new();
         for act in &acts {
             perform(&mut world, act);

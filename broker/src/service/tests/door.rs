@@ -163,7 +163,7 @@ async fn t70_what_was_turned_away_is_one_row_with_its_count() {
 }
 
 #[tokio::test]
-async fn questions_that_come_together_share_a_commit_and_keep_their_order() {
+async fn t95_questions_that_come_together_share_a_commit_and_keep_their_order() {
     let lattice = Arc::new(Lattice::new().await);
     let host = lattice.enrolled_host().await;
     let size = lattice.size().await;
