@@ -8,6 +8,7 @@ mod interop;
 mod journey;
 mod nkeys;
 mod rfc8037;
+mod threats;
 mod tidy;
 mod tokens;
 mod vectors;
