@@ -196,20 +196,44 @@ async fn a_provider_that_fails_or_never_ends_fails_its_caller_and_nothing_else()
     }
 }
 
+// Serves one package and calls another.
+fn passing_on(served: &str, called: &str, subject: u8) -> Vec<u8> {
+    let wat = format!(
+        "(component
+           (import \"{called}/f@0.1.0\" (instance $i (export \"trap\" (func))))
+           (core func $l (canon lower (func $i \"trap\")))
+           (core module $m (import \"i\" \"f\" (func $f)) (func (export \"go\") (call $f)))
+           (core instance $c (instantiate $m (with \"i\" (instance (export \"f\" (func $l))))))
+           (func $go (canon lift (core func $c \"go\")))
+           (instance $x (export \"trap\" (func $go)))
+           (export \"{served}/f@0.1.0\" (instance $x)))"
+    );
+    guests::sign(&wat::parse_str(wat).unwrap(), subject)
+}
+
 #[tokio::test]
-async fn a_provider_of_itself_ends_at_a_depth() {
-    let wat = "(component
-        (import \"demo:f/f@0.1.0\" (instance $i (export \"trap\" (func))))
-        (core func $l (canon lower (func $i \"trap\")))
-        (core module $m (import \"i\" \"f\" (func $f)) (func (export \"go\") (call $f)))
-        (core instance $c (instantiate $m (with \"i\" (instance (export \"f\" (func $l))))))
-        (func $go (canon lift (core func $c \"go\")))
-        (instance $x (export \"trap\" (func $go)))
-        (export \"demo:f/f@0.1.0\" (instance $x)))";
-    let round = guests::text(wat);
-    let consumer = calling("trap");
+async fn a_provider_of_itself_is_refused() {
+    let (round, consumer) = (passing_on("demo:f", "demo:f", 62), calling("trap"));
     let (bench, _dir) = linked_to(("caller", &consumer), "demo:f", &round).await;
     bench.broker.link("provider", "demo:f", &round);
+    let refused = bench.host().await.start(&consumer, &id("caller")).await.err().unwrap();
+    assert_eq!(refused.reason(), Some(Reason::AnswersItself), "{refused}");
+}
+
+#[tokio::test]
+async fn providers_in_a_circle_end_at_a_depth() {
+    let (one, other) = (passing_on("demo:f", "demo:g", 62), passing_on("demo:g", "demo:f", 63));
+    let consumer = calling("trap");
+    let (bench, dir) = linked_to(("caller", &consumer), "demo:f", &one).await;
+    std::fs::write(dir.path().join("other.wasm"), &other).unwrap();
+    bench.broker.publish(&policy::artifact::Import {
+        package: Package::parse("demo:g").unwrap(),
+        version: Some(Version::parse("0.1.0").unwrap()),
+        interfaces: vec![InterfaceName::parse("f").unwrap()],
+    });
+    bench.broker.admit_provider("other", &other);
+    bench.broker.link("provider", "demo:g", &other);
+    bench.broker.link("other", "demo:f", &one);
     let refused = bench.host().await.start(&consumer, &id("caller")).await.err().unwrap();
     assert_eq!(refused.reason(), Some(Reason::LimitExceeded), "{refused}");
 }
