@@ -96,7 +96,7 @@ impl Door {
         self.ours(&request.says().aud)?;
         let hosts = self.hosts.load();
         hosts.key(request.says())?;
-        self.share(request.says().iss)?;
+        self.share(request.says().iss, hosts.is_banned(&request.says().iss))?;
         let request = request.verify(hosts.as_ref())?;
         self.fresh(request.iat)?;
         let key = Digest::of_parts(&[b"start", request.iss.raw(), request.jti.to_string().as_bytes()]);
@@ -144,21 +144,30 @@ impl Door {
     }
 
     // Only enrolled hosts come this far, so there are no more shares than hosts (T87).
-    fn share(&self, host: Name<Host>) -> Result<(), Refusal> {
+    // A banned one is told so once a minute, on record; the rest is counted (T70).
+    fn share(&self, host: Name<Host>, banned: bool) -> Result<(), Refusal> {
         let Settings { host_rate, host_burst, .. } = self.settings;
         let now_ms = self.clock.elapsed_ms();
-        let full = u64::from(host_burst) * 1000;
+        let full = if banned { 1000 } else { u64::from(host_burst) * 1000 };
         let mut shares = self.shares.lock().unwrap_or_else(PoisonError::into_inner);
         let share = shares.entry(host).or_insert(Share { left: full, at_ms: now_ms });
-        let grown = now_ms.saturating_sub(share.at_ms).saturating_mul(u64::from(host_rate));
+        let elapsed_ms = now_ms.saturating_sub(share.at_ms);
+        let grown = if banned { elapsed_ms / BANNED_MS } else { elapsed_ms.saturating_mul(u64::from(host_rate)) };
         *share = Share { left: share.left.saturating_add(grown).min(full), at_ms: now_ms.max(share.at_ms) };
         let Some(left) = share.left.checked_sub(1000) else {
-            return Err(Refusal::new(Reason::RateLimited, format!("host `{host}` may ask {host_rate} times a second")));
+            let (reason, why) = match banned {
+                true => (Reason::HostBanned, format!("host `{host}` was banned, and was told so")),
+                false => (Reason::RateLimited, format!("host `{host}` may ask {host_rate} times a second")),
+            };
+            return Err(Refusal::new(reason, why));
         };
         share.left = left;
         Ok(())
     }
 }
+
+// In how many milliseconds a banned host's share grows by a thousandth of a question: one a minute.
+const BANNED_MS: u64 = 60;
 
 // What a host may still ask, in thousandths of a question.
 struct Share {

@@ -13,7 +13,7 @@ use serde::de::DeserializeOwned;
 
 use crate::digest::Digest;
 use crate::json;
-use crate::key::{Issuer, Key, Name, Role, refuse_secrets};
+use crate::key::{Issuer, Key, Name, Role, refuse_secrets, refuse_secrets_in_json};
 use crate::reason::{Reason, Refusal};
 
 /// A document of ours that one role signs.
@@ -74,7 +74,7 @@ impl<T: Document> Unverified<T> {
             return Err(Refusal::new(Reason::TokenHeader, format!("not a `countersign.{}.v1`", T::TYPE)));
         }
         let payload = decode(segments.payload)?;
-        refuse_secrets(&payload)?;
+        refuse_secrets_in_json(&payload)?;
         let document: T = json::read(&payload)?;
         let attachments: Vec<Vec<u8>> = lines.map(<[u8]>::to_vec).collect();
         let named = document.attachments();
@@ -229,7 +229,7 @@ pub(crate) fn claim<T: Statement>(token: &[u8]) -> Result<Claimed<T>, Refusal> {
         return Err(Refusal::new(Reason::TokenHeader, "the header is not the one exact header of this kind"));
     }
     let payload = decode(segments.payload)?;
-    refuse_secrets(&payload)?;
+    refuse_secrets_in_json(&payload)?;
     let (statement, issuer) = T::read(&payload)?;
     let signature = segments.signature()?;
     let signed = token.get(..segments.signed).unwrap_or_default();

@@ -227,9 +227,16 @@ impl State {
     }
 
     fn on_basis(&self, operation: &Operation, basis: u64) -> Result<(), Refusal> {
+        if operation.narrows() {
+            return Ok(());
+        }
+        if basis > self.epoch() {
+            let detail = format!("the command's signer had seen epoch {basis}, this log has come to {}", self.epoch());
+            return Err(Refusal::new(Reason::StateRollback, detail));
+        }
         let subject = operation.subject();
         match self.last_touched(&subject) {
-            Some(last) if last > basis && !operation.narrows() => {
+            Some(last) if last > basis => {
                 let detail = format!("`{subject}` changed at {last}, the command's signer had seen {basis}");
                 Err(Refusal::new(Reason::Superseded, detail))
             }
@@ -309,13 +316,23 @@ impl Apply for WarrantInstalled {
 
 /// The enrolled hosts, as the verifier of requests.
 #[derive(Debug, Clone, Default)]
-pub struct HostKeys(pub(crate) std::collections::BTreeMap<Name<Host>, Key<Host>>);
+pub struct HostKeys {
+    pub(crate) keys: std::collections::BTreeMap<Name<Host>, Key<Host>>,
+    pub(crate) banned: std::collections::BTreeSet<Name<Host>>,
+}
+
+impl HostKeys {
+    /// Whether a host was banned: its key still verifies what it asked before, but it gets no permit.
+    pub fn is_banned(&self, host: &Name<Host>) -> bool {
+        self.banned.contains(host)
+    }
+}
 
 impl sealed::Sealed for HostKeys {}
 
 impl Keyring<StartRequest> for HostKeys {
     fn key(&self, request: &StartRequest) -> Result<Key<Host>, Refusal> {
-        let found = self.0.get(&request.iss).cloned();
+        let found = self.keys.get(&request.iss).cloned();
         found.ok_or_else(|| Refusal::new(Reason::HostUnknown, format!("host `{}` is not enrolled", request.iss)))
     }
 }

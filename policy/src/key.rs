@@ -163,6 +163,20 @@ pub fn refuse_secrets(bytes: &[u8]) -> Result<(), Refusal> {
     if holds_seed(bytes) { found("an nkey seed") } else { Ok(()) }
 }
 
+/// As [`refuse_secrets`], for strict JSON: also what escapes hide in its strings.
+///
+/// # Errors
+/// `secret_in_input`.
+pub fn refuse_secrets_in_json(bytes: &[u8]) -> Result<(), Refusal> {
+    refuse_secrets(bytes)?;
+    if !bytes.contains(&b'\\') {
+        return Ok(());
+    }
+    // Written anew, every character that can be plain is plain.
+    let plain = serde_json::from_slice::<serde_json::Value>(bytes).map(|value| crate::json::write(&value));
+    plain.map_or(Ok(()), |plain| refuse_secrets(&plain))
+}
+
 /// Reads any nkey's role letter and bytes, for `keys show` and its like.
 ///
 /// # Errors
@@ -403,5 +417,8 @@ mod tests {
             assert_eq!(refuse_secrets(bad.as_bytes()).unwrap_err().reason, Reason::SecretInInput, "{bad}");
         }
         assert!(refuse_secrets(ACCOUNT.as_bytes()).is_ok());
+        let hidden = format!(r#"{{"because":"\u0053{}"}}"#, &seed[1..]);
+        assert!(refuse_secrets(hidden.as_bytes()).is_ok());
+        assert_eq!(refuse_secrets_in_json(hidden.as_bytes()).unwrap_err().reason, Reason::SecretInInput);
     }
 }

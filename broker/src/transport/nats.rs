@@ -215,8 +215,10 @@ fn failed(act: &'static str, source: Box<dyn std::error::Error + Send + Sync>) -
 const fn places(topic: Topic) -> usize {
     match topic {
         Topic::StartComponent | Topic::StartProvider => 512,
-        Topic::Command | Topic::Query => 64,
+        Topic::Command => 64,
         Topic::Join | Topic::Epoch => 16,
+        // A look may read the whole log, and anybody may look.
+        Topic::Query => 4,
     }
 }
 

@@ -46,9 +46,7 @@ impl Judge for BanHost {
 
 impl Apply for HostBanned {
     fn apply(&self, state: &mut State, _index: u64) {
-        if let Some(record) = state.hosts.get_mut(&self.host) {
-            record.standing = HostStanding::Banned;
-        }
+        state.ban(self.host);
     }
 
     fn told(&self) -> String {

@@ -343,8 +343,16 @@ impl State {
         self.hosts.insert(host, HostRecord { labels, standing: HostStanding::Enrolled, joined: index });
         self.claim_key(*host.raw(), Host::WORD);
         if let Ok(key) = host.usable() {
-            self.host_keys.0.insert(host, key);
+            self.host_keys.keys.insert(host, key);
         }
+    }
+
+    pub(crate) fn ban(&mut self, host: Name<Host>) {
+        if let Some(record) = self.hosts.get_mut(&host) {
+            record.standing = HostStanding::Banned;
+        }
+        // Its key stays, so that what it asked before can be verified again.
+        self.host_keys.banned.insert(host);
     }
 
     pub(crate) fn install_warrant(&mut self, serial: u64, decision_keys: &[Name<Decision>]) {

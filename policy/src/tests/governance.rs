@@ -163,3 +163,11 @@ fn t22_t71_a_clock_set_back_revives_nothing() {
         assert_eq!(reason_at(back), (Some(Reason::Expired), late));
     }
 }
+
+#[test]
+fn t28_a_signer_who_saw_more_than_this_log_is_not_obeyed() {
+    let mut world = World::new();
+    let mut ahead = world.command(vec![add(Pair::<Issuer>::seeded("2").name)]);
+    ahead.basis = world.ledger.head().epoch + 1;
+    assert_eq!(reason(world.submit(ahead, &[])), Reason::StateRollback);
+}

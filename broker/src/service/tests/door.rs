@@ -79,6 +79,21 @@ async fn t55_a_banned_host_is_refused_on_record() {
 }
 
 #[tokio::test]
+async fn t70_a_banned_host_cannot_fill_the_log() {
+    let lattice = Lattice::new().await;
+    let host = lattice.enrolled_host().await;
+    let ban = Operation::BanHost(BanHost { host: host.name() });
+    assert_eq!(lattice.command(vec![ban]).await.reason, None);
+    let size = lattice.size().await;
+    lattice.service.answer_start(&lattice.request(&host)).await.unwrap();
+    for _ in 0..50 {
+        let turned_away = lattice.service.answer_start(&lattice.request(&host)).await.unwrap_err();
+        assert_eq!(turned_away.reason(), Some(Reason::HostBanned));
+    }
+    assert_eq!(lattice.size().await, size + 1);
+}
+
+#[tokio::test]
 async fn t61_the_same_request_is_one_row_and_one_answer() {
     let lattice = Lattice::new().await;
     let host = lattice.enrolled_host().await;
