@@ -102,7 +102,7 @@ impl Signer {
             inception_bytes_sha256: self.inception.sha256,
             request_sha256: *request_sha256,
             reason: refusal.map(|refusal| refusal.reason),
-            detail: refusal.map(|refusal| refusal.detail.chars().take(MAX_DETAIL).collect()),
+            detail: refusal.map(|refusal| refusal.brief()),
             epoch: recorded.epoch(),
             index: recorded.index(),
             entry_sha256: recorded.hash(),
@@ -125,6 +125,3 @@ impl Signer {
         self.key.sign(&document, [self.warrant.bytes.as_slice(), &self.inception.bytes, &shown])
     }
 }
-
-// A sentence fits the strict reader's strings, each character escaped.
-const MAX_DETAIL: usize = 400;

@@ -164,6 +164,13 @@ impl Refusal {
         Self { reason, detail: detail.into() }
     }
 
+    /// The sentence as documents carry it: cut, so that the strict reader takes back whatever was written.
+    ///
+    /// It is counted in bytes, as that reader counts: a stranger may have chosen its letters.
+    pub fn brief(&self) -> String {
+        self.detail.get(..self.detail.floor_char_boundary(MAX_BRIEF)).unwrap_or_default().to_owned()
+    }
+
     /// The same refusal, told from further away: `context: detail`.
     #[must_use]
     pub fn within(self, context: impl fmt::Display) -> Self {
@@ -184,6 +191,8 @@ impl fmt::Display for Refusal {
 }
 
 impl std::error::Error for Refusal {}
+
+const MAX_BRIEF: usize = 400;
 
 #[cfg(test)]
 mod tests {

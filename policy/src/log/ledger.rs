@@ -132,7 +132,7 @@ impl Ledger {
             assurance: question.assurance,
             facts,
             reason: decision.refusal().map(|refusal| refusal.reason),
-            detail: decision.refusal().map(|refusal| short(&refusal.detail)),
+            detail: decision.refusal().map(Refusal::brief),
             outcomes: decision.outcomes().to_vec(),
         };
         let evidence = pieces(&request);
@@ -205,7 +205,7 @@ impl Ledger {
         let (body, outcome) = match verdict {
             Ok(events) => (Body::Governance(Judged { events, ..judged }), Ok(())),
             Err(refusal) => {
-                let (reason, detail) = (Some(refusal.reason), Some(short(&refusal.detail)));
+                let (reason, detail) = (Some(refusal.reason), Some(refusal.brief()));
                 (Body::Refusal(Judged { reason, detail, subjects: Vec::new(), ..judged }), Err(refusal))
             }
         };
@@ -279,9 +279,4 @@ impl Judged {
 fn pieces<T>(document: &Verified<T>) -> Vec<(Digest, Vec<u8>)> {
     let token = std::iter::once((document.sha256(), document.token().to_vec()));
     token.chain(document.attachments().iter().map(|attachment| (Digest::of(attachment), attachment.clone()))).collect()
-}
-
-// A sentence is bounded like every string of the log.
-fn short(detail: &str) -> String {
-    detail.chars().take(400).collect()
 }

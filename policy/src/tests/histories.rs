@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use data_encoding::BASE64URL_NOPAD;
 use proptest::prelude::*;
 
 use super::world::{Pair, World, contract, file, logging, unnamed};
@@ -171,4 +172,20 @@ fn evidence_that_was_changed_or_lost_is_named() {
         let broken = world.rows[1..].iter().find_map(|row| ledger.replay(row, Rejudge::Yes(&evidence)).err());
         assert_eq!(broken.unwrap().reason, Reason::LogBroken);
     }
+}
+
+#[test]
+fn a_sentence_in_a_strangers_letters_does_not_break_the_log() {
+    let mut world = World::with_builtin();
+    // Serde repeats an unknown member's name: 256 letters of four bytes are as long as a string of the log may be.
+    let token = super::world::component_token(&world.issuer, "cart", None);
+    let mut segments = token.split(|byte| *byte == b'.');
+    let (header, payload) = (segments.next().unwrap(), segments.next().unwrap());
+    let payload = String::from_utf8(BASE64URL_NOPAD.decode(payload).unwrap()).unwrap();
+    let payload = payload.replacen('{', &format!("{{\"{}\":1,", "\u{1f600}".repeat(256)), 1);
+    let forged = [header, BASE64URL_NOPAD.encode(payload.as_bytes()).as_bytes(), b"AA"].join(&b'.');
+    let asked = world.request().with_claims(forged);
+    let ruling = world.ask(&asked).unwrap();
+    assert_eq!(ruling.decision().refusal().unwrap().reason, Reason::SchemaMismatch);
+    replay(&world, Rejudge::Yes(&world.evidence));
 }
