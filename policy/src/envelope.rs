@@ -78,6 +78,10 @@ impl<T: Document> Unverified<T> {
         let document: T = json::read(&payload)?;
         let attachments: Vec<Vec<u8>> = lines.map(<[u8]>::to_vec).collect();
         let named = document.attachments();
+        if named.len() > MAX_ATTACHMENTS {
+            let detail = format!("{} attachments, a document has at most {MAX_ATTACHMENTS}", named.len());
+            return Err(Refusal::new(Reason::TokenOversize, detail));
+        }
         if !named.iter().copied().eq(attachments.iter().map(|attachment| Digest::of(attachment))) {
             let detail = format!("{} attachments are named, other {} came", named.len(), attachments.len());
             return Err(Refusal::new(Reason::EvidenceMissing, detail));
@@ -214,6 +218,9 @@ pub(crate) trait Statement: Sized {
     fn header_fits(header: &[u8]) -> bool;
     fn read(payload: &[u8]) -> Result<(Self, Name<Issuer>), Refusal>;
 }
+
+/// The most attachments of one document: an entry names each, and the token too, in one array.
+pub const MAX_ATTACHMENTS: usize = 1024;
 
 /// The largest token of an issuer.
 pub const MAX_TOKEN: usize = 64 * 1024;

@@ -44,7 +44,7 @@ pub use label_host::{HostLabelled, LabelHost};
 pub use publish_contract::{ContractPublished, PublishContract};
 pub use put_default::{Bind, DefaultPut, PutDefault};
 pub(crate) use put_link::configured;
-pub use put_link::{LinkPut, PutLink};
+pub use put_link::{LinkPut, MAX_NAMES, PutLink};
 pub use retire_component::RetireComponent;
 pub use retire_provider::RetireProvider;
 pub use revoke_issuer::RevokeIssuer;

@@ -73,6 +73,7 @@ impl Judge for PutLink {
             return Err(Refusal::new(Reason::ContractUnknown, format!("no contract for `{package}` is published")));
         };
         configured(published.contract.config, config_sha256, &package)?;
+        self.has_room(state)?;
         let before =
             state.links.get(&LinkKey { component: component.clone(), package: package.clone(), name: name.clone() });
         let revision = before.map_or(1, |slot| slot.record().revision + 1);
@@ -87,6 +88,25 @@ impl Judge for PutLink {
         Ok(LinkPut { component, package, name, before, after })
     }
 }
+
+impl PutLink {
+    fn has_room(&self, state: &State) -> Result<(), Refusal> {
+        let unnamed = LinkName::unnamed();
+        let others = state.link_names(&self.component, &self.package);
+        let others = others.filter(|other| **other != self.name && **other != unnamed).count();
+        if self.name == unnamed || others < MAX_NAMES {
+            return Ok(());
+        }
+        let detail =
+            format!("`{}` has {others} named links for `{}`, at most {MAX_NAMES}", self.component, self.package);
+        Err(Refusal::new(Reason::SchemaMismatch, detail))
+    }
+}
+
+/// The most links besides `default` that one package of one component may have.
+///
+/// With as many imports as a start may have, its outcomes are then still an array that the log's reader takes back.
+pub const MAX_NAMES: usize = crate::json::MAX_ELEMENTS / crate::question::MAX_IMPORTS - 1;
 
 /// Whether a binding has the configuration that its contract demands.
 pub(crate) fn configured(wanted: Configuration, config: Option<Digest>, package: &Package) -> Result<(), Refusal> {

@@ -6,13 +6,15 @@ use data_encoding::BASE64URL_NOPAD;
 use proptest::prelude::*;
 
 use super::world::{Pair, World, contract, file, logging, unnamed};
+use crate::envelope::MAX_ATTACHMENTS;
 use crate::govern::{
-    AddIssuer, BanHost, Bind, DeleteDefault, DeleteLink, Operation, RetireComponent, RetireProvider, RevokeIssuer,
-    WithdrawContract,
+    AddIssuer, BanHost, Bind, DeleteDefault, DeleteLink, MAX_NAMES, Operation, RetireComponent, RetireProvider,
+    RevokeIssuer, WithdrawContract,
 };
 use crate::issuer::Kind;
 use crate::key::Issuer;
 use crate::log::{Ledger, Rejudge};
+use crate::question::MAX_IMPORTS;
 use crate::reason::Reason;
 
 /// One thing that can happen to a lattice; most are refused at most moments, which is the point.
@@ -187,5 +189,34 @@ fn a_sentence_in_a_strangers_letters_does_not_break_the_log() {
     let asked = world.request().with_claims(forged);
     let ruling = world.ask(&asked).unwrap();
     assert_eq!(ruling.decision().refusal().unwrap().reason, Reason::SchemaMismatch);
+    replay(&world, Rejudge::Yes(&world.evidence));
+}
+
+#[test]
+fn as_many_outcomes_as_there_can_be_do_not_break_the_log() {
+    let mut world = World::with_builtin();
+    world.admit_provider("logger").unwrap();
+    for number in 0..MAX_NAMES {
+        world.link("logger", &format!("n{number}")).unwrap();
+    }
+    assert_eq!(world.link("logger", "more").unwrap_err().reason, Reason::SchemaMismatch);
+    world.link("logger", "default").unwrap();
+    let mut asked = world.request();
+    let import = |patch| super::world::import("wasi:logging", &format!("0.1.{patch}"), &["logging"]);
+    asked.request.imports = (0..MAX_IMPORTS).map(import).collect();
+    let ruling = world.ask(&asked).unwrap();
+    assert_eq!(ruling.decision().outcomes().len(), MAX_IMPORTS * (MAX_NAMES + 1));
+    replay(&world, Rejudge::Yes(&world.evidence));
+}
+
+#[test]
+fn as_much_evidence_as_there_can_be_does_not_break_the_log() {
+    let mut world = World::new();
+    let operation = Operation::BanHost(BanHost { host: world.host.name });
+    let command = world.command(vec![operation.clone()]);
+    let more = vec![Vec::new(); MAX_ATTACHMENTS + 1];
+    assert_eq!(world.submit(command, &more).unwrap_err().reason, Reason::TokenOversize);
+    let command = world.command(vec![operation]);
+    world.submit(command, &more[1..]).unwrap();
     replay(&world, Rejudge::Yes(&world.evidence));
 }
