@@ -9,3 +9,4 @@ mod invariants;
 mod reasons;
 mod rulings;
 pub(crate) mod world;
+mod worlds;

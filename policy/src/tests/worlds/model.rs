@@ -1,0 +1,238 @@
+//! What must come out of a world, written down from the rules of binding (architecture, section 2).
+//!
+//! Calls nothing of the law. Where several rules are broken, any of their reasons may be the one that is told; where
+//! none is, exactly one provider answers.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::plan::{Claims, Component, Contract, End, Interfaces, Kind, Link, NOW, PACKAGES, Plan, Provider, Standing};
+use super::plan::{Times, VERSIONS};
+
+/// The codes of the rules that are broken.
+pub(super) type Broken = BTreeSet<&'static str>;
+
+/// Who answers: by a link or as a builtin, the provider's number, and whether with configuration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Answer {
+    pub(super) by_link: bool,
+    pub(super) provider: usize,
+    pub(super) config: bool,
+}
+
+/// What must come out of a start.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Expected {
+    /// The start itself breaks these rules; nothing is said of imports.
+    Start(Broken),
+    /// For each import by its number, under each link name: who answers, or what is broken.
+    Imports(BTreeMap<(usize, &'static str), Result<Answer, Broken>>),
+}
+
+pub(super) fn expected(plan: &Plan) -> Expected {
+    let broken = start(plan);
+    if !broken.is_empty() {
+        return Expected::Start(broken);
+    }
+    let mut outcomes = BTreeMap::new();
+    for (number, import) in plan.asked.imports.iter().enumerate() {
+        let live = |link: &&Link| ours(link, import) && link.end == End::Live;
+        let named = plan.links.iter().filter(live).map(|link| link.name);
+        for name in named.chain(["default"]) {
+            outcomes.insert((number, name), outcome(plan, import, name));
+        }
+    }
+    Expected::Imports(outcomes)
+}
+
+fn start(plan: &Plan) -> Broken {
+    let mut broken = Broken::new();
+    if !plan.asked.lattice_is_ours {
+        broken.insert("lattice_mismatch");
+    }
+    match plan.host {
+        Standing::Good => {}
+        Standing::Bad => drop(broken.insert("host_banned")),
+        Standing::Unknown => drop(broken.insert("host_unknown")),
+    }
+    match plan.component {
+        Component::Ours => {}
+        Component::Unknown => drop(broken.insert("component_unknown")),
+        Component::Retired => drop(broken.insert("component_retired")),
+        Component::AnothersId => drop(broken.insert("component_id_not_yours")),
+    }
+    match &plan.asked.claims {
+        None => drop(broken.insert("claims_missing")),
+        Some(Claims::Forged) => drop(broken.insert("signature_invalid")),
+        Some(Claims::Signed { of_a_provider: true, .. }) => drop(broken.insert("claims_kind")),
+        Some(Claims::Signed { issuer, about_us, caps, times, of_a_provider: false }) => {
+            if !about_us {
+                broken.insert("component_id_not_yours");
+            }
+            // An id stays with the issuer under whom it was admitted (T18).
+            if plan.component != Component::Unknown && plan.admitted_under != *issuer {
+                broken.insert("subject_owned");
+            }
+            broken.extend(trust(plan, *issuer, Kind::Component, times, caps.iter().flatten().copied()));
+            if let Some(caps) = caps {
+                let listed = |import: &Interfaces| {
+                    let legacy = plan.contracts[import.package].iter().flat_map(|contract| &contract.legacy);
+                    caps.contains(&PACKAGES[import.package]) || legacy.into_iter().any(|old| caps.contains(old))
+                };
+                if !plan.asked.imports.iter().all(listed) {
+                    broken.insert("undeclared_import");
+                }
+            }
+        }
+    }
+    broken
+}
+
+fn outcome(plan: &Plan, import: &Interfaces, name: &str) -> Result<Answer, Broken> {
+    let mut broken = Broken::new();
+    let contract = plan.contracts[import.package].as_ref();
+    match contract {
+        None => drop(broken.insert("contract_unknown")),
+        Some(contract) => broken.extend(covers(plan, contract, import)),
+    }
+    let answer = candidate(plan, import, name);
+    match (answer, contract) {
+        (Err(why), _) => drop(broken.insert(why)),
+        (Ok(answer), contract) => broken.extend(may_answer(plan, answer, contract, import)),
+    }
+    match answer {
+        Ok(answer) if broken.is_empty() => Ok(answer),
+        _ => Err(broken),
+    }
+}
+
+// A link is followed or refused, never passed by; a tombstone refuses; only then the lattice's default.
+fn candidate(plan: &Plan, import: &Interfaces, name: &str) -> Result<Answer, &'static str> {
+    let link = plan.links.iter().find(|link| ours(link, import) && link.name == name && link.end != End::Accepted);
+    if let Some(link) = link {
+        return match link.end {
+            End::Live if link.provider < plan.providers.len() && !link.misnamed => {
+                Ok(Answer { by_link: true, provider: link.provider, config: link.config })
+            }
+            End::Live => Err("provider_unknown"),
+            End::Tombstone | End::Accepted => Err("link_removed"),
+        };
+    }
+    if name != "default" || plan.defaults[import.package] != Some(true) {
+        return Err("link_missing");
+    }
+    if plan.contracts[import.package].as_ref().is_some_and(|contract| !contract.defaultable) {
+        return Err("not_defaultable");
+    }
+    let serving: BTreeSet<usize> = plan
+        .asked
+        .offers
+        .iter()
+        .filter(|(number, misnamed)| {
+            !misnamed
+                && plan.providers.get(*number).is_some_and(|it| !it.retired && serves(it, import).next().is_some())
+        })
+        .map(|(number, _)| *number)
+        .collect();
+    match (serving.len(), serving.first()) {
+        (1, Some(only)) => Ok(Answer { by_link: false, provider: *only, config: false }),
+        (0, _) => Err("builtin_absent"),
+        _ => Err("ambiguous"),
+    }
+}
+
+fn covers(plan: &Plan, contract: &Contract, import: &Interfaces) -> Broken {
+    let times = Times { iat: contract.iat, nbf: None, exp: contract.exp };
+    // To a contract's issuer no kind of provider applies: `Native` stands for contracts here.
+    let mut broken = trust(plan, contract.issuer, Kind::Native, &times, [PACKAGES[import.package]]);
+    if contract.withdrawn {
+        broken.insert("contract_withdrawn");
+    }
+    let tracks: Vec<_> = contract.versions.iter().filter_map(|version| VERSIONS[*version].1).collect();
+    let covered = match VERSIONS[import.version].1 {
+        Some(track) => tracks.contains(&track),
+        None => tracks.is_empty(),
+    };
+    if !covered {
+        broken.insert("contract_track");
+    }
+    if !import.interfaces.iter().all(|interface| contract.interfaces.contains(interface)) {
+        broken.insert("contract_interface");
+    }
+    broken
+}
+
+fn may_answer(plan: &Plan, answer: Answer, contract: Option<&Contract>, import: &Interfaces) -> Broken {
+    let mut broken = Broken::new();
+    let provider = &plan.providers[answer.provider];
+    if provider.retired {
+        broken.insert("provider_retired");
+    }
+    if provider.kind != Kind::Native {
+        let says = provider.serves.iter().map(|served| PACKAGES[served.package]).chain(provider.capid);
+        broken.extend(trust(plan, provider.issuer, provider.kind, &provider.times, says));
+    }
+    let by_issuer = |contract: &Contract| provider.kind != Kind::Native && contract.issuers.contains(&provider.issuer);
+    if !contract.is_some_and(|contract| by_issuer(contract) || contract.subjects.contains(&answer.provider)) {
+        broken.insert("provider_not_allowed");
+    }
+    let recognised = |contract: &Contract| provider.capid.is_some_and(|old| contract.legacy.contains(&old));
+    if !(provider.serves.is_empty() && contract.is_some_and(recognised)) {
+        let served: Vec<_> = serves(provider, import).collect();
+        if served.is_empty() {
+            broken.insert("provider_version");
+        } else if !import.interfaces.iter().all(|name| served.iter().any(|served| served.interfaces.contains(name))) {
+            broken.insert("provider_interface");
+        }
+    }
+    match contract.map(|contract| (contract.config, answer.config)) {
+        Some((2, false)) => drop(broken.insert("config_required")),
+        Some((0, true)) => drop(broken.insert("config_forbidden")),
+        _ => {}
+    }
+    broken
+}
+
+// Export at least import, within one track; without a version only without a version.
+fn serves<'a>(provider: &'a Provider, import: &'a Interfaces) -> impl Iterator<Item = &'a Interfaces> {
+    let (_, track, order) = VERSIONS[import.version];
+    provider.serves.iter().filter(move |served| {
+        let (_, served_track, served_order) = VERSIONS[served.version];
+        served.package == import.package && served_track == track && served_order >= order
+    })
+}
+
+// Whether an issuer's word counts now, for all that it says: the ways in which it does not.
+fn trust<'a>(plan: &Plan, issuer: usize, kind: Kind, times: &Times, says: impl IntoIterator<Item = &'a str>) -> Broken {
+    let Some(issuer) = &plan.issuers[issuer] else {
+        return Broken::from(["issuer_unknown"]);
+    };
+    let kind = match kind {
+        Kind::Component => issuer.kinds[0],
+        Kind::Archive => issuer.kinds[1],
+        Kind::Native => issuer.kinds[2],
+    };
+    let in_scope = |id: &str| {
+        issuer.scopes.iter().any(|scope| match scope.strip_suffix('*') {
+            Some(start) => id.starts_with(start),
+            None => *scope == id,
+        })
+    };
+    let too_long = issuer.max_lifetime_s.is_some_and(|longest| times.exp.is_none_or(|exp| exp - times.iat > longest));
+    let retired = !issuer.revoked && issuer.retired_at.is_some_and(|at| times.iat >= at);
+    let silent = issuer.scopes.is_empty() || !says.into_iter().all(in_scope);
+    let ways = [
+        (issuer.revoked, "issuer_revoked"),
+        (retired, "issuer_retired"),
+        (!kind, "issuer_kind"),
+        (times.iat > NOW, "issued_in_future"),
+        (times.nbf.is_some_and(|nbf| nbf > NOW), "not_yet_valid"),
+        (times.exp.is_some_and(|exp| exp <= NOW), "expired"),
+        (too_long, "lifetime_exceeded"),
+        (silent, "issuer_scope"),
+    ];
+    ways.into_iter().filter(|(broken, _)| *broken).map(|(_, code)| code).collect()
+}
+
+fn ours(link: &Link, import: &Interfaces) -> bool {
+    link.component == "cart" && link.package == import.package
+}
