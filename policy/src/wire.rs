@@ -1,6 +1,10 @@
 //! Subjects, nonces and limits of the wire; one function builds every subject, from typed names (T41).
+//!
+//! Connecting is left to the broker and the host; what both must keep to when they do stands here.
 
+use core::net::IpAddr;
 use std::fmt;
+use std::time::Duration;
 
 use data_encoding::HEXLOWER;
 use serde::{Deserialize, Serialize};
@@ -59,6 +63,30 @@ pub fn inbox_prefix<R: Role>(key: &Name<R>) -> String {
     format!("_INBOX_{key}")
 }
 
+/// Refuses a plain connection to another machine, where anybody on the way could read and change it (T57).
+///
+/// # Errors
+/// `wire_plain`, unless the URL's scheme demands TLS or the host is this machine.
+pub fn refuse_plain(scheme: &str, host: &str) -> Result<(), Refusal> {
+    if scheme == "tls" || is_loopback(host) {
+        return Ok(());
+    }
+    let detail = format!("`{scheme}://` to `{host}` would leave this machine unencrypted; write `tls://{host}`");
+    Err(Refusal::new(Reason::WirePlain, detail))
+}
+
+/// How long to wait before connecting again: doubling, with up to half of it at random, so that a server that comes
+/// back is not met by everyone at once (T94).
+pub fn reconnect_pause(attempts: usize, random: u8) -> Duration {
+    let full = 50_u64.saturating_mul(1 << attempts.min(7)).min(4000);
+    Duration::from_millis(full / 2 + full / 2 * u64::from(random) / 255)
+}
+
+fn is_loopback(host: &str) -> bool {
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    host == "localhost" || bare.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
 /// A 128-bit number from the operating system, used once; also the id of a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -96,5 +124,34 @@ impl TryFrom<String> for Nonce {
     type Error = Refusal;
     fn try_from(text: String) -> Result<Self, Refusal> {
         Self::parse(&text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_this_machine_is_loopback() {
+        for here in ["127.0.0.1", "127.8.8.8", "localhost", "[::1]", "::1"] {
+            assert!(refuse_plain("nats", here).is_ok(), "{here}");
+        }
+        for elsewhere in
+            ["10.0.0.1", "nats.example", "localhost.example", "0.0.0.0", "::ffff:10.0.0.1", "127.0.0.1.example", ""]
+        {
+            for scheme in ["nats", "ws", "wss", ""] {
+                let refused = refuse_plain(scheme, elsewhere).map_err(|refusal| refusal.reason);
+                assert_eq!(refused, Err(Reason::WirePlain), "{scheme} {elsewhere}");
+            }
+            assert!(refuse_plain("tls", elsewhere).is_ok(), "{elsewhere}");
+        }
+    }
+
+    #[test]
+    fn t94_pauses_grow_to_a_limit_and_differ() {
+        assert_eq!(reconnect_pause(1, 0), Duration::from_millis(50));
+        assert_eq!(reconnect_pause(1, 255), Duration::from_millis(100));
+        assert_eq!(reconnect_pause(usize::MAX, 255), Duration::from_millis(4000));
+        assert!((0..20).all(|attempts| reconnect_pause(attempts, 7) <= reconnect_pause(attempts + 1, 7)));
     }
 }
