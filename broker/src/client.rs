@@ -31,7 +31,7 @@ use crate::error::Error;
 use crate::folder::Folder;
 use crate::keys::{SigningKey, nonce};
 use crate::output::Usage;
-use crate::transport::nats::NatsOptions;
+use crate::transport::nats::{Advised, NatsOptions};
 use crate::view::{self, Look, Query};
 
 use local::{in_process, lattice_of, warrant_until};
@@ -145,9 +145,11 @@ impl Client {
     }
 
     /// How to reach it.
-    pub fn nats(&self) -> NatsOptions {
-        let Globals { creds, nkey, tls_ca, .. } = self.globals.clone();
-        NatsOptions { url: self.nats_url(), creds, nkey, tls_ca, ..NatsOptions::default() }
+    ///
+    /// # Errors
+    /// [`Usage`] for options that cannot be meant together.
+    pub fn nats(&self) -> Result<NatsOptions, Usage> {
+        self.globals.wire.clone().options(self.nats_url())
     }
 
     /// The digest that names the lattice: the folder's own, or the one that the user pins.
@@ -290,7 +292,7 @@ impl Client {
 
     async fn over_nats(&self, signed: &Signed, pin: &Pin) -> anyhow::Result<Done> {
         let Signed { command, bytes, token_sha256 } = signed;
-        let wire = wire::Wire::connect(self.nats(), &command.iss).await?;
+        let wire = wire::Wire::connect(self.nats()?, &command.iss).await?;
         let subject = Topic::Command.subject(&self.lattice);
         let check = |answer: &[u8]| pin.receipt(answer, *token_sha256, &self.lattice, SystemClock::default().now());
         let receipt = wire.ask(&subject, bytes, DEADLINE, check).await?;
@@ -307,7 +309,7 @@ impl Client {
         // The reply goes where only its asker listens; whoever has no key of its own listens at one made for this.
         let inbox =
             self.administrator().map_or_else(|_| Ok(SigningKey::generate()?.name()), |key| anyhow::Ok(key.name()))?;
-        let wire = wire::Wire::connect(self.nats(), &inbox).await?;
+        let wire = wire::Wire::connect(self.nats()?, &inbox).await?;
         let query = Query { jti: nonce()?, look: look.clone() }.to_bytes();
         let subject = Topic::Query.subject(&self.lattice).replace('*', look.word());
         let check = |answer: &[u8]| pin.view(answer, &query, &self.lattice, SystemClock::default().now());
@@ -320,8 +322,12 @@ impl Client {
     }
 }
 
+// Who was turned away need not knock again.
 fn is_unreachable(error: &anyhow::Error) -> bool {
-    error.downcast_ref::<Error>().is_some_and(|error| error.reason() == Some(Reason::BrokerUnreachable))
+    error.downcast_ref::<Error>().is_some_and(|error| match error {
+        Error::Wire { source, .. } => !source.downcast_ref::<Advised>().is_some_and(Advised::is_answered),
+        _ => false,
+    })
 }
 
 /// A refusal as itself, so that it ends the program as one.

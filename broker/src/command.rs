@@ -40,6 +40,7 @@ pub mod status;
 mod telling;
 pub mod verify;
 pub mod why;
+pub mod wire;
 
 /// Know who answers: decides who may answer each interface of a lattice, on signed evidence, and proves it later.
 #[derive(Debug, Parser)]
@@ -73,15 +74,9 @@ pub struct Globals {
     /// The NATS server; `NATS_URL` is honoured too.
     #[arg(long, global = true, env = "COUNTERSIGN_NATS_URL", hide_env_values = true, value_name = "URL")]
     pub nats_url: Option<String>,
-    /// A NATS credentials file.
-    #[arg(long, global = true, value_name = "FILE")]
-    pub creds: Option<PathBuf>,
-    /// A file with the seed of a NATS user.
-    #[arg(long, global = true, value_name = "FILE")]
-    pub nkey: Option<PathBuf>,
-    /// The certificate authority of the NATS server.
-    #[arg(long, global = true, value_name = "FILE")]
-    pub tls_ca: Option<PathBuf>,
+    /// How it is reached securely.
+    #[command(flatten)]
+    pub wire: wire::Wire,
     /// A file with the administrator's seed.
     #[arg(long, global = true, env = "COUNTERSIGN_KEY", hide_env_values = true, value_name = "FILE")]
     pub key: Option<PathBuf>,

@@ -229,6 +229,7 @@ impl fmt::Debug for LogKey {
 /// The seed of a `U…` key, which answers login handshakes and signs nothing of ours (T09).
 pub struct LoginKey {
     seed: String,
+    public: String,
     raw: [u8; 32],
 }
 
@@ -244,7 +245,30 @@ pub fn load_login(path: &Path) -> Result<LoginKey, Error> {
     read.map_err(|refusal| Error::Refused(refusal.within(format!("`{}`", path.display()))))
 }
 
+/// Reads a NATS credentials file: its one login key, and its whole text for the handshake.
+///
+/// # Errors
+/// As [`load_login`], or `key_malformed` when it does not hold exactly one seed.
+pub fn load_creds(path: &Path) -> Result<(LoginKey, String), Error> {
+    let bytes = read_secret(path)?;
+    let within = |refusal: Refusal| Error::Refused(refusal.within(format!("`{}`", path.display())));
+    let malformed = |what: String| within(Refusal::new(Reason::KeyMalformed, what));
+    let text = String::from_utf8(bytes).map_err(|_| malformed("not a text".to_owned()))?;
+    // Every line that is a seed is looked at, so that no reading of the file finds another one.
+    let seeds: Vec<&str> = text.lines().map(str::trim).filter(|line| nkeys::decode_seed(line).is_ok()).collect();
+    let [seed] = seeds.as_slice() else {
+        return Err(malformed(format!("{} seeds, expected 1 in a credentials file", seeds.len())));
+    };
+    let key = LoginKey::read(seed).map_err(within)?;
+    Ok((key, text))
+}
+
 impl LoginKey {
+    /// The public key, as a NATS server names it.
+    pub fn public(&self) -> &str {
+        &self.public
+    }
+
     /// The raw public key.
     pub const fn raw(&self) -> [u8; 32] {
         self.raw
@@ -258,13 +282,14 @@ impl LoginKey {
     fn read(seed: &str) -> Result<Self, Refusal> {
         let malformed =
             |_| Refusal::new(Reason::KeyMalformed, "not the seed of an nkey: 58 characters that start with `S`");
-        let (prefix, mut raw) = nkeys::decode_seed(seed).map_err(malformed)?;
-        let public = ed25519_dalek::SigningKey::from_bytes(&raw).verifying_key().to_bytes();
-        wipe(&mut raw);
+        let (prefix, mut secret) = nkeys::decode_seed(seed).map_err(malformed)?;
+        let raw = ed25519_dalek::SigningKey::from_bytes(&secret).verifying_key().to_bytes();
+        wipe(&mut secret);
         if prefix != USER {
             return Err(Refusal::new(Reason::KeyRole, "a NATS login takes a key of its own, with the prefix `SU`"));
         }
-        Ok(Self { seed: seed.to_owned(), raw: public })
+        let pair = nkeys::KeyPair::from_seed(seed).map_err(malformed)?;
+        Ok(Self { seed: seed.to_owned(), public: pair.public_key(), raw })
     }
 }
 
@@ -329,4 +354,4 @@ fn kind<R: Role>() -> Option<KeyPairType> {
 // The nkeys prefix of users, `U`.
 const USER: u8 = 0xa0;
 const ED25519: u8 = 1;
-const MAX_KEY_FILE: usize = 4096;
+const MAX_KEY_FILE: usize = 16 * 1024;

@@ -49,7 +49,7 @@ impl Args {
         });
         client.block_on(async {
             let service = Service::open(folder, Arc::new(SystemClock::default())).await.map_err(told)?;
-            let wire = nats::connect_broker(&client.nats(), &service).await.map_err(told)?;
+            let wire = nats::connect_broker(&client.nats()?, &service).await.map_err(told)?;
             let service = Arc::new(service);
             let (flushed, format, quiet) = (wire.clone(), globals.format, self.quiet);
             let stop = async move {

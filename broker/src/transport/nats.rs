@@ -6,6 +6,7 @@
 //! to `service`, what views show to the caller.
 
 mod connect;
+mod tls;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,7 +29,9 @@ use crate::error::Error;
 use crate::service::{Service, Snapshot};
 use crate::store::LogReader;
 
-pub use connect::{NatsOptions, connect};
+pub use connect::{LoginFile, NatsOptions, connect};
+pub(crate) use tls::Advised;
+pub use tls::ClientCertificate;
 
 /// What queries show: the caller's own, so that the wire need not know.
 pub trait Views: Send + Sync + 'static {
