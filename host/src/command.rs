@@ -4,6 +4,7 @@
 
 mod join;
 mod run;
+mod wire;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -34,6 +35,8 @@ struct Line {
     /// Where NATS listens; else `NATS_URL`, else where the invitation says.
     #[arg(long, global = true, env = "COUNTERSIGN_NATS_URL", value_name = "URL")]
     nats_url: Option<String>,
+    #[command(flatten)]
+    wire: wire::Wire,
     #[command(subcommand)]
     command: Command,
 }
@@ -76,8 +79,8 @@ pub(crate) fn main() -> ExitCode {
         }
     };
     let done = match line.command {
-        Command::Join(join) => runtime.block_on(join.run(output, &place)),
-        Command::Run(run) => runtime.block_on(run.run(output, &place)),
+        Command::Join(join) => runtime.block_on(join.run(output, &place, &line.wire)),
+        Command::Run(run) => runtime.block_on(run.run(output, &place, &line.wire)),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Line::command(), "countersign-host", &mut std::io::stdout());
             Ok(())

@@ -3,7 +3,7 @@
 //! It signs joins and questions and nothing else. Verifying is left to `policy`.
 
 use std::fs;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
@@ -57,12 +57,7 @@ impl HostKey {
     /// When there is none, when others may read it, or when it is no host key.
     pub fn load(dir: &Path) -> Result<Self, Error> {
         let path = dir.join(KEY);
-        let file = fs::metadata(&path).map_err(|source| Error::file("read the host's key", &path, source))?;
-        if file.permissions().mode() & 0o077 != 0 {
-            let detail = format!("`{}` may be read by others: `chmod 600` it", path.display());
-            return Err(Refusal::new(Reason::KeyInUse, detail).into());
-        }
-        let seed = fs::read_to_string(&path).map_err(|source| Error::file("read the host's key", &path, source))?;
+        let seed = read_secret("read the host's key", &path)?;
         Ok(Self::from_seed(&seed).map_err(|refusal| refusal.within(format!("`{}`", path.display())))?)
     }
 
@@ -86,6 +81,32 @@ impl HostKey {
 /// The one-time key of an invitation.
 pub(crate) type InviteKey = Signer<Invite>;
 
+/// The text of a small file that nobody else may read.
+///
+/// # Errors
+/// When it cannot be read, or `key_in_use` when others may read it.
+pub(crate) fn read_secret(doing: &str, path: &Path) -> Result<String, Error> {
+    let failed = |source| Error::file(doing, path, source);
+    let file = fs::File::open(path).map_err(failed)?;
+    refuse_open(path)?;
+    let mut text = String::new();
+    file.take(MAX_SECRET).read_to_string(&mut text).map_err(failed)?;
+    Ok(text)
+}
+
+/// Refuses a file that others may read.
+///
+/// # Errors
+/// `key_in_use`, or when it cannot be looked at.
+pub(crate) fn refuse_open(path: &Path) -> Result<(), Error> {
+    let file = fs::metadata(path).map_err(|source| Error::file("look at", path, source))?;
+    if file.permissions().mode() & 0o077 == 0 {
+        return Ok(());
+    }
+    let detail = format!("`{}` may be read by others: `chmod 600` it", path.display());
+    Err(Refusal::new(Reason::KeyInUse, detail).into())
+}
+
 /// 128 bits from the operating system.
 ///
 /// # Errors
@@ -103,6 +124,7 @@ impl<R: Role> std::fmt::Debug for Signer<R> {
 }
 
 const KEY: &str = "host.nk";
+const MAX_SECRET: u64 = 16 * 1024;
 
 #[cfg(test)]
 mod tests {

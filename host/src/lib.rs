@@ -1,6 +1,6 @@
 //! countersign's door: runs components and lets in what was permitted, and nothing else.
 //!
-//! In reading order: who this host is and what it must not forget: [`identity`], [`invite`], [`memory`]. The story:
+//! In reading order: who this host is and what it must not forget: [`identity`], [`login`], [`invite`], [`memory`]. The story:
 //! [`join`], [`start`], [`running`]. The chain of types: [`component`], `ask`, [`permit`], [`slot`], `link`. What answers:
 //! `builtin`, [`provider`], [`folder`]. What bounds it: [`limits`], `guest`, `engine`. The wire: [`transport`], `notice`.
 //!
@@ -22,6 +22,7 @@ pub mod invite;
 pub mod join;
 pub mod limits;
 mod link;
+pub mod login;
 pub mod memory;
 mod notice;
 pub mod permit;

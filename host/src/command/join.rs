@@ -15,6 +15,7 @@ use host::invite::Invite;
 use host::transport::nats::Nats;
 use serde_json::json;
 
+use crate::command::wire::Wire;
 use crate::output::{Output, Place, print};
 
 /// Enters a lattice.
@@ -28,14 +29,14 @@ pub(crate) struct Join {
 }
 
 impl Join {
-    pub(crate) async fn run(self, output: Output, place: &Place) -> Result<(), Error> {
+    pub(crate) async fn run(self, output: Output, place: &Place, wire: &Wire) -> Result<(), Error> {
         let invite = Invite::parse(&line(&self.invite)?)?;
         let url = place.nats_url.clone().unwrap_or_else(|| invite.nats_url.clone());
         place.learn(invite.lattice.as_str(), &url);
         make_folder(&place.host_dir)?;
         let key = HostKey::load_or_make(&place.host_dir)?;
         let timeout = Duration::from_secs(self.timeout);
-        let nats = Nats::connect(&url, key.name(), timeout).await?;
+        let nats = Nats::connect(&wire.options(&url)?, key.name(), timeout).await?;
         let memory = host::join::join(&place.host_dir, &key, &invite, &nats, &SystemClock, timeout).await?;
         let record = memory.record();
         let text = format!(

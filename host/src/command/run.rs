@@ -15,11 +15,12 @@ use host::limits::Limits;
 use host::memory::Memory;
 use host::running::{Answers, Running};
 use host::start::{Host, Parts};
-use host::transport::nats::Nats;
+use host::transport::nats::{Nats, NatsOptions};
 use policy::name::ComponentId;
 use policy::resolve::By;
 use serde_json::{Value, json};
 
+use crate::command::wire::Wire;
 use crate::output::{Output, Place, print, table};
 
 /// Starts a component.
@@ -51,7 +52,7 @@ pub(crate) struct Run {
 }
 
 impl Run {
-    pub(crate) async fn run(self, output: Output, place: &Place) -> Result<(), Error> {
+    pub(crate) async fn run(self, output: Output, place: &Place, wire: &Wire) -> Result<(), Error> {
         let id = self.id()?;
         let bytes = read_once(&self.file)?;
         let memory = Memory::load(&place.host_dir)?;
@@ -59,7 +60,7 @@ impl Run {
         place.learn(memory.record().lattice.as_str(), &url);
         // What is wrong with the bytes themselves is told without a broker.
         check(&bytes)?;
-        let host = self.host(memory, &url, place).await?;
+        let host = self.host(memory, &wire.options(&url)?, place).await?;
         let started = host.start(&bytes, &id).await;
         place.ignored(host.ignored());
         let mut running = started?;
@@ -71,10 +72,10 @@ impl Run {
         print(output, &text(&running, result.as_deref()), &document(&running, result.as_deref(), place))
     }
 
-    async fn host(&self, memory: Memory, url: &str, place: &Place) -> Result<Host, Error> {
+    async fn host(&self, memory: Memory, options: &NatsOptions, place: &Place) -> Result<Host, Error> {
         let key = HostKey::load(&place.host_dir)?;
         let timeout = Duration::from_secs(self.timeout);
-        let nats = Nats::connect(url, key.name(), timeout).await?;
+        let nats = Nats::connect(options, key.name(), timeout).await?;
         let limits = Limits {
             memory_bytes: usize::from(self.memory) << 20,
             call: Duration::from_secs(self.call_timeout),
