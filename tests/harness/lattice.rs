@@ -2,6 +2,7 @@
 //!
 //! Everything is stopped and removed when it is dropped.
 
+use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -16,14 +17,17 @@ use crate::vectors;
 /// A nats-server on a port of its own.
 pub struct Nats {
     child: Child,
+    scheme: &'static str,
     port: u16,
     folder: TempDir,
+    variables: BTreeMap<&'static str, PathBuf>,
 }
 
 impl Nats {
     /// Starts one on a free port.
     pub fn start() -> Self {
         let folder = TempDir::new().expect("a folder");
+        std::fs::write(folder.path().join(CONFIG), "debug: false\n").expect("written");
         let child = Self::spawn(folder.path(), -1);
         let ports = wait_for("the server's ports", || {
             let mut files = std::fs::read_dir(folder.path()).ok()?.flatten();
@@ -32,12 +36,29 @@ impl Nats {
         });
         let url = ports["nats"][0].as_str().expect("a URL");
         let port = url.rsplit(':').next().and_then(|port| port.parse().ok()).expect("a port");
-        Self { child, port, folder }
+        Self { child, scheme: "nats", port, folder, variables: BTreeMap::new() }
+    }
+
+    /// Starts it again on the same port with this configuration; one with a `tls` block speaks TLS.
+    pub fn configure(&mut self, config: &str) {
+        std::fs::write(self.folder.path().join(CONFIG), config).expect("written");
+        self.scheme = if config.contains("tls {") { "tls" } else { "nats" };
+        self.restart();
+    }
+
+    /// Names a file to every program that is started from now on, by a variable of its environment.
+    pub fn present(&mut self, variable: &'static str, file: &Path) {
+        self.variables.insert(variable, file.to_owned());
+    }
+
+    /// Names it no longer.
+    pub fn withhold(&mut self, variable: &str) {
+        self.variables.remove(variable);
     }
 
     /// Its URL.
     pub fn url(&self) -> String {
-        format!("nats://127.0.0.1:{}", self.port)
+        format!("{}://127.0.0.1:{}", self.scheme, self.port)
     }
 
     /// Stops it as a crash would, and starts it again on the same port.
@@ -60,6 +81,8 @@ impl Nats {
         Command::new(&server)
             .args(["--addr", "127.0.0.1", "--port", &port.to_string(), "--ports_file_dir"])
             .arg(folder)
+            .arg("--config")
+            .arg(folder.join(CONFIG))
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
@@ -99,8 +122,16 @@ impl Lattice {
     /// As `start`, with an issuer `acme`, a host, and `cart` whose logging and keyvalue are answered by builtins.
     pub fn with_cart() -> Self {
         let mut lattice = Self::quiet();
-        let acme = lattice.issuer("acme");
-        lattice.accepted(&[
+        lattice.furnish();
+        lattice.serve();
+        lattice.join("host");
+        lattice
+    }
+
+    /// Makes an issuer `acme`, and admits `cart` with builtins for its logging and keyvalue.
+    pub fn furnish(&self) {
+        let acme = self.issuer("acme");
+        self.accepted(&[
             "issuer",
             "add",
             &acme,
@@ -115,16 +146,13 @@ impl Lattice {
             "--kind",
             "contract",
         ]);
-        let cart = lattice.signed("cart", "cart", "acme");
-        lattice.accepted(&["component", "admit", path(&cart), "--id", "cart"]);
+        let cart = self.signed("cart", "cart", "acme");
+        self.accepted(&["component", "admit", path(&cart), "--id", "cart"]);
         for name in ["logging", "keyvalue"] {
-            lattice.publish(&format!("wasi:{name}"), name, &acme);
-            lattice.accepted(&["provider", "admit", &format!("native/{name}@0.1.0")]);
-            lattice.accepted(&["default", "put", &format!("wasi:{name}"), "--bind", "builtin"]);
+            self.publish(&format!("wasi:{name}"), name, &acme);
+            self.accepted(&["provider", "admit", &format!("native/{name}@0.1.0")]);
+            self.accepted(&["default", "put", &format!("wasi:{name}"), "--bind", "builtin"]);
         }
-        lattice.serve();
-        lattice.join("host");
-        lattice
     }
 
     /// Makes an issuer's key and returns its public half.
@@ -233,7 +261,7 @@ impl Lattice {
     fn prepared(&self, name: &str, arguments: &[&str]) -> Command {
         let mut command = program(name);
         command.env("COUNTERSIGN_DIR", self.path("lattice")).env("COUNTERSIGN_NATS_URL", self.nats.url());
-        command.current_dir(self.room.path()).args(arguments);
+        command.envs(&self.nats.variables).current_dir(self.room.path()).args(arguments);
         command
     }
 }
@@ -266,3 +294,5 @@ fn kill(child: &mut Child) {
     let _ = child.kill();
     let _ = child.wait();
 }
+
+const CONFIG: &str = "nats.conf";

@@ -10,6 +10,7 @@ mod nkeys;
 mod rfc8037;
 mod threats;
 mod tidy;
+mod tls;
 mod tokens;
 mod vectors;
 mod wire;
