@@ -6,8 +6,11 @@ SHELL := /bin/bash
 NATS_VERSION := 2.15.1
 export NATS_SERVER ?= $(or $(shell command -v nats-server),$(CURDIR)/.tools/nats/bin/nats-server)
 export CARGO_TERM_COLOR ?= auto
+WORLDS ?= 1000000
+FUZZ_SECONDS ?= 60
+FUZZ_TARGETS ?= $(basename $(notdir $(wildcard fuzz/fuzz_targets/*.rs)))
 
-.PHONY: demo test unit lint bench guests nats clean
+.PHONY: demo test unit lint property fuzz bench guests nats clean
 
 ## demo: the product's story, with real processes
 demo: nats
@@ -32,6 +35,19 @@ lint:
 	cargo fmt --all -- --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 	if cargo deny --version >/dev/null 2>&1; then cargo deny --offline check bans licenses sources; fi
+
+## property: the law against a model of its description, in a million random worlds
+property:
+	COUNTERSIGN_WORLDS=$(WORLDS) cargo test --locked --package countersign-policy --lib -- --nocapture worlds
+
+## fuzz: whatever reads a stranger's bytes, FUZZ_SECONDS each; no sanitizer, because no unsafe code is ours
+fuzz:
+	if ! [ -x .tools/bin/cargo-fuzz ]; then cargo install --locked --root .tools cargo-fuzz --version 0.13.2; fi
+	fuzz/seed.sh
+	for target in $(FUZZ_TARGETS); do \
+	  PATH="$(CURDIR)/.tools/bin:$$PATH" cargo +nightly fuzz run --sanitizer none --codegen-units 16 "$$target" -- \
+	    -max_total_time=$(FUZZ_SECONDS) -timeout=10 -rss_limit_mb=1024 -print_final_stats=1; \
+	done
 
 ## bench: the measured figures
 bench:
