@@ -1,5 +1,6 @@
 //! Opens a service on its folder: keys, log, lock and warrant must fit each other, or nothing starts.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,7 +17,7 @@ use super::notary::notarise;
 use crate::clock::Clock;
 use crate::door::Door;
 use crate::error::Error;
-use crate::folder::Folder;
+use crate::folder::{Folder, refuse_unless_private};
 use crate::keys::{LogKey, SigningKey, refuse_equal};
 use crate::sequencer::court::{Court, Files};
 use crate::sequencer::{Sequencer, Unavailable};
@@ -41,20 +42,21 @@ impl Service {
     pub async fn open_with(folder: &Folder, clock: Arc<dyn Clock>, settings: Settings) -> Result<Self, Error> {
         let lock = folder.lock()?;
         let files = Files { log: folder.log(), lock: settings.lock.clone().unwrap_or_else(|| folder.lock_file()) };
+        refuse_open_files([&files.log, &files.lock, &folder.key("decision"), &folder.key("log")])?;
         let court = Court::open(files).await?;
+        let fit = match Fit::of(folder, &court, clock.as_ref()).await {
+            Ok(fit) => fit,
+            Err(error) => {
+                // The error says more than a failure to close could.
+                let _ = court.close().await;
+                return Err(error);
+            }
+        };
+        let Fit { log_key, decision, held, warrant } = fit;
         let state = court.ledger().state();
         let (inception, administrators) = (state.inception().clone(), state.administrator_keys());
-        let log_key = LogKey::load(&folder.key("log"), &inception.lattice)?;
-        if log_key.note().to_string() != inception.log_key {
-            let detail = format!("the log key is `{}`, the inception names `{}`", log_key.note(), inception.log_key);
-            return Err(Error::refused(Reason::BrokerKeyUnknown, detail));
-        }
-        let decision = SigningKey::<key::Decision>::load(&folder.key("decision"))?;
-        let held = held_keys(&court, &decision, &log_key)?;
-        let warrant = warrant_in_force(folder, &court).await?;
         let papers = (Paper::new(warrant.token().to_vec()), Paper::new(court.inception().to_vec()));
         let fresh = (warrant.serial > state.warrant_serial()).then(|| warrant.clone());
-        speaks(&decision, &warrant, clock.as_ref())?;
         let first = log_key.sign(&court.checkpoint());
 
         let (sequencer, shown) = Sequencer::start(court, lock, Arc::clone(&clock));
@@ -73,6 +75,37 @@ impl Service {
         let (folder, memory, commands) = (folder.clone(), Memory::default(), Memory::default());
         Ok(Self { folder, clock, inception, held, door, memory, commands, sequencer, signer, epochs, tasks })
     }
+}
+
+// Keys and warrant that fit the log.
+struct Fit {
+    log_key: LogKey,
+    decision: SigningKey<key::Decision>,
+    held: Vec<(&'static str, [u8; 32])>,
+    warrant: Verified<Warrant>,
+}
+
+impl Fit {
+    async fn of(folder: &Folder, court: &Court, clock: &dyn Clock) -> Result<Self, Error> {
+        let inception = court.ledger().state().inception();
+        let log_key = LogKey::load(&folder.key("log"), &inception.lattice)?;
+        if log_key.note().to_string() != inception.log_key {
+            let detail = format!("the log key is `{}`, the inception names `{}`", log_key.note(), inception.log_key);
+            return Err(Error::refused(Reason::BrokerKeyUnknown, detail));
+        }
+        let decision = SigningKey::<key::Decision>::load(&folder.key("decision"))?;
+        let held = held_keys(court, &decision, &log_key)?;
+        let warrant = warrant_in_force(folder, court).await?;
+        speaks(&decision, &warrant, clock)?;
+        Ok(Self { log_key, decision, held, warrant })
+    }
+}
+
+// Before any database is opened: one that is given up half-way closes behind our back, in the way of the next try.
+fn refuse_open_files<'a>(paths: impl IntoIterator<Item = &'a PathBuf>) -> Result<(), Error> {
+    // What is missing has a reason of its own, further on.
+    let there = paths.into_iter().filter(|path| path.symlink_metadata().is_ok());
+    there.map(PathBuf::as_path).try_for_each(refuse_unless_private)
 }
 
 /// Records what the door counted since the last time.
