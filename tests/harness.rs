@@ -3,6 +3,8 @@
 //! Promises are left to `suite`; nothing here asserts one.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
 
+#[path = "harness/asker.rs"]
+pub mod asker;
 #[path = "harness/lattice.rs"]
 pub mod lattice;
 #[path = "harness/mint.rs"]
