@@ -21,6 +21,7 @@ use policy::time::Timestamp;
 use policy::wire::FRESHNESS_S;
 
 use crate::clock::Clock;
+use crate::recall::Recall;
 use crate::settings::Settings;
 
 /// The door of one lattice.
@@ -32,6 +33,7 @@ pub(crate) struct Door {
     shares: Mutex<BTreeMap<Name<Host>, Share>>,
     settings: Settings,
     turned_away: Mutex<BTreeMap<Reason, u64>>,
+    recall: Recall,
 }
 
 /// What passed the door.
@@ -52,8 +54,8 @@ impl Door {
         administrators: AdministratorKeys,
         settings: Settings,
     ) -> Self {
-        let (shares, turned_away) = (Mutex::default(), Mutex::default());
-        Self { lattice, clock, hosts, administrators, shares, settings, turned_away }
+        let (shares, turned_away, recall) = (Mutex::default(), Mutex::default(), Recall::default());
+        Self { lattice, clock, hosts, administrators, shares, settings, turned_away, recall }
     }
 
     /// Lets in a host's question.
@@ -101,7 +103,7 @@ impl Door {
         self.fresh(request.iat)?;
         let key = Digest::of_parts(&[b"start", request.iss.raw(), request.jti.to_string().as_bytes()]);
         let until = request.iat.plus(FRESHNESS_S + 1);
-        Ok(Passed { examined: examine::start(request)?, key, until })
+        Ok(Passed { examined: examine::start(request, &self.recall)?, key, until })
     }
 
     fn check_command(&self, bytes: &[u8]) -> Result<Passed<Command>, Refusal> {

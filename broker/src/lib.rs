@@ -1,6 +1,6 @@
 //! countersign's court: everything that can fail for reasons outside the law.
 //!
-//! One request, in reading order: [`transport`] → [`service`] → `door` → [`policy`] examines → `sequencer` → [`store`] →
+//! One request, in reading order: [`transport`] → [`service`] → `door` → [`policy`] examines (and [`recall`] remembers) → `sequencer` → [`store`] →
 //! [`signer`] → [`transport`]. Beside them: [`folder`] and [`keys`] on disk, [`clock`], [`settings`], [`error`]. The
 //! command line is [`command`], one file per command; [`client`] is how it reaches a lattice, [`view`] what it is shown,
 //! and [`output`] what it prints.
@@ -16,6 +16,7 @@ pub mod error;
 pub mod folder;
 pub mod keys;
 pub mod output;
+pub mod recall;
 mod sequencer;
 pub mod service;
 pub mod settings;

@@ -10,7 +10,7 @@ use policy::answer::{Receipt, StartAnswer, View};
 use policy::command::Command;
 use policy::decide::{Facts, decide};
 use policy::digest::Digest;
-use policy::envelope::{Document, Draft, Unverified};
+use policy::envelope::{Afresh, Document, Draft, Unverified};
 use policy::examine;
 use policy::explain::{explain, fix};
 use policy::govern::Operation;
@@ -39,7 +39,7 @@ pub(super) fn question(bytes: &[u8]) {
     let Ok(request) = Unverified::<StartRequest>::parse(&seal(&request, &attachments)) else { return };
     let mut ledger = court().ledger.clone();
     let request = request.verify(ledger.state().host_keys()).expect("signed by an enrolled host");
-    let Ok(examined) = examine::start(request) else { return };
+    let Ok(examined) = examine::start(request, &Afresh) else { return };
     let asked = Question::signed(&examined);
     let now = at(NOW);
     let first = decide(ledger.state(), &asked, &Facts::default(), now);

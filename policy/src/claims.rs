@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::artifact::archive::ArchiveFile;
 use crate::artifact::component::ComponentFile;
 use crate::digest::Digest;
-use crate::envelope::{Claimed, Draft, Statement, claim, decode};
+use crate::envelope::{Afresh, Claimed, Draft, KnownKeys, Statement, claim, decode};
 use crate::json;
 use crate::key::{self, Component, Issuer, Name, Provider};
 use crate::name::LegacyId;
@@ -75,7 +75,15 @@ pub struct ProviderClaims {
 /// # Errors
 /// The reason why the token is malformed, of another kind, or not signed by the issuer it names.
 pub fn read_component(token: &[u8]) -> Result<Claimed<ComponentClaims>, Refusal> {
-    claim(token)
+    read_component_knowing(token, &Afresh)
+}
+
+/// As [`read_component`], for whoever knows issuers' keys already.
+///
+/// # Errors
+/// As [`read_component`].
+pub fn read_component_knowing(token: &[u8], keys: &impl KnownKeys) -> Result<Claimed<ComponentClaims>, Refusal> {
+    claim(token, keys)
 }
 
 /// Reads claims of a provider and proves who signed them.
@@ -83,7 +91,15 @@ pub fn read_component(token: &[u8]) -> Result<Claimed<ComponentClaims>, Refusal>
 /// # Errors
 /// As [`read_component`].
 pub fn read_provider(token: &[u8]) -> Result<Claimed<ProviderClaims>, Refusal> {
-    claim(token)
+    read_provider_knowing(token, &Afresh)
+}
+
+/// As [`read_provider`], for whoever knows issuers' keys already.
+///
+/// # Errors
+/// As [`read_component`].
+pub fn read_provider_knowing(token: &[u8], keys: &impl KnownKeys) -> Result<Claimed<ProviderClaims>, Refusal> {
+    claim(token, keys)
 }
 
 impl Claimed<ComponentClaims> {

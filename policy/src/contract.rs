@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::digest::Digest;
-use crate::envelope::{Claimed, Draft, Statement, claim, header};
+use crate::envelope::{Afresh, Claimed, Draft, Statement, claim, header};
 use crate::json;
 use crate::key::{Issuer, Name};
 use crate::name::{InterfaceName, LegacyId, NativeName, Package, Track};
@@ -91,7 +91,7 @@ impl Contract {
 /// # Errors
 /// The reason why it is malformed, or not signed by that issuer.
 pub fn read(token: &[u8]) -> Result<Claimed<Contract>, Refusal> {
-    claim(token)
+    claim(token, &Afresh)
 }
 
 const TYPE: &str = "contract";

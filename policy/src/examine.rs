@@ -8,7 +8,7 @@ use crate::claims::{self, ComponentClaims, ProviderClaims};
 use crate::command::Command;
 use crate::contract::{self, Contract};
 use crate::digest::Digest;
-use crate::envelope::{Claimed, Unverified, Verified};
+use crate::envelope::{Afresh, Claimed, KnownKeys, Unverified, Verified};
 use crate::join::{InviteProof, Join, Possession};
 use crate::json;
 use crate::question::{Inventory, Offer, StartRequest, What};
@@ -25,11 +25,22 @@ pub enum Evidence {
     Contract(Claimed<Contract>),
 }
 
+impl Evidence {
+    /// The SHA-256 of its token.
+    pub const fn sha256(&self) -> Digest {
+        match self {
+            Self::Component(claimed) => claimed.sha256(),
+            Self::Provider(claimed) => claimed.sha256(),
+            Self::Contract(claimed) => claimed.sha256(),
+        }
+    }
+}
+
 /// A verified document with the verdict on each piece of evidence in it.
 #[derive(Debug, Clone)]
 pub struct Examined<Q> {
     pub(crate) document: Verified<Q>,
-    pub(crate) evidence: BTreeMap<Digest, Result<Evidence, Refusal>>,
+    pub(crate) evidence: BTreeMap<Digest, Verdict>,
     pub(crate) offers: Vec<Offer>,
     pub(crate) proof: Option<Verified<InviteProof>>,
 }
@@ -40,9 +51,37 @@ impl<Q> Examined<Q> {
         &self.document
     }
 
-    pub(crate) fn evidence(&self, sha256: Digest) -> Result<Evidence, Refusal> {
+    pub(crate) fn evidence(&self, sha256: Digest) -> Verdict {
         let missing = || Err(Refusal::new(Reason::EvidenceMissing, format!("statement {sha256} is not attached")));
         self.evidence.get(&sha256).cloned().unwrap_or_else(missing)
+    }
+}
+
+/// The verdict on one statement.
+pub type Verdict = Result<Evidence, Refusal>;
+
+/// Who gives verdicts on claims: reads them, or remembers what they proved before.
+///
+/// A verdict depends on the token's bytes alone, so it never grows stale; trust is judged anew each time.
+pub trait Examiner {
+    /// The verdict on this token, whose digest that is, where such a thing is to start.
+    fn verdict(&self, what: What, token: &[u8], sha256: Digest) -> Verdict;
+}
+
+impl Examiner for Afresh {
+    fn verdict(&self, what: What, token: &[u8], _: Digest) -> Verdict {
+        verdict(what, token, self)
+    }
+}
+
+/// The verdict on the claims of what is to start.
+///
+/// # Errors
+/// The reason why they are malformed, of another kind, or not signed by the issuer they name.
+pub fn verdict(what: What, token: &[u8], keys: &impl KnownKeys) -> Verdict {
+    match what {
+        What::StartComponent => claims::read_component_knowing(token, keys).map(Evidence::Component),
+        What::StartProvider => either(token, keys),
     }
 }
 
@@ -50,16 +89,15 @@ impl<Q> Examined<Q> {
 ///
 /// # Errors
 /// The reason why its inventory is malformed; a forged token inside it is no error.
-pub fn start(request: Verified<StartRequest>) -> Result<Examined<StartRequest>, Refusal> {
+pub fn start(request: Verified<StartRequest>, examiner: &impl Examiner) -> Result<Examined<StartRequest>, Refusal> {
     let inventory: Inventory = json::read(request.attachment(request.inventory_sha256)?)?;
     let mut evidence = BTreeMap::new();
     if let Some(sha256) = request.runs.claims_sha256 {
-        let token = request.attachment(sha256)?;
-        let verdict = match request.what {
-            What::StartComponent => claims::read_component(token).map(Evidence::Component),
-            What::StartProvider => read_claims(token),
-        };
-        evidence.insert(sha256, verdict);
+        let verdict = examiner.verdict(request.what, request.attachment(sha256)?, sha256);
+        // A memory that mixes tokens up proves nothing.
+        let about = |evidence: &Evidence| evidence.sha256() == sha256;
+        let mixed_up = || Refusal::new(Reason::EvidenceMissing, format!("the verdict is not on statement {sha256}"));
+        evidence.insert(sha256, verdict.and_then(|evidence| Some(evidence).filter(about).ok_or_else(mixed_up)));
     }
     Ok(Examined { document: request, evidence, offers: inventory.builtins, proof: None })
 }
@@ -86,15 +124,21 @@ pub fn join(join: Verified<Join>) -> Result<Examined<Join>, Refusal> {
 ///
 /// # Errors
 /// The reason of the kind that its subject promises.
-pub fn read_claims(token: &[u8]) -> Result<Evidence, Refusal> {
-    match claims::read_component(token) {
+pub fn read_claims(token: &[u8]) -> Verdict {
+    either(token, &Afresh)
+}
+
+fn either(token: &[u8], keys: &impl KnownKeys) -> Verdict {
+    match claims::read_component_knowing(token, keys) {
         Ok(claimed) => Ok(Evidence::Component(claimed)),
-        Err(refusal) if refusal.reason == Reason::ClaimsKind => claims::read_provider(token).map(Evidence::Provider),
+        Err(refusal) if refusal.reason == Reason::ClaimsKind => {
+            claims::read_provider_knowing(token, keys).map(Evidence::Provider)
+        }
         Err(refusal) => Err(refusal),
     }
 }
 
-fn read_statement(token: &[u8]) -> Result<Evidence, Refusal> {
+fn read_statement(token: &[u8]) -> Verdict {
     match contract::read(token) {
         Ok(contract) => Ok(Evidence::Contract(contract)),
         Err(refusal) if refusal.reason == Reason::TokenHeader => read_claims(token),

@@ -14,7 +14,7 @@ use policy::command::Command;
 use policy::contract::{Configuration, Contract, Providers};
 use policy::decide::Facts;
 use policy::digest::Digest;
-use policy::envelope::{Document, Draft, Unverified};
+use policy::envelope::{Afresh, Document, Draft, Unverified};
 use policy::examine;
 use policy::govern::{
     AddIssuer, AdmitComponent, AdmitProvider, Bind, DeleteDefault, DeleteLink, InviteHost, Operation, PublishContract,
@@ -309,7 +309,7 @@ impl Broker {
         let request = Unverified::<StartRequest>::parse(request)?.verify(ledger.state().host_keys())?;
         let (what, runs) = (request.what, request.runs.clone());
         let (aud, jti, request_sha256) = (request.iss, request.jti, request.sha256());
-        let step = ledger.rule(examine::start(request)?, Facts::default(), SystemClock.wall_ms());
+        let step = ledger.rule(examine::start(request, &Afresh)?, Facts::default(), SystemClock.wall_ms());
         self.frontier.lock().unwrap().append(step.hash);
         let decision = step.outcome.decision();
         let reason = decision.refusal().map(|refusal| refusal.reason);

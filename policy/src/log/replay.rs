@@ -6,7 +6,7 @@
 use crate::command::Command;
 use crate::decide::LAW;
 use crate::digest::Digest;
-use crate::envelope::Unverified;
+use crate::envelope::{Afresh, Unverified};
 use crate::examine::{self, Examined};
 use crate::govern::State;
 use crate::join::{Join, Possession};
@@ -118,7 +118,7 @@ impl Ledger {
         let bytes = gather(entry, ruled.request_sha256, evidences)?;
         let request = Unverified::<StartRequest>::parse(&bytes).map_err(unfit)?;
         let request = request.verify(self.state.host_keys()).map_err(unfit)?;
-        examine::start(request).map_err(unfit)
+        examine::start(request, &Afresh).map_err(unfit)
     }
 
     fn govern_again(&mut self, entry: &Entry, judged: &Judged, evidences: &dyn Evidences) -> Result<Vec<u8>, Refusal> {

@@ -4,7 +4,7 @@ use super::world::{
     Asked, NOW, Pair, World, at, common, component_token, component_token_with, contract, file, import, logging, offer,
     unnamed,
 };
-use crate::decide::{Decision, Facts};
+use crate::decide::{Decision, Facts, decide};
 use crate::digest::Digest;
 use crate::explain::{explain, fix};
 use crate::govern::{
@@ -329,7 +329,7 @@ fn a_fix_lifts_every_refusal_it_can_and_says_what_is_left() {
     let bytes = world.host.seal(&asked.request, &asked.attachments);
     let verified =
         crate::envelope::Unverified::parse(&bytes).unwrap().verify(world.ledger.state().host_keys()).unwrap();
-    let question = Question::signed(&crate::examine::start(verified).unwrap());
+    let question = Question::signed(&crate::examine::start(verified, &crate::envelope::Afresh).unwrap());
     let now = Timestamp::from_millis(world.now_ms);
     let fixed = fix(world.ledger.state(), &question, now);
     let lifts: Vec<_> = fixed.acts.iter().map(|act| act.lifts).collect();
@@ -363,4 +363,25 @@ fn a_refused_start_still_tells_every_import() {
     let Decision::Refused { refusal, outcomes } = ruling.decision() else { panic!("permitted") };
     assert_eq!(refusal.reason, Reason::ContractUnknown);
     assert!(outcomes[0].grant.is_ok() && outcomes[1].grant == Err(Reason::ContractUnknown));
+}
+
+#[test]
+fn a_memory_that_mixes_tokens_up_proves_nothing() {
+    use crate::examine::Examiner;
+
+    struct MixedUp(Vec<u8>);
+    impl Examiner for MixedUp {
+        fn verdict(&self, what: What, _: &[u8], sha256: Digest) -> crate::examine::Verdict {
+            crate::envelope::Afresh.verdict(what, &self.0, sha256)
+        }
+    }
+    let mut world = World::with_builtin();
+    let asked = world.request();
+    let bytes = world.host.seal(&asked.request, &asked.attachments);
+    let verified =
+        crate::envelope::Unverified::parse(&bytes).unwrap().verify(world.ledger.state().host_keys()).unwrap();
+    let others = component_token(&world.issuer, "other", None);
+    let question = Question::signed(&crate::examine::start(verified, &MixedUp(others)).unwrap());
+    let decision = decide(world.ledger.state(), &question, &Facts::default(), Timestamp::from_millis(world.now_ms));
+    assert_eq!(decision.refusal().unwrap().reason, Reason::EvidenceMissing);
 }

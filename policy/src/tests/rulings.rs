@@ -15,7 +15,7 @@ use super::world::{
 };
 use crate::decide::Facts;
 use crate::digest::Digest;
-use crate::envelope::Unverified;
+use crate::envelope::{Afresh, Unverified};
 use crate::examine;
 use crate::govern::{
     BanHost, Bind, DeleteLink, Operation, RetireComponent, RetireProvider, RevokeIssuer, WithdrawContract,
@@ -226,7 +226,7 @@ fn each_vector_comes_out_as_it_says() {
             ledger.replay(row.as_bytes(), Rejudge::Yes(&evidence)).unwrap();
         }
         let request = Unverified::<StartRequest>::parse(&BASE64.decode(vector.request.as_bytes()).unwrap()).unwrap();
-        let examined = examine::start(request.verify(ledger.state().host_keys()).unwrap()).unwrap();
+        let examined = examine::start(request.verify(ledger.state().host_keys()).unwrap(), &Afresh).unwrap();
         let step = ledger.rule(examined, Facts::default(), vector.now_ms);
         assert_eq!(String::from_utf8(step.bytes).unwrap(), vector.ruling, "{}", path.display());
         count += 1;

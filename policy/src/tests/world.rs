@@ -10,7 +10,7 @@ use crate::command::Command;
 use crate::contract::{Configuration, Contract, Providers};
 use crate::decide::Facts;
 use crate::digest::Digest;
-use crate::envelope::{Document, Draft, Unverified};
+use crate::envelope::{Afresh, Document, Draft, Unverified};
 use crate::examine;
 use crate::govern::{
     AddIssuer, AdmitComponent, AdmitProvider, Bind, InviteHost, Operation, PublishContract, PutDefault, PutLink,
@@ -295,7 +295,7 @@ impl World {
     pub(crate) fn ask(&mut self, asked: &Asked) -> Result<Ruling, Refusal> {
         let bytes = self.host.seal(&asked.request, &asked.attachments);
         let verified = Unverified::<StartRequest>::parse(&bytes)?.verify(self.ledger.state().host_keys())?;
-        let step = self.ledger.rule(examine::start(verified)?, Facts::default(), self.now_ms);
+        let step = self.ledger.rule(examine::start(verified, &Afresh)?, Facts::default(), self.now_ms);
         Ok(self.keep(step))
     }
 
