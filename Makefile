@@ -49,9 +49,10 @@ fuzz:
 	    -max_total_time=$(FUZZ_SECONDS) -timeout=10 -rss_limit_mb=1024 -print_final_stats=1; \
 	done
 
-## bench: the measured figures
-bench:
-	cargo bench --locked --package countersign-policy --bench law
+## bench: the measured figures, next to the honest limit; BENCH chooses sections by words of their names
+bench: nats
+	cargo build --locked --profile bench --workspace --bins
+	cargo bench --locked --workspace --bench figures -- $(BENCH)
 
 ## guests: the small components, from source
 guests:

@@ -5,6 +5,7 @@
 mod lock;
 mod reader;
 mod recorded;
+pub mod rehearse;
 mod sqlite;
 mod writer;
 

@@ -244,6 +244,11 @@ impl Lattice {
         }
     }
 
+    /// The process id of the broker, if one runs.
+    pub fn broker_pid(&self) -> Option<u32> {
+        self.broker.as_ref().map(Child::id)
+    }
+
     /// A file in this lattice's room.
     pub fn path(&self, name: &str) -> PathBuf {
         self.room.path().join(name)

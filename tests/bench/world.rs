@@ -1,18 +1,11 @@
-//! The law's figures, as ratios taken in one run on one machine, next to the honest limit.
-//!
-//! `make bench` runs it and writes `target/bench/summary.json`. Figures over the wire and the disk are left to later.
-
-#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+//! A state for large runs, built through `State::apply`.
 
 use std::collections::BTreeSet;
-use std::hint::black_box;
-use std::time::{Duration, Instant};
 
-use ed25519_dalek::{Signature, Signer, SigningKey, VerifyingKey};
+use ed25519_dalek::{Signer, SigningKey};
 use policy::artifact::Import;
 use policy::claims::{Common, ComponentClaims, draft_component, read_component};
 use policy::contract::{Configuration, Contract, Providers};
-use policy::decide::{Decision, Facts, decide};
 use policy::digest::Digest;
 use policy::examine::Evidence;
 use policy::govern::{
@@ -28,117 +21,19 @@ use policy::question::{Question, Runs, Supposed, What};
 use policy::time::{Timestamp, Validity};
 use policy::warrant::{Inception, Quorum};
 
-const NOW: u64 = 1_795_350_000;
+/// The moment at which its questions are decided.
+pub(crate) const NOW: u64 = 1_795_350_000;
 const IMPORTS: usize = 10;
 
-/// One figure and whether it meets its goal.
-struct Figure {
-    name: &'static str,
-    value: f64,
-    unit: &'static str,
-    goal: &'static str,
-    holds: bool,
-}
-
-fn main() {
-    let mut figures = Vec::new();
-    eprintln!("claims verification …");
-    figures.push(verification());
-    eprintln!("decide at 10, 1 000, 100 000 and 1 000 000 links …");
-    figures.extend(decisions());
-    let mut summary = serde_json::Map::new();
-    println!("{:<46} {:>12} {:<6} {:<14} holds", "figure", "value", "unit", "goal");
-    for Figure { name, value, unit, goal, holds } in figures {
-        println!("{name:<46} {value:>12.2} {unit:<6} {goal:<14} {holds}");
-        summary.insert(name.into(), serde_json::json!({"value": value, "unit": unit, "goal": goal, "holds": holds}));
-    }
-    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../target/bench");
-    let written = std::fs::create_dir_all(folder).and_then(|()| {
-        std::fs::write(format!("{folder}/summary.json"), serde_json::Value::Object(summary).to_string())
-    });
-    if let Err(error) = written {
-        eprintln!("the summary was not written: {error}");
-    }
-}
-
-// Both sides in turn, many times, the median of each: neighbours on the machine disturb both alike.
-fn ratio(mut honest: impl FnMut(), mut ours: impl FnMut()) -> f64 {
-    let mut pairs: Vec<(Duration, Duration)> = (0..200).map(|_| (timed(&mut honest), timed(&mut ours))).collect();
-    pairs.sort_by_key(|pair| pair.0);
-    let honest = pairs[pairs.len() / 2].0;
-    pairs.sort_by_key(|pair| pair.1);
-    honest.as_secs_f64() / pairs[pairs.len() / 2].1.as_secs_f64()
-}
-
-fn timed(work: &mut impl FnMut()) -> Duration {
-    let start = Instant::now();
-    for _ in 0..8 {
-        work();
-    }
-    start.elapsed()
-}
-
-fn verification() -> Figure {
-    let (issuer, signing) = seeded::<Issuer>("issuer");
-    let draft = draft_component(&issuer, &claims("cart"));
-    let signature = signing.sign(draft.signing_input());
-    let message = draft.signing_input().to_vec();
-    let token = draft.seal(&signature.to_bytes()).into_bytes();
-    let raw = signing.verifying_key().to_bytes();
-    let honest = || {
-        let name = Name::<Issuer>::from_raw(black_box(raw));
-        let checked = name.usable().is_ok();
-        let verified = VerifyingKey::from_bytes(&raw)
-            .map(|key| key.verify_strict(&message, black_box(&Signature::from_bytes(&signature.to_bytes()))));
-        black_box((checked, verified.is_ok()));
-    };
-    let value = ratio(honest, || {
-        let _verdict = black_box(read_component(black_box(&token)).is_ok());
-    });
-    Figure {
-        name: "claims, unknown issuer / raw + prime-order",
-        value,
-        unit: "ratio",
-        goal: ">= 0.85",
-        holds: value >= 0.85,
-    }
-}
-
-fn decisions() -> Vec<Figure> {
-    let mut nanoseconds = Vec::new();
-    let mut world = World::new();
-    for (links, name) in [
-        (10, "decide, 10 imports, 10 links"),
-        (1_000, "decide, 10 imports, 1 000 links"),
-        (100_000, "decide, 10 imports, 100 000 links"),
-        (1_000_000, "decide, 10 imports, 1 000 000 links"),
-    ] {
-        world.grow(links);
-        nanoseconds.push((name, world.nanoseconds()));
-    }
-    let growth = nanoseconds[3].1 / nanoseconds[0].1;
-    let mut figures: Vec<_> = nanoseconds
-        .into_iter()
-        .map(|(name, value)| Figure { name, value, unit: "ns", goal: "<= 10 000", holds: value <= 10_000.0 })
-        .collect();
-    figures.push(Figure {
-        name: "decide, 1 000 000 / 10 links",
-        value: growth,
-        unit: "ratio",
-        goal: "<= 3",
-        holds: growth <= 3.0,
-    });
-    figures
-}
-
-struct World {
-    state: State,
-    question: Question,
+/// A state of one component with ten imports, and a question about it.
+pub(crate) struct World {
+    pub(crate) state: State,
+    pub(crate) question: Question,
     links: usize,
 }
 
 impl World {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let (issuer, signing) = seeded::<Issuer>("issuer");
         let lattice = "default".parse().unwrap();
         let inception = Inception {
@@ -150,15 +45,8 @@ impl World {
         let mut state = State::incept(inception).unwrap();
         let (host, _) = seeded::<Host>("host");
         let (invite, _) = seeded::<Invite>("invite");
-        let kinds = BTreeSet::from([Kind::Component, Kind::Provider, Kind::Contract]);
-        let trusted = issuer::Issuer {
-            scope: BTreeSet::from(["*".parse().unwrap()]),
-            kinds,
-            max_lifetime_s: None,
-            standing: Standing::Active,
-        };
         let mut events = vec![
-            Event::IssuerAdded(IssuerAdded { key: issuer, issuer: trusted }),
+            Event::IssuerAdded(IssuerAdded { key: issuer, issuer: everything() }),
             Event::HostInvited(HostInvited { invite, labels: Default::default(), not_after: at(NOW + 60) }),
             Event::HostJoined(HostJoined { host, invite }),
             Event::ComponentAdmitted(ComponentAdmitted {
@@ -181,26 +69,33 @@ impl World {
         Self { state, question, links: IMPORTS }
     }
 
-    fn grow(&mut self, links: usize) {
+    /// Trusts one more issuer.
+    pub(crate) fn trust(&mut self, number: usize) {
+        let key = seeded::<Issuer>(&format!("issuer-{number}")).0;
+        self.state.apply(&Event::IssuerAdded(IssuerAdded { key, issuer: everything() }), 1);
+    }
+
+    /// Adds links of other components until there are so many.
+    pub(crate) fn grow(&mut self, links: usize) {
         while self.links < links {
             let event = link(&format!("other-{}", self.links), self.links % IMPORTS);
             self.state.apply(&event, 1);
             self.links += 1;
         }
     }
+}
 
-    fn nanoseconds(&self) -> f64 {
-        let answer = decide(&self.state, &self.question, &Facts::default(), at(NOW));
-        assert!(matches!(answer, Decision::Permitted(_)), "{answer:?}");
-        let mut samples: Vec<_> = (0..200)
-            .map(|_| {
-                timed(&mut || {
-                    black_box(decide(black_box(&self.state), &self.question, &Facts::default(), at(NOW)));
-                })
-            })
-            .collect();
-        samples.sort();
-        samples[samples.len() / 2].as_nanos() as f64 / 8.0
+/// How many issuers a state trusts.
+pub(crate) fn trusted(state: &State) -> usize {
+    state.issuers().iter().count()
+}
+
+fn everything() -> issuer::Issuer {
+    issuer::Issuer {
+        scope: BTreeSet::from(["*".parse().unwrap()]),
+        kinds: BTreeSet::from([Kind::Component, Kind::Provider, Kind::Contract]),
+        max_lifetime_s: None,
+        standing: Standing::Active,
     }
 }
 
@@ -277,7 +172,7 @@ fn import(number: usize) -> Import {
     Import { package, version: Some(Version::parse("1.0.0").unwrap()), interfaces: vec!["api".parse().unwrap()] }
 }
 
-fn claims(id: &str) -> ComponentClaims {
+pub(crate) fn claims(id: &str) -> ComponentClaims {
     let common = Common {
         jti: "bench".into(),
         validity: validity(),
@@ -293,11 +188,11 @@ fn validity() -> Validity {
     Validity { iat: at(NOW - 100), nbf: None, exp: Some(at(NOW + 86_400)) }
 }
 
-fn at(seconds: u64) -> Timestamp {
+pub(crate) fn at(seconds: u64) -> Timestamp {
     Timestamp::from_seconds(seconds).unwrap()
 }
 
-fn seeded<R: policy::key::Role>(seed: &str) -> (Name<R>, SigningKey) {
+pub(crate) fn seeded<R: policy::key::Role>(seed: &str) -> (Name<R>, SigningKey) {
     let signing = SigningKey::from_bytes(Digest::of(format!("{}{seed}", R::WORD).as_bytes()).as_bytes());
     (Name::from_raw(signing.verifying_key().to_bytes()), signing)
 }
