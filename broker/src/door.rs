@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use arc_swap::ArcSwap;
 use policy::command::Command;
 use policy::digest::Digest;
-use policy::envelope::{Keyring, Unverified, Verified};
+use policy::envelope::{Document, Keyring, Unverified, Verified};
 use policy::examine::{self, Examined};
 use policy::govern::{AdministratorKeys, HostKeys};
 use policy::join::{Join, Possession};
@@ -18,7 +18,7 @@ use policy::name::Lattice;
 use policy::question::StartRequest;
 use policy::reason::{Reason, Refusal};
 use policy::time::Timestamp;
-use policy::wire::FRESHNESS_S;
+use policy::wire::{FRESHNESS_S, inbox_prefix};
 
 use crate::clock::Clock;
 use crate::recall::Recall;
@@ -34,6 +34,28 @@ pub(crate) struct Door {
     settings: Settings,
     turned_away: Mutex<BTreeMap<Reason, u64>>,
     recall: Recall,
+}
+
+/// Where the answer to a document goes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Reply<'a> {
+    /// Back to the caller, in this process.
+    Here,
+    /// To the inbox of this prefix: only its owner is answered there, so that nobody makes the broker publish in
+    /// somebody else's name (T54).
+    Inbox(&'a str),
+}
+
+impl Reply<'_> {
+    fn goes_to<T: Document>(self, document: &T) -> Result<(), Refusal> {
+        match self {
+            Self::Inbox(inbox) if inbox_prefix(document.signer()) != inbox => {
+                let detail = format!("the reply would go to `{inbox}`, the signer is `{}`", document.signer());
+                Err(Refusal::new(Reason::ReplyElsewhere, detail))
+            }
+            Self::Inbox(_) | Self::Here => Ok(()),
+        }
+    }
 }
 
 /// What passed the door.
@@ -59,18 +81,18 @@ impl Door {
     }
 
     /// Lets in a host's question.
-    pub(crate) fn start(&self, bytes: &[u8]) -> Result<Passed<StartRequest>, Refusal> {
-        self.counted(self.check_start(bytes))
+    pub(crate) fn start(&self, bytes: &[u8], reply: Reply<'_>) -> Result<Passed<StartRequest>, Refusal> {
+        self.counted(self.check_start(bytes, reply))
     }
 
     /// Lets in an administrator's command. Its id and its last moment are judged and recorded, so it is fresh enough.
-    pub(crate) fn command(&self, bytes: &[u8]) -> Result<Passed<Command>, Refusal> {
-        self.counted(self.check_command(bytes))
+    pub(crate) fn command(&self, bytes: &[u8], reply: Reply<'_>) -> Result<Passed<Command>, Refusal> {
+        self.counted(self.check_command(bytes, reply))
     }
 
     /// Lets in a join that an invitation's key vouches for. Whether it still stands is the caller's next check.
-    pub(crate) fn join(&self, bytes: &[u8]) -> Result<Passed<Join>, Refusal> {
-        self.counted(self.check_join(bytes))
+    pub(crate) fn join(&self, bytes: &[u8], reply: Reply<'_>) -> Result<Passed<Join>, Refusal> {
+        self.counted(self.check_join(bytes, reply))
     }
 
     /// Counts a refusal that was found at the door, wherever its check lives.
@@ -93,8 +115,9 @@ impl Door {
         std::mem::take(&mut *self.turned_away.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn check_start(&self, bytes: &[u8]) -> Result<Passed<StartRequest>, Refusal> {
+    fn check_start(&self, bytes: &[u8], reply: Reply<'_>) -> Result<Passed<StartRequest>, Refusal> {
         let request = Unverified::<StartRequest>::parse(bytes)?;
+        reply.goes_to(request.says())?;
         self.ours(&request.says().aud)?;
         let hosts = self.hosts.load();
         hosts.key(request.says())?;
@@ -106,16 +129,18 @@ impl Door {
         Ok(Passed { examined: examine::start(request, &self.recall)?, key, until })
     }
 
-    fn check_command(&self, bytes: &[u8]) -> Result<Passed<Command>, Refusal> {
+    fn check_command(&self, bytes: &[u8], reply: Reply<'_>) -> Result<Passed<Command>, Refusal> {
         let command = Unverified::<Command>::parse(bytes)?;
+        reply.goes_to(command.says())?;
         self.ours(&command.says().aud)?;
         let command = command.verify(&self.administrators)?;
         let (key, until) = self.duplicate_of(&command);
         Ok(Passed { examined: examine::command(command), key, until })
     }
 
-    fn check_join(&self, bytes: &[u8]) -> Result<Passed<Join>, Refusal> {
+    fn check_join(&self, bytes: &[u8], reply: Reply<'_>) -> Result<Passed<Join>, Refusal> {
         let join = Unverified::<Join>::parse(bytes)?;
+        reply.goes_to(join.says())?;
         self.ours(&join.says().aud)?;
         let join = join.verify(&Possession)?;
         self.fresh(join.iat)?;

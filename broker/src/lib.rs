@@ -1,7 +1,7 @@
 //! countersign's court: everything that can fail for reasons outside the law.
 //!
-//! One request, in reading order: [`transport`] → [`service`] → `door` → [`policy`] examines (and [`recall`] remembers) → `sequencer` → [`store`] →
-//! [`signer`] → [`transport`]. Beside them: [`folder`] and [`keys`] on disk, [`clock`], [`settings`], [`error`]. The
+//! One request, in reading order: [`transport`] → [`service`] → `door` → [`policy`] examines, [`recall`] remembers →
+//! `sequencer` → [`store`] → [`signer`] → [`transport`]. Beside them: [`folder`] and [`keys`] on disk, [`clock`], [`settings`], [`error`]. The
 //! command line is [`command`], one file per command; [`client`] is how it reaches a lattice, [`view`] what it is shown,
 //! and [`output`] what it prints.
 //!
@@ -14,6 +14,7 @@ pub mod command;
 mod door;
 pub mod error;
 pub mod folder;
+mod generations;
 pub mod keys;
 pub mod output;
 pub mod recall;

@@ -22,7 +22,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::clock::Clock;
-use crate::door::Door;
+use crate::door::{Door, Reply};
 use crate::error::Error;
 use crate::folder::Folder;
 use crate::keys::refuse_equal;
@@ -58,7 +58,12 @@ impl Service {
     /// # Errors
     /// [`Error::Refused`] at the door, [`Error::Unavailable`] when nothing could be recorded.
     pub async fn answer_start(&self, bytes: &[u8]) -> Result<Vec<u8>, Error> {
-        let passed = self.door.start(bytes)?; // Proves who signed what; trusts nobody yet.
+        self.answer_start_to(bytes, Reply::Here).await
+    }
+
+    /// As [`Service::answer_start`], when the answer goes to an inbox: that of its asker, or `reply_elsewhere`.
+    pub(crate) async fn answer_start_to(&self, bytes: &[u8], reply: Reply<'_>) -> Result<Vec<u8>, Error> {
+        let passed = self.door.start(bytes, reply)?; // Proves who signed what; trusts nobody yet.
         let (sequencer, signer) = self.court();
         let answered = self.remembered(&self.memory, passed.key, passed.until, async move {
             let recorded = sequencer.rule(passed.examined).await?; // Decided and made durable, in log order.
@@ -72,7 +77,12 @@ impl Service {
     /// # Errors
     /// As [`Service::answer_start`]. A command that is judged and refused is no error: its receipt says so.
     pub async fn command(&self, bytes: &[u8]) -> Result<Vec<u8>, Error> {
-        let passed = self.door.command(bytes)?;
+        self.command_to(bytes, Reply::Here).await
+    }
+
+    /// As [`Service::command`], when the receipt goes to an inbox.
+    pub(crate) async fn command_to(&self, bytes: &[u8], reply: Reply<'_>) -> Result<Vec<u8>, Error> {
+        let passed = self.door.command(bytes, reply)?;
         let (sequencer, signer) = self.court();
         let answered = self.remembered(&self.commands, passed.key, passed.until, async move {
             let recorded = sequencer.govern(passed.examined).await?;
@@ -86,7 +96,12 @@ impl Service {
     /// # Errors
     /// As [`Service::answer_start`].
     pub async fn join(&self, bytes: &[u8]) -> Result<Vec<u8>, Error> {
-        let passed = self.door.join(bytes)?;
+        self.join_to(bytes, Reply::Here).await
+    }
+
+    /// As [`Service::join`], when the receipt goes to an inbox.
+    pub(crate) async fn join_to(&self, bytes: &[u8], reply: Reply<'_>) -> Result<Vec<u8>, Error> {
+        let passed = self.door.join(bytes, reply)?;
         if !self.memory.knows(passed.key, self.clock.now()) {
             // Anybody can make a host key and sign with it, so an unknown invitation stays outside the log (T70).
             let stands = self.snapshot().await?.state.handle_join(&passed.examined, self.clock.now());

@@ -2,25 +2,31 @@
 //!
 //! When to write, and what to do after a failure, is left to `sequencer`.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use policy::digest::Digest;
 use policy::log::Step;
 use sqlx::{Connection, QueryBuilder, Sqlite, SqliteConnection};
 
 use super::recorded::Recorded;
 use super::sqlite::{LOG, failed, open};
 use crate::error::Error;
+use crate::generations::Generations;
 
 /// The one writer of a log.
 pub(crate) struct Writer {
     connection: SqliteConnection,
     path: PathBuf,
+    // Evidence that is stored already: the claims and the inventory of a host come with each of its questions.
+    stored: Generations<Digest, ()>,
 }
 
 impl Writer {
     /// Opens the log to write.
     pub(crate) async fn open(path: &Path) -> Result<Self, Error> {
-        Ok(Self { connection: open(path, &LOG).await?, path: path.to_owned() })
+        let stored = Generations::weighing(REMEMBERED);
+        Ok(Self { connection: open(path, &LOG).await?, path: path.to_owned(), stored })
     }
 
     /// Makes a batch durable.
@@ -28,8 +34,16 @@ impl Writer {
     /// Consumes the writer: after an error there is none, so nobody can try again on a handle whose last commit may or
     /// may not have reached the disk.
     pub(crate) async fn commit<T>(mut self, batch: Vec<Step<T>>) -> Result<(Self, Vec<Recorded<T>>), Error> {
-        write(&mut self.connection, &batch).await.map_err(failed("write to", &self.path))?;
+        let fresh = self.fresh(&batch);
+        write(&mut self.connection, &fresh, &batch).await.map_err(failed("write to", &self.path))?;
+        // Only now is it durable.
+        fresh.into_iter().for_each(|(sha256, _)| self.stored.put(*sha256, (), 1));
         Ok((self, batch.into_iter().map(Recorded::committed).collect()))
+    }
+
+    fn fresh<'a, T>(&mut self, batch: &'a [Step<T>]) -> BTreeMap<&'a Digest, &'a Vec<u8>> {
+        let evidence = batch.iter().flat_map(|step| &step.evidence).map(|(sha256, bytes)| (sha256, bytes));
+        evidence.filter(|(sha256, _)| self.stored.find(sha256).is_none()).collect()
     }
 
     /// Closes the log, so that its side files are folded in.
@@ -38,13 +52,17 @@ impl Writer {
     }
 }
 
-async fn write<T>(connection: &mut SqliteConnection, batch: &[Step<T>]) -> Result<(), sqlx::Error> {
+async fn write<T>(
+    connection: &mut SqliteConnection,
+    evidence: &BTreeMap<&Digest, &Vec<u8>>,
+    batch: &[Step<T>],
+) -> Result<(), sqlx::Error> {
     let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
-    let evidence: Vec<_> = batch.iter().flat_map(|step| &step.evidence).collect();
+    let evidence: Vec<_> = evidence.iter().collect();
     for pieces in evidence.chunks(ROWS) {
         let mut insert = QueryBuilder::<Sqlite>::new("INSERT OR IGNORE INTO evidence (sha256, bytes) ");
         insert.push_values(pieces, |mut row, (sha256, bytes)| {
-            row.push_bind(sha256.as_bytes().to_vec()).push_bind(bytes.clone());
+            row.push_bind(sha256.as_bytes().to_vec()).push_bind(bytes.to_vec());
         });
         insert.build().execute(&mut *transaction).await?;
     }
@@ -61,5 +79,7 @@ async fn write<T>(connection: &mut SqliteConnection, batch: &[Step<T>]) -> Resul
     transaction.commit().await
 }
 
+// How many pieces of evidence one generation remembers.
+const REMEMBERED: usize = 4096;
 // Three bound values a row keep well under SQLite's limit.
 const ROWS: usize = 512;

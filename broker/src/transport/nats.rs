@@ -15,16 +15,13 @@ use async_nats::service::error::Error as ServiceError;
 use async_nats::service::{Request, ServiceExt, endpoint::Endpoint};
 use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt};
-use policy::command::Command;
-use policy::envelope::{Document, Unverified};
-use policy::join::Join;
-use policy::question::StartRequest;
 use policy::reason::{Reason, Refusal};
-use policy::wire::{Topic, inbox_prefix};
+use policy::wire::Topic;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 
+use crate::door::Reply;
 use crate::error::Error;
 use crate::service::{Service, Snapshot};
 use crate::store::LogReader;
@@ -121,26 +118,30 @@ async fn listen(mut endpoint: Endpoint, topic: Topic, desk: Arc<Desk>) {
 
 impl Desk {
     async fn handle(&self, topic: Topic, request: &Request) {
-        let (bytes, reply) = (&request.message.payload, request.message.reply.as_deref().unwrap_or_default());
-        if !goes_to_the_asker(topic, bytes, reply) {
+        let reply = request.message.reply.as_deref().unwrap_or_default();
+        let Some(inbox) = inbox_owner(reply) else {
             self.service.turn_away(Reason::ReplyElsewhere);
             return;
-        }
+        };
         // A task of its own, so that whatever goes wrong in one request ends with it (T93).
-        let told = std::panic::AssertUnwindSafe(self.tell(topic, request)).catch_unwind().await;
+        let told = std::panic::AssertUnwindSafe(self.tell(topic, request, inbox)).catch_unwind().await;
         let told = told.unwrap_or_else(|_| Err(Error::Unavailable("a request could not be handled".to_owned())));
+        if told.as_ref().is_err_and(|error| error.reason() == Some(Reason::ReplyElsewhere)) {
+            return;
+        }
         let response = told.map(bytes::Bytes::from).map_err(|error| refusal_header(&error));
         if let Err(error) = request.respond(response).await {
             tracing::debug!(%error, "an answer did not leave");
         }
     }
 
-    async fn tell(&self, topic: Topic, request: &Request) -> Result<Vec<u8>, Error> {
+    async fn tell(&self, topic: Topic, request: &Request, inbox: &str) -> Result<Vec<u8>, Error> {
         let bytes = &request.message.payload;
+        let reply = Reply::Inbox(inbox);
         match topic {
-            Topic::StartComponent | Topic::StartProvider => self.service.answer_start(bytes).await,
-            Topic::Command => self.service.command(bytes).await,
-            Topic::Join => self.service.join(bytes).await,
+            Topic::StartComponent | Topic::StartProvider => self.service.answer_start_to(bytes, reply).await,
+            Topic::Command => self.service.command_to(bytes, reply).await,
+            Topic::Join => self.service.join_to(bytes, reply).await,
             Topic::Query => self.look(request.message.subject.rsplit('.').next().unwrap_or_default(), bytes).await,
             // INVARIANT: nobody listens on the topic that is only published.
             Topic::Epoch => Err(Error::refused(Reason::NotFound, "nothing is asked there")),
@@ -155,24 +156,6 @@ impl Desk {
         let view = self.views.view(&snapshot, &self.log, what, arguments).await?;
         self.service.sign_view(arguments, &view).await
     }
-}
-
-/// Whether an answer would go to the inbox of whoever asks, and nowhere else.
-fn goes_to_the_asker(topic: Topic, bytes: &[u8], reply: &str) -> bool {
-    let Some(owner) = inbox_owner(reply) else {
-        return false;
-    };
-    match topic {
-        Topic::StartComponent | Topic::StartProvider => is_signers::<StartRequest>(bytes, owner),
-        Topic::Command => is_signers::<Command>(bytes, owner),
-        Topic::Join => is_signers::<Join>(bytes, owner),
-        Topic::Query | Topic::Epoch => true,
-    }
-}
-
-// What cannot be read has no signer; an error header without a body may go to any inbox.
-fn is_signers<T: Document>(bytes: &[u8], owner: &str) -> bool {
-    Unverified::<T>::parse(bytes).map_or(true, |document| inbox_prefix(document.says().signer()) == owner)
 }
 
 // `_INBOX_<public nkey>` of `_INBOX_<public nkey>.<tokens>`.
@@ -240,8 +223,8 @@ mod tests {
     #[test]
     fn t54_only_an_inbox_is_answered() {
         let host = SigningKey::<Host>::generate().unwrap();
-        let inbox = inbox_prefix(&host.name());
-        assert!(goes_to_the_asker(Topic::Query, b"", &format!("{inbox}.a1.b2")));
+        let inbox = policy::wire::inbox_prefix(&host.name());
+        assert_eq!(inbox_owner(&format!("{inbox}.a1.b2")), Some(inbox.as_str()));
         for hostile in [
             "",
             "a",
@@ -258,9 +241,7 @@ mod tests {
             &format!("x.{inbox}.a"),
             &format!("{inbox}.a\r\nPUB x"),
         ] {
-            for topic in [Topic::StartComponent, Topic::StartProvider, Topic::Command, Topic::Join, Topic::Query] {
-                assert!(!goes_to_the_asker(topic, b"", hostile), "{hostile}");
-            }
+            assert_eq!(inbox_owner(hostile), None, "{hostile}");
         }
     }
 }

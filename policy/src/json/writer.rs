@@ -47,7 +47,11 @@ fn write_value(value: &Value, out: &mut String) {
 
 fn write_string(text: &str, out: &mut String) {
     out.push('"');
-    for char in text.chars() {
+    // Nearly every string of ours is a key, a digest or a name.
+    let plain = text.bytes().take_while(|byte| matches!(byte, b' '..=b'~') && *byte != b'"' && *byte != b'\\').count();
+    let (plain, rest) = text.split_at(plain);
+    out.push_str(plain);
+    for char in rest.chars() {
         match char {
             '"' => out.push_str("\\\""),
             '\\' => out.push_str("\\\\"),
