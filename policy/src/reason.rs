@@ -109,7 +109,6 @@ reasons! {
 
     LinkMissing = "link_missing", "no link answers the import, and the lattice's default is never", "`countersign link put`, or `countersign default put PACKAGE --bind builtin`";
     LinkRemoved = "link_removed", "its link was deleted, and nobody accepted the default in its place", "`countersign link put`, or `countersign link del --accept-default`";
-    LinkSuspended = "link_suspended", "the link's pin no longer fits the provider that is admitted", "`countersign link put` with the new digest";
     Ambiguous = "ambiguous", "two candidates could answer, and order never decides", "retire one, or link to one by digest";
     BuiltinAbsent = "builtin_absent", "no admitted builtin of this host serves the package", "`countersign provider admit`, or start the host with that builtin";
     AnswersItself = "answers_itself", "the provider is the very thing whose import it would answer", "link to another provider";
