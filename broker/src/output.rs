@@ -11,7 +11,7 @@ use std::process::ExitCode;
 use comfy_table::{ContentArrangement, Table, presets};
 use policy::json;
 use policy::name::Lattice;
-use policy::reason::Refusal;
+use policy::reason::{Reason, Refusal};
 use serde_json::{Map, Value};
 
 use crate::error::Error;
@@ -63,6 +63,7 @@ impl Report {
         if let Some(refusal) = &self.refused {
             members.insert("error".to_owned(), refusal.reason.code().into());
             members.insert("message".to_owned(), refusal.detail.as_str().into());
+            members.insert("remedy".to_owned(), refusal.reason.remedy().into());
         }
         Value::Object(members)
     }
@@ -139,6 +140,7 @@ pub fn describe(format: Format, place: &Place, error: &anyhow::Error) -> String 
             "success": false, "error": code(error), "message": message, "error_chain": chain, "dir": folder,
         });
         if let Some(members) = members.as_object_mut() {
+            members.extend(remedy(error).map(|remedy| ("remedy".to_owned(), remedy.into())));
             members.extend(place.lattice.iter().map(|lattice| ("lattice".to_owned(), lattice.as_str().into())));
             members.extend(place.nats_url.iter().map(|url| ("nats_url".to_owned(), url.as_str().into())));
         }
@@ -149,8 +151,8 @@ pub fn describe(format: Format, place: &Place, error: &anyhow::Error) -> String 
         // INVARIANT: writing to a String cannot fail.
         let _ = writeln!(text, "  because: {}", shown(&cause));
     }
-    if let Some(refusal) = within::<Refusal>(error) {
-        let _ = writeln!(text, "  fix: {}", refusal.reason.remedy());
+    if let Some(remedy) = remedy(error) {
+        let _ = writeln!(text, "  fix: {remedy}");
     }
     if !folder.is_empty() {
         let _ = writeln!(text, "  folder: {}", shown(&folder));
@@ -221,11 +223,23 @@ fn trimmed(table: &Table) -> String {
 }
 
 fn code(error: &anyhow::Error) -> &'static str {
-    match (within::<Refusal>(error), within::<Usage>(error), within::<Error>(error).and_then(Error::reason)) {
-        (Some(refusal), _, _) => refusal.reason.code(),
-        (None, Some(_), _) => "usage",
-        (None, None, Some(reason)) => reason.code(),
-        (None, None, None) => "failed",
+    match (reason(error), within::<Usage>(error)) {
+        (Some(reason), _) => reason.code(),
+        (None, Some(_)) => "usage",
+        (None, None) => "failed",
+    }
+}
+
+fn remedy(error: &anyhow::Error) -> Option<&'static str> {
+    reason(error).map(Reason::remedy)
+}
+
+// A command line that cannot be meant was told to nobody, so the law has no reason for it.
+fn reason(error: &anyhow::Error) -> Option<Reason> {
+    match (within::<Refusal>(error), within::<Usage>(error)) {
+        (Some(refusal), _) => Some(refusal.reason),
+        (None, Some(_)) => None,
+        (None, None) => within::<Error>(error).and_then(Error::reason),
     }
 }
 
@@ -249,8 +263,6 @@ const WIDTH: u16 = 120;
 
 #[cfg(test)]
 mod tests {
-    use policy::reason::Reason;
-
     use super::*;
 
     #[test]
@@ -288,7 +300,9 @@ mod tests {
         let report = Report::new("", serde_json::json!({"file": "x"})).refused(Refusal::new(Reason::Expired, "over"));
         assert_eq!(
             report.json(),
-            serde_json::json!({"success": false, "error": "expired", "message": "over", "file": "x"})
+            serde_json::json!({
+                "success": false, "error": "expired", "message": "over", "file": "x", "remedy": "have it signed again",
+            })
         );
     }
 }
