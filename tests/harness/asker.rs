@@ -65,7 +65,12 @@ impl Asker {
 
     /// A question as it goes over the wire, never the same twice.
     pub fn question(&self) -> Vec<u8> {
-        let request = StartRequest {
+        self.question_with(|_| ())
+    }
+
+    /// As `question`, changed at will before it is signed.
+    pub fn question_with(&self, change: impl FnOnce(&mut StartRequest)) -> Vec<u8> {
+        let mut request = StartRequest {
             iss: self.key.name(),
             aud: lattice_name(),
             iat: now(),
@@ -76,6 +81,7 @@ impl Asker {
             inventory_sha256: Digest::of(&self.attachments[1]),
             seen: Seen { epoch: 0, index: 0, entry_sha256: Digest::of(b"") },
         };
+        change(&mut request);
         self.key.sign(&request, self.attachments.iter().map(Vec::as_slice))
     }
 

@@ -7,6 +7,7 @@ mod crash;
 mod interop;
 mod journey;
 mod nkeys;
+mod refusals;
 mod rfc8037;
 mod threats;
 mod tidy;
