@@ -1,4 +1,5 @@
--- The log of one lattice: entries in order, and the evidence that they rest on. Rows are added, never changed.
+-- The log of one lattice: entries in order, each with the document that it judged, and the statements that came with
+-- documents. Rows are added, never changed.
 --
 -- Triggers are a guard rail for honest hands; the hash chain inside `bytes` is the proof. REPLACE deletes without
 -- firing delete triggers unless a connection asks for it, so it is stopped before the row goes in: a point lookup by
@@ -6,10 +7,14 @@
 -- thousand. There is no other unique key through which it could come.
 
 CREATE TABLE entries (
-  idx   INTEGER PRIMARY KEY CHECK (idx >= 0),
-  hash  BLOB NOT NULL CHECK (length(hash) = 32),
-  bytes BLOB NOT NULL CHECK (length(bytes) > 0)
+  idx      INTEGER PRIMARY KEY CHECK (idx >= 0),
+  hash     BLOB NOT NULL CHECK (length(hash) = 32),
+  bytes    BLOB NOT NULL CHECK (length(bytes) > 0),
+  document BLOB
 ) STRICT;
+
+-- Statements come again and again (the claims of a component, the inventory of a host) and are stored once. The
+-- document of an entry is its own, so it lies beside it: whatever is appended is appended in one place.
 
 CREATE TABLE evidence (
   sha256 BLOB PRIMARY KEY CHECK (length(sha256) = 32),

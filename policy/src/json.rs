@@ -15,7 +15,7 @@ use crate::reason::{Reason, Refusal};
 mod objects;
 mod writer;
 
-pub use writer::write;
+pub use writer::{write, write_value};
 
 /// What a text may hold besides objects, arrays, strings, booleans and whole numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

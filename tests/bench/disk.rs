@@ -65,28 +65,20 @@ async fn bare_table(path: &std::path::Path) -> SqliteConnection {
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(SqliteSynchronous::Full);
     let mut connection = SqliteConnection::connect_with(&options).await.expect("a database");
-    for table in [
-        "CREATE TABLE entries (idx INTEGER PRIMARY KEY, hash BLOB NOT NULL, bytes BLOB NOT NULL) STRICT",
-        "CREATE TABLE evidence (sha256 BLOB PRIMARY KEY, bytes BLOB NOT NULL) STRICT, WITHOUT ROWID",
-    ] {
-        sqlx::query(table).execute(&mut connection).await.expect("a table");
-    }
+    let table = "CREATE TABLE entries (idx INTEGER PRIMARY KEY, hash BLOB, bytes BLOB, document BLOB) STRICT";
+    sqlx::query(table).execute(&mut connection).await.expect("a table");
     connection
 }
 
 async fn insert(connection: &mut SqliteConnection, batch: &[Step<()>]) {
-    let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await.expect("it begins");
-    let mut evidence = QueryBuilder::<Sqlite>::new("INSERT INTO evidence (sha256, bytes) ");
-    evidence.push_values(batch.iter().flat_map(|step| &step.evidence), |mut row, (sha256, bytes)| {
-        row.push_bind(sha256.as_bytes().to_vec()).push_bind(bytes.clone());
-    });
-    evidence.build().execute(&mut *transaction).await.expect("inserted");
-    let mut entries = QueryBuilder::<Sqlite>::new("INSERT INTO entries (idx, hash, bytes) ");
+    let mut entries = QueryBuilder::<Sqlite>::new("INSERT INTO entries (idx, hash, bytes, document) ");
     entries.push_values(batch, |mut row, step| {
-        row.push_bind(step.index.cast_signed()).push_bind(step.hash.as_bytes().to_vec()).push_bind(step.bytes.clone());
+        row.push_bind(step.index.cast_signed())
+            .push_bind(step.hash.as_bytes().to_vec())
+            .push_bind(step.bytes.clone())
+            .push_bind(step.evidence[0].1.clone());
     });
-    entries.build().execute(&mut *transaction).await.expect("inserted");
-    transaction.commit().await.expect("committed");
+    entries.build().execute(connection).await.expect("inserted");
 }
 
 // As many rows as one turn of 64 in flight brings, of the size of a start's entry and of its request.

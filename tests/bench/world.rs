@@ -30,6 +30,7 @@ pub(crate) struct World {
     pub(crate) state: State,
     pub(crate) question: Question,
     links: usize,
+    providers: Vec<Name<Component>>,
 }
 
 impl World {
@@ -58,15 +59,16 @@ impl World {
                 exports: Vec::new(),
             }),
         ];
+        let providers: Vec<_> = (0..IMPORTS).map(provider).collect();
         for number in 0..IMPORTS {
             events.extend(package_events(number, issuer));
-            events.push(link("cart", number));
+            events.push(link("cart", number, &providers));
         }
         for event in &events {
             state.apply(event, 1);
         }
         let question = question(&signing, issuer, host);
-        Self { state, question, links: IMPORTS }
+        Self { state, question, links: IMPORTS, providers }
     }
 
     /// Trusts one more issuer.
@@ -78,7 +80,7 @@ impl World {
     /// Adds links of other components until there are so many.
     pub(crate) fn grow(&mut self, links: usize) {
         while self.links < links {
-            let event = link(&format!("other-{}", self.links), self.links % IMPORTS);
+            let event = link(&format!("other-{}", self.links), self.links % IMPORTS, &self.providers);
             self.state.apply(&event, 1);
             self.links += 1;
         }
@@ -132,10 +134,13 @@ fn package_events(number: usize, issuer: Name<Issuer>) -> Vec<Event> {
     ]
 }
 
-fn link(component: &str, number: usize) -> Event {
-    let id = format!("provider-{number}");
-    let sha256 = Digest::of(id.as_bytes());
-    let provider = Subject::Component(seeded::<Component>(&id).0);
+fn provider(number: usize) -> Name<Component> {
+    seeded::<Component>(&format!("provider-{number}")).0
+}
+
+fn link(component: &str, number: usize, providers: &[Name<Component>]) -> Event {
+    let sha256 = Digest::of(format!("provider-{number}").as_bytes());
+    let provider = Subject::Component(providers[number]);
     let after = LinkRecord { provider, sha256, config_sha256: None, revision: 1 };
     let component: ComponentId = component.parse().unwrap();
     Event::LinkPut(LinkPut {

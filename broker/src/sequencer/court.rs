@@ -25,7 +25,7 @@ pub(crate) struct Court {
     origin: String,
     writer: Writer,
     lock: Lock,
-    warrant: Option<Digest>,
+    warrant: Option<(u64, Digest)>,
     inception: Vec<u8>,
     lock_due: Option<Instant>,
 }
@@ -42,7 +42,8 @@ impl Court {
                 inception.clone_from(&row.bytes);
             }
             if let Body::Governance(judged) = &entry.body {
-                warrant = judged.events.iter().find_map(installed).or(warrant);
+                let installed = judged.events.iter().find_map(installed);
+                warrant = installed.map(|sha256| (row.index, sha256)).or(warrant);
             }
             if row.index == lock.row() {
                 locked = Some(row.clone());
@@ -70,8 +71,8 @@ impl Court {
         self.files.clone()
     }
 
-    /// The newest warrant, by the digest of its token.
-    pub(crate) const fn warrant(&self) -> Option<Digest> {
+    /// The newest warrant: the entry that installed it, and the digest of its token.
+    pub(crate) const fn warrant(&self) -> Option<(u64, Digest)> {
         self.warrant
     }
 

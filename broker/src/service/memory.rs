@@ -3,6 +3,7 @@
 //! Bounded: answers are dropped once no permit in them can live, keys once the door would turn the duplicate away.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures::FutureExt;
@@ -50,7 +51,7 @@ impl Memory {
 
     /// The answer to this key: the one that is remembered, or what `work` makes.
     ///
-    /// The work runs by itself, so that an asker who goes away does not leave its question half recorded.
+    /// Whoever waits for it drives it. An asker who goes away leaves a record at most, and no answer that was not given.
     pub(super) fn once(
         &self,
         key: Digest,
@@ -74,8 +75,9 @@ impl Memory {
         if remembered.answers.len() >= self.most {
             return Err(Refusal::new(Reason::RateLimited, format!("{} requests are remembered already", self.most)));
         }
-        let running = tokio::spawn(work);
-        let answer = async move { running.await.unwrap_or(Err(Unavailable)).map(Arc::from) }.boxed().shared();
+        // Whatever goes wrong in there is nobody's answer.
+        let work = AssertUnwindSafe(work).catch_unwind();
+        let answer = async move { work.await.unwrap_or(Err(Unavailable)).map(Arc::from) }.boxed().shared();
         remembered.answers.insert(key, Given::Answer(answer.clone()));
         remembered.ends.insert((until, key));
         remembered.spent.insert((now.plus(ANSWER_S), key));

@@ -144,15 +144,16 @@ async fn warrant_in_force(folder: &Folder, court: &Court) -> Result<Verified<War
     let read = |bytes: &[u8]| Unverified::<Warrant>::parse(bytes)?.verify(&roots);
     if let Ok(bytes) = std::fs::read(folder.warrant())
         && let warrant = read(bytes.trim_ascii_end()).map_err(|refusal| refusal.within("`warrant.jws`"))?
-        && (warrant.serial > state.warrant_serial() || Some(warrant.sha256()) == court.warrant())
+        && (warrant.serial > state.warrant_serial()
+            || Some(warrant.sha256()) == court.warrant().map(|(_, sha256)| sha256))
     {
         return Ok(warrant);
     }
-    let Some(sha256) = court.warrant() else {
+    let Some((index, sha256)) = court.warrant() else {
         return Err(Error::refused(Reason::BrokerKeyUnknown, "the log holds no warrant; sign one with the root key"));
     };
-    let missing = || Error::refused(Reason::LogBroken, format!("the warrant {sha256} is not among the evidence"));
-    let bytes = LogReader::open(&folder.log()).await?.evidence(sha256).await?.ok_or_else(missing)?;
+    let missing = || Error::refused(Reason::LogBroken, format!("the warrant {sha256} is not beside entry {index}"));
+    let bytes = LogReader::open(&folder.log()).await?.document(index).await?.ok_or_else(missing)?;
     Ok(read(&bytes)?)
 }
 

@@ -1,4 +1,4 @@
-//! Reads the log beside whoever writes it: rows in order, evidence by digest, and replay.
+//! Reads the log beside whoever writes it: rows in order, documents and statements, and replay.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -84,7 +84,7 @@ impl LogReader {
         self.rows(size.saturating_sub(u64::from(limit)), limit).await
     }
 
-    /// One piece of evidence.
+    /// One statement that came with a document.
     ///
     /// # Errors
     /// [`Error::Store`].
@@ -111,16 +111,29 @@ impl LogReader {
         read.collect::<Result<_, &str>>().map_err(|what| Error::refused(Reason::LogBroken, what))
     }
 
+    /// The signed document that an entry judged; none beside an inception or a count.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub async fn document(&self, index: u64) -> Result<Option<Vec<u8>>, Error> {
+        let mut connection = self.connection.lock().await;
+        let found = sqlx::query_scalar("SELECT document FROM entries WHERE idx = ?").bind(index.cast_signed());
+        let found: Result<Option<Option<Vec<u8>>>, _> = found.fetch_optional(&mut *connection).await;
+        found.map(Option::flatten).map_err(failed("read", &self.path))
+    }
+
     /// The evidence of an entry, for replay; what is missing is left out, and replay says so.
     ///
     /// # Errors
     /// [`Error::Store`].
     pub async fn kept(&self, entry: &Entry) -> Result<Kept, Error> {
         let mut kept = Kept::default();
-        for sha256 in &entry.evidence {
-            if let Some(bytes) = self.evidence(*sha256).await? {
-                kept.0.insert(*sha256, bytes);
-            }
+        let Some((document, statements)) = entry.evidence.split_first() else {
+            return Ok(kept);
+        };
+        kept.0.extend(self.document(entry.index).await?.map(|bytes| (*document, bytes)));
+        for sha256 in statements {
+            kept.0.extend(self.evidence(*sha256).await?.map(|bytes| (*sha256, bytes)));
         }
         Ok(kept)
     }

@@ -71,6 +71,8 @@ fn options(path: &Path) -> SqliteConnectOptions {
         .pragma("trusted_schema", "OFF")
         .pragma("cell_size_check", "ON")
         .pragma("recursive_triggers", "ON")
+        // Each size of a batch is a statement of its own.
+        .statement_cache_capacity(STATEMENTS)
         .disable_statement_logging()
 }
 
@@ -137,5 +139,6 @@ async fn objects(connection: &mut SqliteConnection) -> Result<Vec<(String, Strin
     sqlx::query_as("SELECT type, name, sql FROM sqlite_schema ORDER BY type, name").fetch_all(connection).await
 }
 
+const STATEMENTS: usize = 300;
 // A lock that somebody else holds longer than this is a failed write.
 const BUSY_MS: u64 = 400;

@@ -18,7 +18,7 @@ use crate::generations::Generations;
 pub(crate) struct Writer {
     connection: SqliteConnection,
     path: PathBuf,
-    // Evidence that is stored already: the claims and the inventory of a host come with each of its questions.
+    // Statements that are stored already: the claims and the inventory of a host come with each of its questions.
     stored: Generations<Digest, ()>,
 }
 
@@ -42,8 +42,10 @@ impl Writer {
     }
 
     fn fresh<'a, T>(&mut self, batch: &'a [Step<T>]) -> BTreeMap<&'a Digest, &'a Vec<u8>> {
-        let evidence = batch.iter().flat_map(|step| &step.evidence).map(|(sha256, bytes)| (sha256, bytes));
-        evidence.filter(|(sha256, _)| self.stored.find(sha256).is_none()).collect()
+        // The first piece of each is its document, which lies beside the entry.
+        let statements =
+            batch.iter().flat_map(|step| step.evidence.iter().skip(1)).map(|(sha256, bytes)| (sha256, bytes));
+        statements.filter(|(sha256, _)| self.stored.find(sha256).is_none()).collect()
     }
 
     /// Closes the log, so that its side files are folded in.
@@ -52,34 +54,43 @@ impl Writer {
     }
 }
 
+// One statement where nothing is new but the entries: it is a transaction of its own, and one way to the disk and back.
 async fn write<T>(
     connection: &mut SqliteConnection,
-    evidence: &BTreeMap<&Digest, &Vec<u8>>,
+    fresh: &BTreeMap<&Digest, &Vec<u8>>,
     batch: &[Step<T>],
 ) -> Result<(), sqlx::Error> {
+    if fresh.is_empty() && batch.len() <= ROWS {
+        return insert(connection, batch).await;
+    }
     let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
-    let evidence: Vec<_> = evidence.iter().collect();
-    for pieces in evidence.chunks(ROWS) {
+    let fresh: Vec<_> = fresh.iter().collect();
+    for statements in fresh.chunks(ROWS) {
         let mut insert = QueryBuilder::<Sqlite>::new("INSERT OR IGNORE INTO evidence (sha256, bytes) ");
-        insert.push_values(pieces, |mut row, (sha256, bytes)| {
+        insert.push_values(statements, |mut row, (sha256, bytes)| {
             row.push_bind(sha256.as_bytes().to_vec()).push_bind(bytes.to_vec());
         });
         insert.build().execute(&mut *transaction).await?;
     }
     for steps in batch.chunks(ROWS) {
-        let mut insert = QueryBuilder::<Sqlite>::new("INSERT INTO entries (idx, hash, bytes) ");
-        insert.push_values(steps, |mut row, step| {
-            // INVARIANT: a log of 2^63 entries is out of reach; should it come, SQLite refuses the negative index.
-            row.push_bind(step.index.cast_signed())
-                .push_bind(step.hash.as_bytes().to_vec())
-                .push_bind(step.bytes.clone());
-        });
-        insert.build().execute(&mut *transaction).await?;
+        insert(&mut transaction, steps).await?;
     }
     transaction.commit().await
 }
 
-// How many pieces of evidence one generation remembers.
+async fn insert<T>(connection: &mut SqliteConnection, steps: &[Step<T>]) -> Result<(), sqlx::Error> {
+    let mut insert = QueryBuilder::<Sqlite>::new("INSERT INTO entries (idx, hash, bytes, document) ");
+    insert.push_values(steps, |mut row, step| {
+        // INVARIANT: a log of 2^63 entries is out of reach; should it come, SQLite refuses the negative index.
+        row.push_bind(step.index.cast_signed())
+            .push_bind(step.hash.as_bytes().to_vec())
+            .push_bind(step.bytes.clone())
+            .push_bind(step.evidence.first().map(|(_, document)| document.clone()));
+    });
+    insert.build().execute(connection).await.map(drop)
+}
+
+// How many statements one generation remembers.
 const REMEMBERED: usize = 4096;
-// Three bound values a row keep well under SQLite's limit.
+// Four bound values a row keep well under SQLite's limit.
 const ROWS: usize = 512;

@@ -145,7 +145,7 @@ async fn by_hash(scene: Scene<'_>, about: &str) -> Result<u64, Error> {
                 starts(&judged.token_sha256) || (nonce.is_some() && judged.id == nonce)
             }
             Body::Ruling(ruled) => {
-                requests.extend(nonce.map(|_| (entry.index, ruled.request_sha256)));
+                requests.extend(nonce.map(|_| entry.index));
                 starts(&ruled.request_sha256)
             }
             Body::Inception(_) | Body::Door(_) => false,
@@ -156,9 +156,9 @@ async fn by_hash(scene: Scene<'_>, about: &str) -> Result<u64, Error> {
         Ok(false)
     });
     visited.await?;
-    // The nonce of a request stands in its token, which is among the evidence.
-    for (index, sha256) in requests {
-        let token = scene.log.evidence(sha256).await?;
+    // The nonce of a request stands in its token.
+    for index in requests {
+        let token = scene.log.document(index).await?;
         if token.and_then(|token| jti(&token)) == nonce {
             found.push(index);
         }

@@ -9,13 +9,17 @@ use serde_json::Value;
 /// document is one line that no terminal acts on (T68).
 pub fn write<T: Serialize>(document: &T) -> Vec<u8> {
     // INVARIANT: our documents have text keys and whole numbers, which serde_json always represents.
-    let value = serde_json::to_value(document).unwrap_or(Value::Null);
-    let mut out = String::new();
-    write_value(&value, &mut out);
+    write_value(&serde_json::to_value(document).unwrap_or(Value::Null))
+}
+
+/// As [`write()`], for what is a value already.
+pub fn write_value(value: &Value) -> Vec<u8> {
+    let mut out = String::with_capacity(1024);
+    write_any(value, &mut out);
     out.into_bytes()
 }
 
-fn write_value(value: &Value, out: &mut String) {
+fn write_any(value: &Value, out: &mut String) {
     match value {
         Value::Null => out.push_str("null"),
         Value::Bool(truth) => out.push_str(if *truth { "true" } else { "false" }),
@@ -25,7 +29,7 @@ fn write_value(value: &Value, out: &mut String) {
             out.push('[');
             for (index, item) in items.iter().enumerate() {
                 out.push_str(if index == 0 { "" } else { "," });
-                write_value(item, out);
+                write_any(item, out);
             }
             out.push(']');
         }
@@ -38,7 +42,7 @@ fn write_value(value: &Value, out: &mut String) {
                 out.push_str(if index == 0 { "" } else { "," });
                 write_string(name, out);
                 out.push(':');
-                write_value(member, out);
+                write_any(member, out);
             }
             out.push('}');
         }

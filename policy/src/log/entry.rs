@@ -69,6 +69,19 @@ pub enum EntryKind {
     Door,
 }
 
+impl EntryKind {
+    /// The word.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Inception => "inception",
+            Self::Governance => "governance",
+            Self::Refusal => "refusal",
+            Self::Ruling => "ruling",
+            Self::Door => "door",
+        }
+    }
+}
+
 /// A governing act and what became of it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -136,17 +149,19 @@ impl Entry {
     /// The canonical bytes.
     pub fn to_bytes(&self) -> Vec<u8> {
         let (kind, body) = self.body.to_wire();
-        json::write(&Wire {
-            at_ms: self.at_ms,
-            body,
-            epoch: self.epoch,
-            evidence: self.evidence.clone(),
-            index: self.index,
-            kind,
-            lattice: self.lattice.clone(),
-            law: self.law,
-            prev: self.prev,
-        })
+        // Put together by hand, so that the body, which is most of it, is made into a value only once.
+        let members = [
+            ("at_ms", Value::from(self.at_ms)),
+            ("body", body),
+            ("epoch", Value::from(self.epoch)),
+            ("evidence", self.evidence.iter().map(Digest::to_string).collect()),
+            ("index", Value::from(self.index)),
+            ("kind", Value::from(kind.word())),
+            ("lattice", Value::from(self.lattice.as_str())),
+            ("law", Value::from(self.law)),
+            ("prev", Value::from(self.prev.to_string())),
+        ];
+        json::write_value(&members.into_iter().map(|(name, member)| (name.to_owned(), member)).collect())
     }
 
     /// Reads an entry's bytes.
@@ -166,7 +181,7 @@ impl Entry {
     }
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Wire {
     at_ms: u64,

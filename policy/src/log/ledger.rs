@@ -53,7 +53,7 @@ pub struct Step<T> {
     pub epoch: u64,
     /// Its time, in milliseconds since 1970.
     pub at_ms: u64,
-    /// The evidence that it rests on.
+    /// The evidence that it rests on: the document that it judged, then what came with it.
     pub evidence: Vec<(Digest, Vec<u8>)>,
     /// What came of it.
     pub outcome: T,

@@ -56,7 +56,10 @@ impl Ledger {
         self.follows(&entry)?;
         match rejudge {
             Rejudge::No => self.fold(&entry, leaf_hash(bytes)),
-            Rejudge::Yes(_) if entry.law != LAW => self.fold(&entry, leaf_hash(bytes)),
+            Rejudge::Yes(evidences) if entry.law != LAW => {
+                entry.evidence.first().map_or(Ok(Vec::new()), |first| gather(&entry, *first, evidences))?;
+                self.fold(&entry, leaf_hash(bytes));
+            }
             Rejudge::Yes(evidences) => {
                 if self.judge_again(&entry, evidences)? != bytes {
                     return Err(broken("judged again, it does not come out as it was recorded"));

@@ -111,7 +111,7 @@ async fn founded_by_two(folder: &broker::folder::Folder) {
     let (mut ledger, begun) = Ledger::incept(inception.clone(), first.at_ms).unwrap();
     let root = SigningKey::<key::Root>::load(&folder.key("root")).unwrap();
     let (warrant, token) = warrant(folder, &root, &inception, &begun);
-    let installed = ledger.install(&warrant, first.at_ms);
+    let installed = ledger.install(&warrant, first.at_ms).map(drop);
 
     let guards = "SELECT 'DROP TRIGGER ' || name, sql FROM sqlite_schema WHERE type = 'trigger'";
     let guards: Vec<(String, String)> = sqlx::query_as(guards).fetch_all(&mut log).await.unwrap();
@@ -119,13 +119,11 @@ async fn founded_by_two(folder: &broker::folder::Folder) {
         sqlx::raw_sql(sqlx::AssertSqlSafe(drop.clone())).execute(&mut log).await.unwrap();
     }
     sqlx::query("DELETE FROM evidence").execute(&mut log).await.unwrap();
-    for (sha256, bytes) in &installed.evidence {
-        let insert = sqlx::query("INSERT INTO evidence (sha256, bytes) VALUES (?, ?)");
-        insert.bind(sha256.as_bytes().to_vec()).bind(bytes.clone()).execute(&mut log).await.unwrap();
-    }
-    for (index, hash, bytes) in [(0, begun.hash, begun.bytes), (1, installed.hash, installed.bytes)] {
-        let update = sqlx::query("UPDATE entries SET hash = ?, bytes = ? WHERE idx = ?");
-        update.bind(hash.as_bytes().to_vec()).bind(bytes).bind(index).execute(&mut log).await.unwrap();
+    for (index, step) in [&begun, &installed].into_iter().enumerate() {
+        let update = sqlx::query("UPDATE entries SET hash = ?, bytes = ?, document = ? WHERE idx = ?");
+        let document = step.evidence.first().map(|(_, document)| document.clone());
+        let update = update.bind(step.hash.as_bytes().to_vec()).bind(step.bytes.clone()).bind(document);
+        update.bind(index as i64).execute(&mut log).await.unwrap();
     }
     for (_, sql) in guards {
         sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(&mut log).await.unwrap();

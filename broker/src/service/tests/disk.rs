@@ -38,7 +38,7 @@ async fn rows_are_not_updated_deleted_or_replaced_from_any_connection() {
         "DELETE FROM entries WHERE idx = 1",
         "REPLACE INTO entries (idx, hash, bytes) VALUES (1, zeroblob(32), x'00')",
         "INSERT OR REPLACE INTO entries (rowid, hash, bytes) VALUES (1, zeroblob(32), x'00')",
-        "INSERT INTO entries VALUES (1, zeroblob(32), x'00') ON CONFLICT (idx) DO UPDATE SET bytes = excluded.bytes",
+        "INSERT INTO entries VALUES (1, zeroblob(32), x'00', NULL) ON CONFLICT (idx) DO UPDATE SET bytes = excluded.bytes",
         "UPDATE OR REPLACE entries SET idx = 0 WHERE idx = 1",
         "UPDATE evidence SET bytes = x'00'",
         "DELETE FROM evidence",
