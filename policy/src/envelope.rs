@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::ops::Deref;
+use std::sync::Arc;
 
 use data_encoding::BASE64URL_NOPAD;
 use ed25519_dalek::Signature;
@@ -183,9 +184,10 @@ impl<T> Deref for Verified<T> {
 /// Signed by the issuer it names, and trusted by nobody yet: only a decision turns it into trust.
 #[derive(Debug, Clone)]
 pub struct Claimed<T> {
-    statement: T,
+    // Shared, because verdicts on the same claims are remembered and handed out again and again.
+    statement: Arc<T>,
     issuer: Name<Issuer>,
-    token: Vec<u8>,
+    token: Arc<[u8]>,
     sha256: Digest,
 }
 
@@ -265,7 +267,7 @@ pub(crate) fn claim<T: Statement>(token: &[u8], keys: &impl KnownKeys) -> Result
         return Err(invalid(&key));
     }
     check(&key, signed, &signature)?;
-    Ok(Claimed { statement, issuer, token: token.to_vec(), sha256: Digest::of(token) })
+    Ok(Claimed { statement: Arc::new(statement), issuer, token: token.into(), sha256: Digest::of(token) })
 }
 
 /// A document on its way to its signer.

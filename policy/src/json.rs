@@ -12,10 +12,11 @@ use serde_json::Value;
 use crate::json::objects::Objects;
 use crate::reason::{Reason, Refusal};
 
+mod canon;
 mod objects;
 mod writer;
 
-pub use writer::{write, write_value};
+pub use writer::write;
 
 /// What a text may hold besides objects, arrays, strings, booleans and whole numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -32,6 +32,7 @@ pub mod provider;
 pub mod question;
 pub mod reason;
 pub mod resolve;
+mod text;
 pub mod time;
 pub mod verify;
 pub mod warrant;

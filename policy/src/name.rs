@@ -1,19 +1,20 @@
 //! Names, parsed once and then trusted: lattices, ids, link names, packages, versions, tracks and scopes.
 //!
-//! ASCII only, bounded, never normalised: a name that would need it is refused (T40, T41).
+//! ASCII only, bounded, never normalised: a name that would need it is refused (T40, T41). Copies share the text.
 
 use std::fmt;
+use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 use crate::reason::{Reason, Refusal};
 
 macro_rules! text_name {
     ($(#[$doc:meta])* $name:ident, $check:expr, $grammar:literal) => {
         $(#[$doc])*
-        #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-        #[serde(try_from = "String", into = "String")]
-        pub struct $name(String);
+        #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
+        #[serde(try_from = "String")]
+        pub struct $name(Arc<str>);
 
         impl $name {
             /// Reads the name.
@@ -22,7 +23,7 @@ macro_rules! text_name {
             /// `name_malformed` when it breaks the grammar.
             pub fn parse(text: &str) -> Result<Self, Refusal> {
                 let check: fn(&str) -> bool = $check;
-                if check(text) { Ok(Self(text.to_owned())) } else { Err(malformed(text, $grammar)) }
+                if check(text) { Ok(Self(text.into())) } else { Err(malformed(text, $grammar)) }
             }
 
             /// The name as text.
@@ -37,9 +38,9 @@ macro_rules! text_name {
             }
         }
 
-        impl From<$name> for String {
-            fn from(name: $name) -> Self {
-                name.0
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(&self.0)
             }
         }
 
@@ -105,18 +106,18 @@ text_name!(
 impl LinkName {
     /// The name that bytes ask for when they name none.
     pub fn unnamed() -> Self {
-        Self("default".to_owned())
+        Self("default".into())
     }
 
     // Sorts before every name: where a range over names starts.
-    pub(crate) const fn first() -> Self {
-        Self(String::new())
+    pub(crate) fn first() -> Self {
+        Self("".into())
     }
 }
 
 /// A semantic version of a WIT package.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
+#[serde(try_from = "String")]
 pub struct Version {
     numbers: (u64, u64, u64),
     pre: Option<String>,
@@ -145,12 +146,13 @@ impl Version {
     /// The track this version belongs to (architecture, section 2).
     pub fn track(&self) -> Track {
         let (major, minor, patch) = self.numbers;
-        Track(match (&self.pre, major, minor) {
+        let text = match (&self.pre, major, minor) {
             (None, 0, 0) => format!("0.0.{patch}"),
             (None, 0, _) => format!("0.{minor}"),
             (None, ..) => major.to_string(),
             (Some(_), ..) => self.to_string(),
-        })
+        };
+        Track(text.into())
     }
 
     /// Whether an export of this version answers an import of `wanted`: one track, and not older.
@@ -164,12 +166,6 @@ impl fmt::Display for Version {
         let (major, minor, patch) = self.numbers;
         write!(f, "{major}.{minor}.{patch}")?;
         self.pre.as_ref().map_or(Ok(()), |pre| write!(f, "-{pre}"))
-    }
-}
-
-impl From<Version> for String {
-    fn from(version: Version) -> Self {
-        version.to_string()
     }
 }
 
@@ -224,8 +220,8 @@ impl fmt::Display for InterfaceRef {
 }
 
 /// What an issuer may speak for: everything, a namespace, or one package. Case-sensitive, whole segments (T13).
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
+#[serde(try_from = "String")]
 pub enum Scope {
     /// `*`.
     Everything,
@@ -268,12 +264,6 @@ impl fmt::Display for Scope {
             Self::Namespace(ns) => write!(f, "{ns}:*"),
             Self::One(one) => write!(f, "{one}"),
         }
-    }
-}
-
-impl From<Scope> for String {
-    fn from(scope: Scope) -> Self {
-        scope.to_string()
     }
 }
 
@@ -331,7 +321,7 @@ fn is_track(text: &str) -> bool {
         _ => text.to_owned(),
     };
     // A track is named by its own shortest spelling only: `0` and `1.2` are none.
-    Version::parse(&padded).is_ok_and(|version| version.track().0 == text)
+    Version::parse(&padded).is_ok_and(|version| version.track().as_str() == text)
 }
 
 fn is_pre_release(text: &str) -> bool {

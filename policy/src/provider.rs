@@ -12,8 +12,8 @@ use crate::name::{NativeName, Package};
 use crate::reason::Refusal;
 
 /// What a provider is: a component that exports, a provider archive, or a native builtin of a host.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
+#[serde(try_from = "String")]
 pub enum Subject {
     /// A component, by its `M…` key.
     Component(Name<Component>),
@@ -45,12 +45,6 @@ impl fmt::Display for Subject {
             Self::Provider(key) => key.fmt(f),
             Self::Native(name) => name.fmt(f),
         }
-    }
-}
-
-impl From<Subject> for String {
-    fn from(subject: Subject) -> Self {
-        subject.to_string()
     }
 }
 

@@ -7,7 +7,7 @@ use std::fmt;
 use std::time::Duration;
 
 use data_encoding::HEXLOWER;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 use crate::key::{Name, Role};
 use crate::name::Lattice;
@@ -88,8 +88,8 @@ fn is_loopback(host: &str) -> bool {
 }
 
 /// A 128-bit number from the operating system, used once; also the id of a command.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
+#[serde(try_from = "String")]
 pub struct Nonce([u8; 16]);
 
 impl Nonce {
@@ -111,12 +111,6 @@ impl Nonce {
 impl fmt::Display for Nonce {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&HEXLOWER.encode(&self.0))
-    }
-}
-
-impl From<Nonce> for String {
-    fn from(nonce: Nonce) -> Self {
-        nonce.to_string()
     }
 }
 

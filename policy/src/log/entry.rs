@@ -38,8 +38,9 @@ pub struct Entry {
     pub prev: Digest,
 }
 
-/// What happened.
-#[derive(Debug, Clone, PartialEq)]
+/// What happened; its kind stands beside it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(untagged)]
 pub enum Body {
     /// The lattice began.
     Inception(Inception),
@@ -67,19 +68,6 @@ pub enum EntryKind {
     Ruling,
     /// [`Body::Door`].
     Door,
-}
-
-impl EntryKind {
-    /// The word.
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::Inception => "inception",
-            Self::Governance => "governance",
-            Self::Refusal => "refusal",
-            Self::Ruling => "ruling",
-            Self::Door => "door",
-        }
-    }
 }
 
 /// A governing act and what became of it.
@@ -148,20 +136,17 @@ pub fn leaf_hash(bytes: &[u8]) -> Digest {
 impl Entry {
     /// The canonical bytes.
     pub fn to_bytes(&self) -> Vec<u8> {
-        let (kind, body) = self.body.to_wire();
-        // Put together by hand, so that the body, which is most of it, is made into a value only once.
-        let members = [
-            ("at_ms", Value::from(self.at_ms)),
-            ("body", body),
-            ("epoch", Value::from(self.epoch)),
-            ("evidence", self.evidence.iter().map(Digest::to_string).collect()),
-            ("index", Value::from(self.index)),
-            ("kind", Value::from(kind.word())),
-            ("lattice", Value::from(self.lattice.as_str())),
-            ("law", Value::from(self.law)),
-            ("prev", Value::from(self.prev.to_string())),
-        ];
-        json::write_value(&members.into_iter().map(|(name, member)| (name.to_owned(), member)).collect())
+        json::write(&Shown {
+            at_ms: self.at_ms,
+            body: &self.body,
+            epoch: self.epoch,
+            evidence: &self.evidence,
+            index: self.index,
+            kind: self.body.kind(),
+            lattice: &self.lattice,
+            law: self.law,
+            prev: self.prev,
+        })
     }
 
     /// Reads an entry's bytes.
@@ -179,6 +164,19 @@ impl Entry {
         }
         Err(Refusal::new(Reason::LogBroken, "the bytes are not in their canonical form"))
     }
+}
+
+#[derive(Serialize)]
+struct Shown<'a> {
+    at_ms: u64,
+    body: &'a Body,
+    epoch: u64,
+    evidence: &'a [Digest],
+    index: u64,
+    kind: EntryKind,
+    lattice: &'a Lattice,
+    law: u64,
+    prev: Digest,
 }
 
 #[derive(Deserialize)]
@@ -205,17 +203,6 @@ impl Body {
             Self::Ruling(_) => EntryKind::Ruling,
             Self::Door(_) => EntryKind::Door,
         }
-    }
-
-    fn to_wire(&self) -> (EntryKind, Value) {
-        let body = match self {
-            Self::Inception(inception) => serde_json::to_value(inception),
-            Self::Governance(judged) | Self::Refusal(judged) => serde_json::to_value(judged),
-            Self::Ruling(ruled) => serde_json::to_value(ruled),
-            Self::Door(counts) => serde_json::to_value(counts),
-        };
-        // INVARIANT: these types have text keys and whole numbers, which serde_json always represents.
-        (self.kind(), body.unwrap_or(Value::Null))
     }
 
     fn from_wire(kind: EntryKind, body: Value) -> Result<Self, Refusal> {
