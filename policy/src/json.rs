@@ -4,6 +4,7 @@
 //! serde gives it its type. What is ambiguous (a duplicate member, a lone surrogate, trailing data) never gets to
 //! serde, so it cannot matter how serde would have read it (T03, T05, T07). A struct is an object, never an array.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use serde::de::DeserializeOwned;
@@ -64,7 +65,7 @@ pub fn read_claims<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Refusal> {
 /// `json_malformed`, `json_duplicate` or `json_limit`, with the offset.
 pub fn check(bytes: &[u8], profile: Profile) -> Result<(), Refusal> {
     let text = std::str::from_utf8(bytes).map_err(|error| malformed(error.valid_up_to(), "invalid UTF-8"))?;
-    let mut scanner = Scanner { bytes: text.as_bytes(), at: 0, profile, free_below: None, open: Vec::new() };
+    let mut scanner = Scanner { text, bytes: text.as_bytes(), at: 0, profile, free_below: None, open: Vec::new() };
     scanner.text()
 }
 
@@ -87,21 +88,22 @@ fn mistyped(error: serde_json::Error) -> Refusal {
     own.map_or_else(|| Refusal::new(Reason::SchemaMismatch, text.clone()), |(reason, rest)| Refusal::new(reason, rest))
 }
 
-enum Open {
-    Object(BTreeSet<String>),
+enum Open<'a> {
+    Object(BTreeSet<Cow<'a, str>>),
     Array(usize),
 }
 
 struct Scanner<'a> {
+    text: &'a str,
     bytes: &'a [u8],
     at: usize,
     profile: Profile,
     // Depth below which numbers and nulls are free, while inside `config_schema`.
     free_below: Option<usize>,
-    open: Vec<Open>,
+    open: Vec<Open<'a>>,
 }
 
-impl Scanner<'_> {
+impl<'a> Scanner<'a> {
     fn text(&mut self) -> Result<(), Refusal> {
         loop {
             self.spaces();
@@ -199,7 +201,7 @@ impl Scanner<'_> {
         if names.len() > MAX_MEMBERS { Err(limit(at, "an object has too many members")) } else { Ok(()) }
     }
 
-    fn descend(&mut self, open: Open) -> Result<(), Refusal> {
+    fn descend(&mut self, open: Open<'a>) -> Result<(), Refusal> {
         if self.open.len() >= MAX_DEPTH {
             return Err(limit(self.at, "nested too deep"));
         }
@@ -220,10 +222,13 @@ impl Scanner<'_> {
         self.profile == Profile::Any || self.free_below.is_some()
     }
 
-    fn string(&mut self) -> Result<String, Refusal> {
+    fn string(&mut self) -> Result<Cow<'a, str>, Refusal> {
         let start = self.at;
         if !self.take(b'"') {
             return Err(malformed(start, "a string was expected"));
+        }
+        if let Some(plain) = self.plain_string() {
+            return if plain.len() > MAX_STRING { Err(limit(start, "a string is too long")) } else { Ok(plain.into()) };
         }
         let mut text: Vec<u8> = Vec::new();
         loop {
@@ -244,7 +249,16 @@ impl Scanner<'_> {
                 return Err(limit(start, "a string is too long"));
             }
         }
-        String::from_utf8(text).map_err(|_| malformed(start, "invalid UTF-8"))
+        String::from_utf8(text).map(Cow::Owned).map_err(|_| malformed(start, "invalid UTF-8"))
+    }
+
+    // The rest of a string that holds no escape: its own text. Whatever else it is, the long way finds out.
+    fn plain_string(&mut self) -> Option<&'a str> {
+        let rest = self.bytes.get(self.at..)?;
+        let end = rest.iter().position(|byte| matches!(byte, b'"' | b'\\' | 0..=0x1f))?;
+        let plain = self.text.get(self.at..self.at + end).filter(|_| rest.get(end) == Some(&b'"'))?;
+        self.at += end + 1;
+        Some(plain)
     }
 
     fn escape(&mut self) -> Result<char, Refusal> {

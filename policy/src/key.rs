@@ -232,25 +232,29 @@ fn crc16(bytes: &[u8]) -> u16 {
 }
 
 fn contains(bytes: &[u8], pattern: &[u8]) -> bool {
-    bytes.windows(pattern.len()).any(|window| window == pattern)
+    memchr::memmem::find(bytes, pattern).is_some()
 }
 
-// `S[A-Z2-7]{57}`, whatever its checksum: a mistyped seed is a secret too.
+// `S[A-Z2-7]{57}`, whatever its checksum: a mistyped seed is a secret too. So long a run holds one of every 58 bytes.
 fn holds_seed(bytes: &[u8]) -> bool {
-    let mut run = 0_usize;
-    let mut starts_with_s = false;
-    for byte in bytes {
-        match byte {
-            b'S' if !starts_with_s => (run, starts_with_s) = (1, true),
-            b'A'..=b'Z' | b'2'..=b'7' => run += 1,
-            _ => (run, starts_with_s) = (0, false),
+    let in_run = |byte: &u8| matches!(byte, b'A'..=b'Z' | b'2'..=b'7');
+    let mut at = SEED - 1;
+    while let (Some(before), Some(after)) = (bytes.get(..at), bytes.get(at..)) {
+        let length = after.iter().take_while(|byte| in_run(byte)).count();
+        if length > 0 {
+            let start = at - before.iter().rev().take_while(|byte| in_run(byte)).count();
+            let run = bytes.get(start..at + length).unwrap_or_default();
+            if run.iter().position(|byte| *byte == b'S').is_some_and(|first| run.len() - first >= SEED) {
+                return true;
+            }
         }
-        if starts_with_s && run >= 58 {
-            return true;
-        }
+        at += length + SEED;
     }
     false
 }
+
+// The letters of an nkey seed.
+const SEED: usize = 58;
 
 fn article(word: &str) -> &'static str {
     if word.starts_with(['a', 'i']) { "an" } else { "a" }

@@ -29,6 +29,11 @@ impl Echo {
         Self { child }
     }
 
+    /// Its process id.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Where the host of that number asks.
     pub(crate) fn subject(host: usize) -> String {
         format!("{SUBJECT}.{host}")

@@ -24,12 +24,14 @@ pub(crate) async fn measure(board: &mut Board) {
     turn(&field, &field.questions(500)).await;
 
     board.doing("starts with claims that were seen before, 64 in flight");
-    let seen = turns(&field, |count| field.questions(count)).await;
+    let seen = turns(&field, &echo, |count| field.questions(count)).await;
     board.put("starts, claims seen before / echo, 64 in flight", seen.ratio, "ratio", Goal::AtLeast(0.7));
     board.put("  audited starts, claims seen before", seen.starts, "per s", Goal::Told);
     board.put("  echoes", seen.echoes, "per s", Goal::Told);
+    board.put("  the broker's processor time for one", seen.broker_us, "us", Goal::Told);
+    board.put("  the echo's", seen.echo_us, "us", Goal::Told);
     board.doing("starts with claims that nobody has seen, 64 in flight");
-    let unseen = turns(&field, |count| field.unseen_questions(count)).await;
+    let unseen = turns(&field, &echo, |count| field.unseen_questions(count)).await;
     board.put("starts, claims never seen / echo, 64 in flight", unseen.ratio, "ratio", Goal::AtLeast(0.45));
 
     board.doing("one start at a time");
@@ -53,10 +55,14 @@ struct Turns {
     ratio: f64,
     starts: f64,
     echoes: f64,
+    broker_us: f64,
+    echo_us: f64,
 }
 
-async fn turns(field: &Field, questions: impl Fn(usize) -> Vec<Shot>) -> Turns {
+async fn turns(field: &Field, echo: &Echo, questions: impl Fn(usize) -> Vec<Shot>) -> Turns {
     let (mut starts, mut echoes, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
+    let broker = field.lattice.broker_pid().expect("a broker");
+    let (broker_before, echo_before) = (processor_us(broker), processor_us(echo.pid()));
     for _ in 0..TURNS {
         let shots = questions(SHOTS);
         let echoed = fire(&field.client, &Field::to_echo(&shots), IN_FLIGHT).await;
@@ -67,7 +73,22 @@ async fn turns(field: &Field, questions: impl Fn(usize) -> Vec<Shot>) -> Turns {
         echoes.push(echoed.rate());
         ratios.push(started.rate() / echoed.rate());
     }
-    Turns { ratio: median(ratios), starts: median(starts), echoes: median(echoes) }
+    let each = |pid, before| (processor_us(pid) - before) / (TURNS * SHOTS) as f64;
+    Turns {
+        ratio: median(ratios),
+        starts: median(starts),
+        echoes: median(echoes),
+        broker_us: each(broker, broker_before),
+        echo_us: each(echo.pid(), echo_before),
+    }
+}
+
+// How much processor time a process has used, to a hundredth of a second.
+fn processor_us(pid: u32) -> f64 {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).expect("it runs");
+    let after_name = stat.rsplit(')').next().expect("its numbers");
+    let ticks = |at: usize| after_name.split_whitespace().nth(at).and_then(|text| text.parse::<f64>().ok());
+    (ticks(11).expect("user") + ticks(12).expect("system")) * 1e4
 }
 
 async fn one_at_a_time(board: &mut Board, field: &Field) {
