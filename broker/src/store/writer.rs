@@ -54,40 +54,36 @@ impl Writer {
     }
 }
 
-// One statement where nothing is new but the entries: it is a transaction of its own, and one way to the disk and back.
+// One way to the disk and back. Where nothing is new but the entries, their INSERT is a transaction of its own; an error
+// in between leaves a transaction open, and the connection is given up with it.
 async fn write<T>(
     connection: &mut SqliteConnection,
     fresh: &BTreeMap<&Digest, &Vec<u8>>,
     batch: &[Step<T>],
 ) -> Result<(), sqlx::Error> {
-    if fresh.is_empty() && batch.len() <= ROWS {
-        return insert(connection, batch).await;
-    }
-    let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
-    let fresh: Vec<_> = fresh.iter().collect();
-    for statements in fresh.chunks(ROWS) {
-        let mut insert = QueryBuilder::<Sqlite>::new("INSERT OR IGNORE INTO evidence (sha256, bytes) ");
-        insert.push_values(statements, |mut row, (sha256, bytes)| {
+    let alone = fresh.is_empty() && batch.len() <= ROWS;
+    let mut sql = QueryBuilder::<Sqlite>::new(if alone { "" } else { "BEGIN IMMEDIATE; " });
+    let statements: Vec<_> = fresh.iter().collect();
+    for statements in statements.chunks(ROWS) {
+        sql.push("INSERT OR IGNORE INTO evidence (sha256, bytes) ");
+        sql.push_values(statements, |mut row, (sha256, bytes)| {
             row.push_bind(sha256.as_bytes().to_vec()).push_bind(bytes.to_vec());
         });
-        insert.build().execute(&mut *transaction).await?;
+        sql.push("; ");
     }
     for steps in batch.chunks(ROWS) {
-        insert(&mut transaction, steps).await?;
+        sql.push("INSERT INTO entries (idx, hash, bytes, document) ");
+        sql.push_values(steps, |mut row, step| {
+            // INVARIANT: a log of 2^63 entries is out of reach; should it come, SQLite refuses the negative index.
+            row.push_bind(step.index.cast_signed())
+                .push_bind(step.hash.as_bytes().to_vec())
+                .push_bind(step.bytes.clone())
+                .push_bind(step.evidence.first().map(|(_, document)| document.clone()));
+        });
+        sql.push("; ");
     }
-    transaction.commit().await
-}
-
-async fn insert<T>(connection: &mut SqliteConnection, steps: &[Step<T>]) -> Result<(), sqlx::Error> {
-    let mut insert = QueryBuilder::<Sqlite>::new("INSERT INTO entries (idx, hash, bytes, document) ");
-    insert.push_values(steps, |mut row, step| {
-        // INVARIANT: a log of 2^63 entries is out of reach; should it come, SQLite refuses the negative index.
-        row.push_bind(step.index.cast_signed())
-            .push_bind(step.hash.as_bytes().to_vec())
-            .push_bind(step.bytes.clone())
-            .push_bind(step.evidence.first().map(|(_, document)| document.clone()));
-    });
-    insert.build().execute(connection).await.map(drop)
+    sql.push(if alone { "" } else { "COMMIT" });
+    sql.build().execute(connection).await.map(drop)
 }
 
 // How many statements one generation remembers.
