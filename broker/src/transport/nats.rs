@@ -2,33 +2,38 @@
 //!
 //! Answers go to the asker's own inbox and nowhere else (T54): a start, join or command is answered only below
 //! `_INBOX_<its signer>.`; a query is unsigned, so its reply must have the shape `_INBOX_<some public key>.…`, which
-//! no subject of ours, of JetStream or of the server has. Everything else is dropped and counted. What is told is left
-//! to `service`, what views show to the caller.
+//! no subject of ours, of JetStream or of the server has. Everything else is dropped and counted. There is no queue
+//! group: one broker serves a lattice, and a stranger who joined its group would be given questions in its place (T50).
+//! What is told is left to `service`, what views show to the caller.
 
 mod connect;
+mod discovery;
 mod tls;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_nats::service::error::Error as ServiceError;
-use async_nats::service::{Request, ServiceExt, endpoint::Endpoint};
+use async_nats::{Client, HeaderMap, Message, Subscriber};
 use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt};
 use policy::reason::{Reason, Refusal};
 use policy::wire::Topic;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 
+use crate::clock::{Clock, SystemClock};
 use crate::door::Reply;
 use crate::error::Error;
+use crate::keys::nonce;
 use crate::service::{Service, Snapshot};
 use crate::store::LogReader;
 
 pub use connect::{LoginFile, NatsOptions, connect};
 pub(crate) use tls::Advised;
 pub use tls::ClientCertificate;
+
+use discovery::{Card, discoverable};
 
 /// What queries show: the caller's own, so that the wire need not know.
 pub trait Views: Send + Sync + 'static {
@@ -48,36 +53,39 @@ pub trait Views: Send + Sync + 'static {
 /// [`Error::Wire`] when the service cannot be registered, [`Error::Store`] when its log cannot be read.
 pub async fn serve(
     service: Arc<Service>,
-    client: async_nats::Client,
+    client: Client,
     views: Arc<dyn Views>,
     stop: impl Future<Output = ()> + Send,
 ) -> Result<(), Error> {
-    let registered =
-        client.service_builder().description("who answers, and why").start("countersign", env!("CARGO_PKG_VERSION"));
-    let micro = registered.await.map_err(|source| failed("register the service", source))?;
     let log = Arc::new(service.log().await?);
-    let desk = Arc::new(Desk { service, views, log });
+    let started = SystemClock::default().now().to_string();
+    let card = Arc::new(Card::new(nonce()?, started, service.lattice().clone()));
+    let tools = discoverable(client.clone(), Arc::clone(&card), Arc::clone(&service)).await;
+    let tools = tools.map_err(|source| failed("register the service", source.into()))?;
+    let desk = Arc::new(Desk { client: client.clone(), service, views, log, card });
+    let (leave, leaving) = watch::channel(());
     let mut loops = JoinSet::new();
-    for topic in [Topic::StartComponent, Topic::StartProvider, Topic::Command, Topic::Join, Topic::Query] {
-        let name = topic.suffix().replace('.', "-").replace("-*", "");
-        let endpoint = micro.endpoint_builder().name(name).add(topic.subject(desk.service.lattice())).await;
-        let endpoint = endpoint.map_err(|source| failed("listen", source))?;
-        loops.spawn(listen(endpoint, topic, Arc::clone(&desk)));
+    for topic in TOPICS {
+        let messages = client.subscribe(topic.subject(desk.service.lattice())).await;
+        let messages = messages.map_err(|source| failed("listen", source.into()))?;
+        loops.spawn(listen(messages, topic, Arc::clone(&desk), leaving.clone()));
     }
-    let announcing = tokio::spawn(announce(client.clone(), Arc::clone(&desk.service)));
+    let mut asides = JoinSet::new();
+    asides.spawn(announce(client.clone(), Arc::clone(&desk.service)));
+    asides.spawn(tools);
     tracing::info!(lattice = %desk.service.lattice(), "the court sits");
     stop.await;
-    micro.stop().await.map_err(|source| failed("leave", source))?;
+    drop(leave);
     // What was begun is answered; what hangs is not waited for.
     let finished = tokio::time::timeout(LAST_ANSWERS, async { while loops.join_next().await.is_some() {} }).await;
     if finished.is_err() {
         tracing::warn!("some requests were still open and got no answer");
     }
-    announcing.abort();
-    // It was told to end, and an end is what this waits for, so that nobody holds the service any more.
-    let _ = announcing.await;
-    // What was answered last is still on its way out; a client that is gone needs no flush.
-    let _ = client.flush().await;
+    // They are told to end, and an end is what this waits for, so that nobody holds the service any more.
+    loops.shutdown().await;
+    asides.shutdown().await;
+    // What was answered last is still on its way out; where the server is gone it stays, and keeps nobody from leaving.
+    let _ = tokio::time::timeout(LAST_ANSWERS, client.flush()).await;
     Ok(())
 }
 
@@ -85,7 +93,7 @@ pub async fn serve(
 ///
 /// # Errors
 /// As [`connect()`], or `key_in_use`.
-pub async fn connect_broker(options: &NatsOptions, service: &Service) -> Result<async_nats::Client, Error> {
+pub async fn connect_broker(options: &NatsOptions, service: &Service) -> Result<Client, Error> {
     if let Some(raw) = options.login_raw()? {
         service.refuse_login_key(raw)?;
     }
@@ -93,23 +101,30 @@ pub async fn connect_broker(options: &NatsOptions, service: &Service) -> Result<
 }
 
 struct Desk {
+    client: Client,
     service: Arc<Service>,
     views: Arc<dyn Views>,
     log: Arc<LogReader>,
+    card: Arc<Card>,
 }
 
 // Each topic has its own places, so that a flood of questions cannot keep an administrator out (T86).
-async fn listen(mut endpoint: Endpoint, topic: Topic, desk: Arc<Desk>) {
+async fn listen(mut messages: Subscriber, topic: Topic, desk: Arc<Desk>, mut leaving: watch::Receiver<()>) {
     let places = Arc::new(Semaphore::new(places(topic)));
     let mut answering = JoinSet::new();
-    while let Some(request) = endpoint.next().await {
-        let Ok(place) = Arc::clone(&places).acquire_owned().await else {
-            return;
+    loop {
+        let message = tokio::select! {
+            message = messages.next() => message,
+            // Only its end is told there.
+            _ = leaving.changed() => break,
+        };
+        let (Some(message), Ok(place)) = (message, Arc::clone(&places).acquire_owned().await) else {
+            break;
         };
         while answering.try_join_next().is_some() {}
         let desk = Arc::clone(&desk);
         answering.spawn(async move {
-            desk.handle(topic, &request).await;
+            desk.handle(topic, &message).await;
             drop(place);
         });
     }
@@ -117,32 +132,36 @@ async fn listen(mut endpoint: Endpoint, topic: Topic, desk: Arc<Desk>) {
 }
 
 impl Desk {
-    async fn handle(&self, topic: Topic, request: &Request) {
-        let reply = request.message.reply.as_deref().unwrap_or_default();
+    async fn handle(&self, topic: Topic, message: &Message) {
+        self.card.count(topic);
+        let reply = message.reply.as_deref().unwrap_or_default();
         let Some(inbox) = inbox_owner(reply) else {
             self.service.turn_away(Reason::ReplyElsewhere);
             return;
         };
         // A task of its own, so that whatever goes wrong in one request ends with it (T93).
-        let told = std::panic::AssertUnwindSafe(self.tell(topic, request, inbox)).catch_unwind().await;
+        let told = std::panic::AssertUnwindSafe(self.tell(topic, message, inbox)).catch_unwind().await;
         let told = told.unwrap_or_else(|_| Err(Error::Unavailable("a request could not be handled".to_owned())));
-        if told.as_ref().is_err_and(|error| error.reason() == Some(Reason::ReplyElsewhere)) {
-            return;
-        }
-        let response = told.map(bytes::Bytes::from).map_err(|error| refusal_header(&error));
-        if let Err(error) = request.respond(response).await {
+        let sent = match told {
+            Ok(bytes) => self.client.publish(reply.to_owned(), bytes.into()).await,
+            Err(error) if error.reason() == Some(Reason::ReplyElsewhere) => return,
+            Err(error) => {
+                self.client.publish_with_headers(reply.to_owned(), refusal_headers(&error), bytes::Bytes::new()).await
+            }
+        };
+        if let Err(error) = sent {
             tracing::debug!(%error, "an answer did not leave");
         }
     }
 
-    async fn tell(&self, topic: Topic, request: &Request, inbox: &str) -> Result<Vec<u8>, Error> {
-        let bytes = &request.message.payload;
+    async fn tell(&self, topic: Topic, message: &Message, inbox: &str) -> Result<Vec<u8>, Error> {
+        let bytes = &message.payload;
         let reply = Reply::Inbox(inbox);
         match topic {
             Topic::StartComponent | Topic::StartProvider => self.service.answer_start_to(bytes, reply).await,
             Topic::Command => self.service.command_to(bytes, reply).await,
             Topic::Join => self.service.join_to(bytes, reply).await,
-            Topic::Query => self.look(request.message.subject.rsplit('.').next().unwrap_or_default(), bytes).await,
+            Topic::Query => self.look(message.subject.rsplit('.').next().unwrap_or_default(), bytes).await,
             // INVARIANT: nobody listens on the topic that is only published.
             Topic::Epoch => Err(Error::refused(Reason::NotFound, "nothing is asked there")),
         }
@@ -162,22 +181,29 @@ impl Desk {
 fn inbox_owner(reply: &str) -> Option<&str> {
     let (owner, rest) = reply.split_once('.')?;
     policy::key::inspect(owner.strip_prefix("_INBOX_")?).ok()?;
+    is_tokens(rest).then_some(owner)
+}
+
+fn is_tokens(rest: &str) -> bool {
     let token = |token: &str| {
         !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte))
     };
-    rest.split('.').all(token).then_some(owner)
+    rest.split('.').all(token)
 }
 
 // The asker learns the stable code and no more.
-fn refusal_header(error: &Error) -> ServiceError {
+fn refusal_headers(error: &Error) -> HeaderMap {
     tracing::debug!(%error, "turned away");
-    let code = if matches!(error, Error::Refused(_)) { 400 } else { 503 };
+    let code = if matches!(error, Error::Refused(_)) { "400" } else { "503" };
     let reason = error.reason().unwrap_or(Reason::AuditUnavailable);
-    ServiceError { status: reason.code().to_owned(), code }
+    let mut headers = HeaderMap::new();
+    headers.insert("Nats-Service-Error", reason.code());
+    headers.insert("Nats-Service-Error-Code", code);
+    headers
 }
 
 // The newest checkpoint, whenever there is one, and each second, so that a lost notice repairs itself.
-async fn announce(client: async_nats::Client, service: Arc<Service>) {
+async fn announce(client: Client, service: Arc<Service>) {
     let subject = Topic::Epoch.subject(service.lattice());
     let mut notes = service.epochs();
     let mut beat = tokio::time::interval(Duration::from_secs(1));
@@ -208,6 +234,8 @@ const fn places(topic: Topic) -> usize {
     }
 }
 
+// What is listened to.
+const TOPICS: [Topic; 5] = [Topic::StartComponent, Topic::StartProvider, Topic::Command, Topic::Join, Topic::Query];
 // How long the last answers may take.
 const LAST_ANSWERS: Duration = Duration::from_secs(5);
 const MAX_ARGUMENTS: usize = 64 * 1024;
