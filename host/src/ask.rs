@@ -1,13 +1,16 @@
 //! Asks the broker, and waits past everything that is not its answer until the deadline.
 //!
 //! A rogue responder that says yes first can neither permit nor deny: what does not parse, verify or fit is counted and
-//! ignored (T50). Which answer fits is left to `permit`; what a host already knows, to `memory`.
+//! ignored (T50). While nothing comes the same bytes are sent again: a question that was lost is asked, one that was
+//! decided gets its one answer, and neither makes a second entry (T61). Which answer fits is left to `permit`; what a
+//! host already knows, to `memory`.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures::StreamExt;
+use futures::stream::SelectAll;
 use policy::answer::StartAnswer;
 use policy::artifact::Import;
 use policy::digest::Digest;
@@ -52,6 +55,14 @@ struct Ignored {
     furthest: Option<(Stage, Refusal)>,
 }
 
+// A question on its way.
+struct Sent {
+    asked: Asked,
+    subject: String,
+    bytes: Vec<u8>,
+    replies: SelectAll<Replies>,
+}
+
 // How far an answer came before it was ignored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Stage {
@@ -84,17 +95,27 @@ impl Asker {
     /// The broker's refusal; `broker_unreachable`, or the reason why what came was ignored; `epoch_behind`;
     /// `state_rollback`.
     pub(crate) async fn ask(&self, start: &Start<'_>) -> Result<Permits, Error> {
+        let mut ignored = Ignored::default();
+        let answered = self.ask_past(start, &mut ignored).await;
+        if let Ignored { count: 1.., furthest: Some((_, refusal)) } = &ignored {
+            let (id, count) = (&start.runs.id, ignored.count);
+            tracing::info!(event = "spoofed_answer", %id, count, "answers were not the broker's: {refusal}");
+        }
+        answered
+    }
+
+    async fn ask_past(&self, start: &Start<'_>, ignored: &mut Ignored) -> Result<Permits, Error> {
         let deadline = Instant::now() + self.timeout;
-        let (mut behind, mut ignored) = (0, Ignored::default());
+        let mut behind = 0;
         loop {
             // A wire that is down may hold the question back for ever: the sending is under the deadline, too.
             let Ok(sent) = timeout_at(deadline, self.send(start)).await else {
                 return Err(self.unanswered(ignored).into());
             };
-            let (asked, replies) = sent?;
+            let sent = sent?;
             // A permit is counted from the sending: an answer after its longest life could open nothing.
             let until = deadline.min(Instant::now() + Duration::from_millis(PERMIT_TTL_MS));
-            match self.await_answer(asked, replies, until, &mut ignored).await? {
+            match self.await_answer(sent, until, ignored).await? {
                 Next::Permits(permits) => return Ok(permits),
                 Next::Behind if behind >= ASK_AGAIN => return Err(self.behind().into()),
                 Next::Behind => behind += 1,
@@ -105,7 +126,7 @@ impl Asker {
         }
     }
 
-    async fn send(&self, start: &Start<'_>) -> Result<(Asked, Replies), Error> {
+    async fn send(&self, start: &Start<'_>) -> Result<Sent, Error> {
         let inventory = policy::json::write(&Inventory { builtins: start.offers.to_vec() });
         let record = self.memory.record();
         let request = StartRequest {
@@ -128,19 +149,24 @@ impl Asker {
         let sha256 = Digest::of(bytes.split(|byte| *byte == b'\n').next().unwrap_or_default());
         // Before the sending, so that the wire's time counts against the permit.
         let asked = Asked { request, sha256, sent: self.clock.moment() };
-        let replies = self.transport.ask(subject, bytes).await?;
-        Ok((asked, replies))
+        let replies = self.transport.ask(subject.clone(), bytes.clone()).await?;
+        Ok(Sent { asked, subject, bytes, replies: SelectAll::from_iter([replies]) })
     }
 
-    async fn await_answer(
-        &self,
-        mut asked: Asked,
-        mut replies: Replies,
-        until: Instant,
-        ignored: &mut Ignored,
-    ) -> Result<Next, Error> {
+    async fn await_answer(&self, sent: Sent, until: Instant, ignored: &mut Ignored) -> Result<Next, Error> {
+        let Sent { mut asked, subject, bytes, mut replies } = sent;
+        let mut again = Instant::now() + SEND_AGAIN;
         loop {
-            let Ok(reply) = timeout_at(until, replies.next()).await else { return Ok(Next::Silence) };
+            let Ok(reply) = timeout_at(until.min(again), replies.next()).await else {
+                if until <= again {
+                    return Ok(Next::Silence);
+                }
+                let sending = timeout_at(until, self.transport.ask(subject.clone(), bytes.clone())).await;
+                let Ok(more) = sending else { return Ok(Next::Silence) };
+                replies.push(more?);
+                again = Instant::now() + SEND_AGAIN;
+                continue;
+            };
             let Some(bytes) = reply else { return Ok(Next::Closed) };
             let genuine = match self.open(&bytes) {
                 Ok(genuine) => genuine,
@@ -205,11 +231,11 @@ impl Asker {
     }
 
     // Where something that looked like an answer came, its reason says more than the silence around it.
-    fn unanswered(&self, ignored: Ignored) -> Refusal {
+    fn unanswered(&self, ignored: &Ignored) -> Refusal {
         let (address, seconds) = (self.transport.address(), self.timeout.as_secs_f32());
         let waited = format!("no answer that counts came from {address} within {seconds} s; {} ignored", ignored.count);
-        match ignored.furthest {
-            Some((stage, refusal)) if stage > Stage::Form => refusal.within(waited),
+        match &ignored.furthest {
+            Some((stage, refusal)) if *stage > Stage::Form => refusal.clone().within(waited),
             _ => Refusal::new(Reason::BrokerUnreachable, waited),
         }
     }
@@ -229,3 +255,5 @@ fn at(stage: Stage) -> impl Fn(Refusal) -> (Stage, Refusal) {
 
 // How often a host asks again when an answer knows less than it does.
 const ASK_AGAIN: u32 = 2;
+// After how long a question that nobody answered is sent again.
+const SEND_AGAIN: Duration = Duration::from_secs(1);

@@ -21,6 +21,11 @@ pub const FRESHNESS_S: u64 = 60;
 pub const COMMAND_LIFETIME_S: u64 = 7 * 86_400;
 /// The longest life of a warrant, in seconds.
 pub const WARRANT_LIFETIME_S: u64 = 90 * 86_400;
+/// How long a connection may be silent before it is asked for a sign of life; after three such waits it is made anew,
+/// so that one whose other end is gone without a word is noticed in seconds (T94).
+pub const PING: Duration = Duration::from_secs(2);
+/// How long one attempt to connect may take.
+pub const CONNECT: Duration = Duration::from_secs(5);
 
 /// What is addressed under a lattice's subjects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

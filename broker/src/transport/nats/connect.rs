@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use async_nats::{ConnectOptions, ServerAddr};
 use policy::reason::Reason;
-use policy::wire::{reconnect_pause, refuse_plain};
+use policy::wire::{CONNECT, PING, reconnect_pause, refuse_plain};
 
 use super::tls::{Advised, ClientCertificate, Way, secure};
 use crate::error::Error;
@@ -51,7 +51,8 @@ pub async fn connect(options: &NatsOptions) -> Result<async_nats::Client, Error>
     let began = AtomicBool::new(false);
     let mut connect = ConnectOptions::new()
         .name("countersign")
-        .connection_timeout(Duration::from_secs(5))
+        .connection_timeout(CONNECT)
+        .ping_interval(PING)
         // Only the very first attempt is made at once: later ones may be those of a crowd.
         .reconnect_delay_callback(move |attempts| pause(began.swap(true, Ordering::Relaxed), attempts))
         .max_reconnects(None);

@@ -9,7 +9,7 @@ use std::time::Duration;
 use async_nats::{Client, ConnectOptions, ServerAddr};
 use policy::key::{Name, Role};
 use policy::reason::{Reason, Refusal};
-use policy::wire::{inbox_prefix, reconnect_pause, refuse_plain};
+use policy::wire::{CONNECT, PING, inbox_prefix, reconnect_pause, refuse_plain};
 
 use super::tls::{Advised, ClientCertificate, Way, secure};
 use super::without_password;
@@ -38,7 +38,8 @@ pub(super) async fn connect<R: Role>(options: &NatsOptions, key: &Name<R>, timeo
     let mut connect = ConnectOptions::new()
         .name("countersign-host")
         .custom_inbox_prefix(inbox_prefix(key))
-        .connection_timeout(timeout)
+        .connection_timeout(timeout.min(CONNECT))
+        .ping_interval(PING)
         // Only the very first attempt is made at once: later ones may be those of a crowd.
         .reconnect_delay_callback(move |attempts| pause(began.swap(true, Ordering::Relaxed), attempts))
         .max_reconnects(None)
