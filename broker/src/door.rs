@@ -124,8 +124,7 @@ impl Door {
         self.share(request.says().iss, hosts.is_banned(&request.says().iss))?;
         let request = request.verify(hosts.as_ref())?;
         self.fresh(request.iat)?;
-        let key = Digest::of_parts(&[b"start", request.iss.raw(), request.jti.to_string().as_bytes()]);
-        let until = request.iat.plus(FRESHNESS_S + 1);
+        let (key, until) = (request.sha256(), request.iat.plus(FRESHNESS_S + 1));
         Ok(Passed { examined: examine::start(request, &self.recall)?, key, until })
     }
 

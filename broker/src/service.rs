@@ -64,6 +64,9 @@ impl Service {
     /// As [`Service::answer_start`], when the answer goes to an inbox: that of its asker, or `reply_elsewhere`.
     pub(crate) async fn answer_start_to(&self, bytes: &[u8], reply: Reply<'_>) -> Result<Vec<u8>, Error> {
         let passed = self.door.start(bytes, reply)?; // Proves who signed what; trusts nobody yet.
+        if let Some(index) = self.memory.recorded(passed.key, self.clock.now()) {
+            return self.answer_again(index).await; // It was decided before this process began.
+        }
         let (sequencer, signer) = self.court();
         let answered = self.remembered(&self.memory, passed.key, passed.until, async move {
             let recorded = sequencer.rule(passed.examined).await?; // Decided and made durable, in log order.
@@ -188,6 +191,13 @@ impl Service {
         self.tasks.iter().for_each(JoinHandle::abort);
         self.sequencer.close().await?;
         counted.map_err(unavailable)
+    }
+
+    // The same bytes as before: signing the same twice gives the same.
+    async fn answer_again(&self, index: u64) -> Result<Vec<u8>, Error> {
+        let snapshot = self.snapshot().await?;
+        let recorded = self.log().await?.ruling(index, snapshot.state.host_keys()).await?;
+        Ok(self.signer.answer(&recorded))
     }
 
     fn court(&self) -> (Sequencer, Arc<Signer>) {

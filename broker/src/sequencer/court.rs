@@ -1,11 +1,13 @@
 //! A sitting: the ledger with the files it stands on, opened together and given up together.
 
+use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use policy::digest::Digest;
 use policy::govern::Event;
 use policy::log::{Body, Checkpoint, Frontier, Ledger, Step};
+use policy::wire::FRESHNESS_S;
 
 use crate::error::Error;
 use crate::store::{Act, Lock, LogReader, Recorded, Writer};
@@ -28,6 +30,15 @@ pub(crate) struct Court {
     warrant: Option<(u64, Digest)>,
     inception: Vec<u8>,
     lock_due: Option<Instant>,
+    asked: Vec<Asked>,
+}
+
+/// A question that the log has decided.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Asked {
+    pub(crate) request_sha256: Digest,
+    pub(crate) index: u64,
+    pub(crate) at_ms: u64,
 }
 
 impl Court {
@@ -36,6 +47,7 @@ impl Court {
         let lock = Lock::open(&files.lock).await?;
         let reader = LogReader::open(&files.log).await?;
         let (mut frontier, mut warrant, mut inception, mut locked) = (Frontier::default(), None, Vec::new(), None);
+        let mut asked = VecDeque::new();
         let ledger = reader.replay(false, |row, entry| {
             frontier.append(row.hash);
             if let Body::Inception(_) = &entry.body {
@@ -44,6 +56,13 @@ impl Court {
             if let Body::Governance(judged) = &entry.body {
                 let installed = judged.events.iter().find_map(installed);
                 warrant = installed.map(|sha256| (row.index, sha256)).or(warrant);
+            }
+            if let Body::Ruling(ruled) = &entry.body {
+                let (index, at_ms) = (row.index, entry.at_ms);
+                asked.push_back(Asked { request_sha256: ruled.request_sha256, index, at_ms });
+                while asked.len() > MOST_ASKED || asked.front().is_some_and(|first| first.at_ms + RECENT_MS < at_ms) {
+                    asked.pop_front();
+                }
             }
             if row.index == lock.row() {
                 locked = Some(row.clone());
@@ -56,7 +75,8 @@ impl Court {
         // What is durable and not yet behind the lock was never acted on; now it will be.
         let lock = lock.advance(ledger.head()).await?;
         let origin = format!("countersign/{}", ledger.state().lattice());
-        Ok(Self { files, ledger, frontier, origin, writer, lock, warrant, inception, lock_due: None })
+        let asked = asked.into();
+        Ok(Self { files, ledger, frontier, origin, writer, lock, warrant, inception, lock_due: None, asked })
     }
 
     pub(crate) const fn ledger(&self) -> &Ledger {
@@ -74,6 +94,11 @@ impl Court {
     /// The newest warrant: the entry that installed it, and the digest of its token.
     pub(crate) const fn warrant(&self) -> Option<(u64, Digest)> {
         self.warrant
+    }
+
+    /// What the last minutes' questions were, as of the opening.
+    pub(crate) fn asked(&self) -> &[Asked] {
+        &self.asked
     }
 
     /// The bytes of the first entry.
@@ -130,5 +155,9 @@ fn installed(event: &Event) -> Option<Digest> {
     if let Event::WarrantInstalled(installed) = event { Some(installed.sha256) } else { None }
 }
 
+// A question is fresh for a minute before and after its time: older ones are turned away at the door.
+const RECENT_MS: u64 = (2 * FRESHNESS_S + 1) * 1000;
+// Half of what is remembered at most, so that a busy log leaves room for the next questions.
+const MOST_ASKED: usize = 50_000;
 // Rulings alone move the lock no later than this.
 const LOCK_LAG: Duration = Duration::from_secs(1);

@@ -1,4 +1,4 @@
-//! What was asked a moment ago: a duplicate gets the same answer, and no second row (T61).
+//! What was asked a moment ago: a duplicate gets the same answer, and no second row (T61), after a restart too.
 //!
 //! Bounded: answers are dropped once no permit in them can live, keys once the door would turn the duplicate away.
 
@@ -11,8 +11,10 @@ use futures::future::{BoxFuture, Shared};
 use policy::digest::Digest;
 use policy::reason::{Reason, Refusal};
 use policy::time::Timestamp;
+use policy::wire::FRESHNESS_S;
 
 use crate::sequencer::Unavailable;
+use crate::sequencer::court::Asked;
 
 /// An answer on its way, or given.
 pub(super) type Answer = Shared<BoxFuture<'static, Result<Arc<[u8]>, Unavailable>>>;
@@ -33,6 +35,8 @@ struct Remembered {
 
 enum Given {
     Answer(Answer),
+    // It stands in the log at that index, since before this process.
+    Recorded(u64),
     // It was answered, too long ago to be of use.
     Spent,
 }
@@ -47,6 +51,28 @@ impl Memory {
     /// A memory of at most so many answers.
     pub(super) fn holding(most: usize) -> Self {
         Self { most, remembered: Mutex::default() }
+    }
+
+    /// A memory of what the log decided a moment ago.
+    pub(super) fn recalling(asked: &[Asked]) -> Self {
+        let mut remembered = Remembered::default();
+        for Asked { request_sha256, index, at_ms } in asked {
+            let at = Timestamp::from_millis(*at_ms);
+            remembered.answers.insert(*request_sha256, Given::Recorded(*index));
+            remembered.ends.insert((at.plus(2 * FRESHNESS_S + 1), *request_sha256));
+            remembered.spent.insert((at.plus(ANSWER_S), *request_sha256));
+        }
+        Self { most: MOST, remembered: Mutex::new(remembered) }
+    }
+
+    /// The index of the entry that answers this key, if another process made it a moment ago.
+    pub(super) fn recorded(&self, key: Digest, now: Timestamp) -> Option<u64> {
+        let mut remembered = self.remembered.lock().unwrap_or_else(PoisonError::into_inner);
+        remembered.forget(now);
+        match remembered.answers.get(&key) {
+            Some(Given::Recorded(index)) => Some(*index),
+            Some(Given::Answer(_) | Given::Spent) | None => None,
+        }
     }
 
     /// The answer to this key: the one that is remembered, or what `work` makes.
@@ -70,7 +96,7 @@ impl Memory {
                     "this request was answered before, and its permit is over",
                 ));
             }
-            Some(Given::Answer(_)) | None => {}
+            Some(Given::Answer(_) | Given::Recorded(_)) | None => {}
         }
         if remembered.answers.len() >= self.most {
             return Err(Refusal::new(Reason::RateLimited, format!("{} requests are remembered already", self.most)));

@@ -58,6 +58,7 @@ impl Service {
         let papers = (Paper::new(warrant.token().to_vec()), Paper::new(court.inception().to_vec()));
         let fresh = (warrant.serial > state.warrant_serial()).then(|| warrant.clone());
         let first = log_key.sign(&court.checkpoint());
+        let memory = Memory::recalling(court.asked());
 
         let (sequencer, shown) = Sequencer::start(court, lock, Arc::clone(&clock));
         if let Some(warrant) = fresh {
@@ -72,7 +73,7 @@ impl Service {
             tokio::spawn(notarise(log_key, shown.tip, notes)),
             tokio::spawn(count_each_minute(Arc::clone(&door), sequencer.clone())),
         ];
-        let (folder, memory, commands) = (folder.clone(), Memory::default(), Memory::default());
+        let (folder, commands) = (folder.clone(), Memory::default());
         Ok(Self { folder, clock, inception, held, door, memory, commands, sequencer, signer, epochs, tasks })
     }
 }

@@ -4,11 +4,13 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use policy::digest::Digest;
-use policy::log::{Entry, Evidences, Ledger, Rejudge, leaf_hash};
+use policy::govern::HostKeys;
+use policy::log::{Entry, Evidences, Ledger, Rejudge, Ruling, leaf_hash};
 use policy::reason::{Reason, Refusal};
 use sqlx::SqliteConnection;
 use tokio::sync::Mutex;
 
+use super::recorded::Recorded;
 use super::sqlite::{LOG, failed, open_to_read};
 use crate::error::Error;
 
@@ -136,6 +138,19 @@ impl LogReader {
             kept.0.extend(self.evidence(*sha256).await?.map(|bytes| (*sha256, bytes)));
         }
         Ok(kept)
+    }
+
+    /// A ruling that stands in the log, to be told again.
+    ///
+    /// # Errors
+    /// [`Error::Store`], `not_found` when no ruling has that index, `log_broken` when its row does not hold.
+    pub async fn ruling(&self, index: u64, hosts: &HostKeys) -> Result<Recorded<Ruling>, Error> {
+        let row = self.row(index).await?;
+        let row = row.ok_or_else(|| Error::refused(Reason::NotFound, format!("there is no entry {index}")))?;
+        row.fits()?;
+        let entry = Entry::read(&row.bytes)?;
+        let ruling = Ruling::of_entry(&entry, &self.kept(&entry).await?, hosts)?;
+        Ok(Recorded::read_back(index, row.hash, entry.epoch, ruling))
     }
 
     /// Replays the whole log: its chain, and with `rejudge` every decision anew. Visits each row with its entry.

@@ -1,4 +1,5 @@
-//! `Recorded<T>`: what is durable in the log. Only a committed batch makes one, so only what is on record can be signed.
+//! `Recorded<T>`: what is durable in the log. Only a committed batch makes one, or a row that is read back, so only what
+//! is on record can be signed.
 
 use policy::digest::Digest;
 use policy::log::{Ruling, Step};
@@ -74,6 +75,11 @@ impl<T> Recorded<T> {
     // The writer alone calls this, once the step's batch is committed.
     pub(super) fn committed(step: Step<T>) -> Self {
         Self { index: step.index, hash: step.hash, epoch: step.epoch, outcome: step.outcome }
+    }
+
+    // The reader alone calls this, with a row of the log and what it says.
+    pub(super) const fn read_back(index: u64, hash: Digest, epoch: u64, outcome: T) -> Self {
+        Self { index, hash, epoch, outcome }
     }
 
     /// The index of its entry.

@@ -70,8 +70,8 @@ impl<T> Step<T> {
 /// A question with its decision: it owns what it judged, so it cannot be recorded beside another's.
 #[derive(Debug, Clone)]
 pub struct Ruling {
-    request: Verified<StartRequest>,
-    decision: Decision,
+    pub(super) request: Verified<StartRequest>,
+    pub(super) decision: Decision,
 }
 
 impl Ruling {

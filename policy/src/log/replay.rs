@@ -4,14 +4,14 @@
 //! not the same byte for byte did not follow from the log before it.
 
 use crate::command::Command;
-use crate::decide::LAW;
+use crate::decide::{Decision, LAW};
 use crate::digest::Digest;
 use crate::envelope::{Afresh, Unverified};
 use crate::examine::{self, Examined};
-use crate::govern::State;
+use crate::govern::{HostKeys, State};
 use crate::join::{Join, Possession};
 use crate::log::entry::{Body, Entry, Judged, Ruled, leaf_hash};
-use crate::log::ledger::Ledger;
+use crate::log::ledger::{Ledger, Ruling};
 use crate::question::{Question, StartRequest};
 use crate::reason::{Reason, Refusal};
 use crate::warrant::{Roots, Warrant};
@@ -139,6 +139,29 @@ impl Ledger {
         }
         let join = Unverified::<Join>::parse(&bytes).map_err(unfit)?.verify(&Possession).map_err(unfit)?;
         Ok(self.enrol(&examine::join(join).map_err(unfit)?, entry.at_ms).bytes)
+    }
+}
+
+impl Ruling {
+    /// A ruling as its entry tells it, so that it can be told again. The entry must be one of the log's own.
+    ///
+    /// # Errors
+    /// `not_found` when the entry is no ruling, `log_broken` when its evidence does not hold.
+    pub fn of_entry(entry: &Entry, evidences: &dyn Evidences, hosts: &HostKeys) -> Result<Self, Refusal> {
+        let Body::Ruling(ruled) = &entry.body else {
+            return Err(Refusal::new(Reason::NotFound, format!("entry {} is no ruling", entry.index)));
+        };
+        let bytes = gather(entry, ruled.request_sha256, evidences)?;
+        let request = Unverified::<StartRequest>::parse(&bytes).map_err(unfit)?.verify(hosts).map_err(unfit)?;
+        let outcomes = ruled.outcomes.clone();
+        let decision = match ruled.reason {
+            None => Decision::Permitted(outcomes),
+            Some(reason) => {
+                let refusal = Refusal::new(reason, ruled.detail.clone().unwrap_or_default());
+                Decision::Refused { refusal, outcomes }
+            }
+        };
+        Ok(Self { request, decision })
     }
 }
 

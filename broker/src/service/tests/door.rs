@@ -105,6 +105,10 @@ async fn t61_the_same_request_is_one_row_and_one_answer() {
     assert_eq!(answer, b.unwrap());
     assert_eq!(answer, c.unwrap());
     assert_eq!(answer, again().await.unwrap());
+    // Another process has it from the log.
+    let lattice = lattice.reopened().await;
+    let again = || lattice.service.answer_start(&request);
+    assert_eq!(answer, again().await.unwrap());
     assert_eq!(lattice.size().await, size + 1);
     // Once its permit is over it is no use to anybody, and still makes no second row.
     lattice.clock.advance(20_000);
