@@ -5,13 +5,19 @@
 
 #[path = "harness/asker.rs"]
 pub mod asker;
+#[path = "harness/embedded.rs"]
+pub mod embedded;
 #[path = "harness/lattice.rs"]
 pub mod lattice;
 #[path = "harness/mint.rs"]
 pub mod mint;
 #[path = "harness/program.rs"]
 pub mod program;
+#[path = "harness/proxy.rs"]
+pub mod proxy;
 #[path = "harness/sign.rs"]
 pub mod sign;
+#[path = "harness/stranger.rs"]
+pub mod stranger;
 #[path = "harness/vectors.rs"]
 pub mod vectors;

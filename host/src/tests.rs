@@ -6,4 +6,5 @@ pub(crate) mod guests;
 mod answers;
 mod limits;
 mod links;
+mod replays;
 mod starts;

@@ -6,8 +6,12 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use broker::keys::SigningKey;
+use data_encoding::BASE64URL_NOPAD;
+use nkeys::KeyPair;
+use policy::answer::StartAnswer;
 use policy::artifact::{self, Import};
 use policy::digest::Digest;
+use policy::envelope::Unverified;
 use policy::json;
 use policy::key::Host;
 use policy::name::Lattice as LatticeName;
@@ -65,11 +69,16 @@ impl Asker {
 
     /// A question as it goes over the wire, never the same twice.
     pub fn question(&self) -> Vec<u8> {
-        self.question_with(|_| ())
+        self.question_with(|_| {})
     }
 
-    /// As `question`, changed at will before it is signed.
+    /// A question with a change.
     pub fn question_with(&self, change: impl FnOnce(&mut StartRequest)) -> Vec<u8> {
+        self.signed_by(&self.key, change)
+    }
+
+    /// A question with a change, signed by another.
+    pub fn signed_by(&self, key: &SigningKey<Host>, change: impl FnOnce(&mut StartRequest)) -> Vec<u8> {
         let mut request = StartRequest {
             iss: self.key.name(),
             aud: lattice_name(),
@@ -82,7 +91,15 @@ impl Asker {
             seen: Seen { epoch: 0, index: 0, entry_sha256: Digest::of(b"") },
         };
         change(&mut request);
-        self.key.sign(&request, self.attachments.iter().map(Vec::as_slice))
+        key.sign(&request, self.attachments.iter().map(Vec::as_slice))
+    }
+
+    /// Whatever bytes under whatever header, signed by this host.
+    pub fn seal(&self, header: &str, payload: &[u8], attachments: &str) -> Vec<u8> {
+        let pair = KeyPair::from_seed(&self.key.seed().expect("its seed")).expect("a seed");
+        let input = format!("{header}.{}", BASE64URL_NOPAD.encode(payload));
+        let signature = pair.sign(input.as_bytes()).expect("a signature");
+        format!("{input}.{}\n{attachments}", BASE64URL_NOPAD.encode(&signature)).into_bytes()
     }
 
     /// Its connection, with an inbox of its own.
@@ -97,6 +114,21 @@ pub async fn ask(client: &async_nats::Client, question: Vec<u8>, longest: Durati
     let request = async_nats::Request::new().payload(question.into()).timeout(Some(longest));
     let subject = Topic::StartComponent.subject(&lattice_name());
     client.send_request(subject, request).await.ok().map(|message| message.payload)
+}
+
+/// Sends bytes to a topic, and gives the first message that comes back.
+pub async fn send(client: &async_nats::Client, topic: Topic, bytes: Vec<u8>) -> Option<async_nats::Message> {
+    let request = async_nats::Request::new().payload(bytes.into()).timeout(Some(Duration::from_secs(5)));
+    client.send_request(topic.subject(&lattice_name()), request).await.ok()
+}
+
+/// Why a message was turned away, or why its answer says no; nothing for a yes.
+pub fn reason(message: &async_nats::Message) -> String {
+    let turned_away = message.headers.as_ref().and_then(|headers| headers.get("Nats-Service-Error"));
+    turned_away.map(ToString::to_string).unwrap_or_else(|| {
+        let answer = Unverified::<StartAnswer>::parse(&message.payload).expect("an answer");
+        answer.says().reason.map(|reason| reason.code().to_owned()).unwrap_or_default()
+    })
 }
 
 /// The name of the suite's lattices.

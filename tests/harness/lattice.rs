@@ -56,6 +56,11 @@ impl Nats {
         self.variables.remove(variable);
     }
 
+    /// Its address.
+    pub fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
     /// Its URL.
     pub fn url(&self) -> String {
         format!("{}://127.0.0.1:{}", self.scheme, self.port)
@@ -65,8 +70,7 @@ impl Nats {
     pub fn restart(&mut self) {
         self.stop();
         self.child = Self::spawn(self.folder.path(), i32::from(self.port));
-        let address = format!("127.0.0.1:{}", self.port);
-        wait_for("the server again", || std::net::TcpStream::connect(&address).ok());
+        wait_for("the server again", || std::net::TcpStream::connect(self.address()).ok());
     }
 
     /// Stops it as a crash would.
@@ -219,7 +223,16 @@ impl Lattice {
 
     /// Starts the broker and waits until it is ready.
     pub fn serve(&mut self) {
-        let mut child = self.prepared("countersign", &["serve"]).stdout(Stdio::piped()).spawn().expect("it starts");
+        self.serve_over(&self.nats.url());
+    }
+
+    /// Starts the broker over another way to the server, and waits until it is ready.
+    pub fn serve_over(&mut self, url: &str) {
+        let mut child = self
+            .prepared("countersign", &["--nats-url", url, "serve"])
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("it starts");
         let mut lines = BufReader::new(child.stdout.take().expect("its output")).lines();
         let ready = lines.by_ref().map_while(Result::ok).any(|line| line.contains("ready"));
         assert!(ready, "the broker ended before it was ready");

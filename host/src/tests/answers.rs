@@ -51,7 +51,7 @@ fn altered(genuine: &[u8], change: impl Fn(&mut Value)) -> Vec<u8> {
 }
 
 /// A genuine answer with its document changed, signed anew by the broker's own key.
-fn resigned(broker: &Broker, genuine: &[u8], change: impl Fn(&mut Value)) -> Vec<u8> {
+pub(super) fn resigned(broker: &Broker, genuine: &[u8], change: impl Fn(&mut Value)) -> Vec<u8> {
     let text = String::from_utf8(altered(genuine, change)).unwrap();
     let payload = BASE64URL_NOPAD.decode(text.split('.').nth(1).unwrap().as_bytes()).unwrap();
     let answer: StartAnswer = policy::json::read(&payload).unwrap();
@@ -120,7 +120,8 @@ async fn t50_a_thousand_spoofed_answers_delay_nothing_and_are_counted() {
     });
     let host = bench.host().await;
     host.start(&guests::signed("greeter"), &id("greeter")).await.unwrap();
-    assert_eq!(host.ignored(), 1000);
+    // Where a thousand signatures take longer than a permit lives, it asks again, and past as many again.
+    assert!(host.ignored() >= 1000 && host.ignored().is_multiple_of(1000), "{}", host.ignored());
 }
 
 #[tokio::test]
@@ -355,7 +356,7 @@ async fn an_answer_that_knows_less_than_the_host_is_asked_again_at_most_twice() 
     }
 }
 
-async fn permits(host: &Host, component: &Component) -> (Permits, Slots, Runs) {
+pub(super) async fn permits(host: &Host, component: &Component) -> (Permits, Slots, Runs) {
     let runs = component.runs(&id("cart"));
     let start = Start {
         what: What::StartComponent,

@@ -465,6 +465,10 @@ struct Wire {
 
 impl Transport for Wire {
     fn ask(&self, subject: String, payload: Vec<u8>) -> BoxFuture<'_, Result<Replies, Error>> {
+        // What is sent again has arrived already: here nothing is lost.
+        if self.broker.asked.lock().unwrap().contains(&payload) {
+            return Box::pin(async { Ok(futures::stream::pending().boxed()) });
+        }
         let genuine = self.broker.reply(&subject, &payload);
         let replies = (self.mischief)(&self.broker, &payload, genuine);
         // A wire stays open behind what was said.
