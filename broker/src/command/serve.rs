@@ -52,6 +52,8 @@ impl Args {
             let wire = nats::connect_broker(&client.nats()?, &service).await.map_err(told)?;
             let service = Arc::new(service);
             let (flushed, format, quiet) = (wire.clone(), globals.format, self.quiet);
+            // Before anybody is told that it is ready: a signal may follow at once.
+            let stopped = stopped();
             let stop = async move {
                 // Every subject is subscribed by now; the server knows it once this is flushed.
                 if let Err(error) = flushed.flush().await {
@@ -60,7 +62,7 @@ impl Args {
                 if !quiet {
                     output::emit(&ready_line(format, &ready));
                 }
-                stopped().await;
+                stopped.await;
             };
             let served = nats::serve(Arc::clone(&service), wire, Arc::new(Looks), stop).await;
             if let Some(service) = Arc::into_inner(service) {
@@ -82,18 +84,21 @@ fn ready_line(format: Format, ready: &Value) -> String {
     }
 }
 
-async fn stopped() {
-    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
-    else {
-        // Without signals nothing could end it in order.
-        tracing::error!("signals cannot be received");
-        return;
-    };
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+// Listens from the moment it is called, not only from when it is waited for.
+fn stopped() -> impl Future<Output = ()> + Send {
+    let signals = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()));
+    async move {
+        let (Ok(mut terminate), Ok(mut interrupt)) = signals else {
+            // Without signals nothing could end it in order.
+            tracing::error!("signals cannot be received");
+            return;
+        };
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        tracing::info!("stopping");
     }
-    tracing::info!("stopping");
 }
 
 // The same looks as the reading commands', on the broker's own state.
