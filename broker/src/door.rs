@@ -17,6 +17,7 @@ use policy::key::{Host, Name};
 use policy::name::Lattice;
 use policy::question::StartRequest;
 use policy::reason::{Reason, Refusal};
+use policy::skew::{Clock as Whose, Says, Skew};
 use policy::time::Timestamp;
 use policy::wire::{FRESHNESS_S, inbox_prefix};
 
@@ -98,6 +99,7 @@ impl Door {
     /// Counts a refusal that was found at the door, wherever its check lives.
     pub(crate) fn counted<T>(&self, checked: Result<T, Refusal>) -> Result<T, Refusal> {
         if let Err(refusal) = &checked {
+            self.tell_of_clocks(refusal);
             self.count(refusal.reason);
         }
         checked
@@ -108,6 +110,14 @@ impl Door {
         let mut counts = self.turned_away.lock().unwrap_or_else(PoisonError::into_inner);
         let count = counts.entry(reason).or_insert(0);
         *count = count.saturating_add(1);
+    }
+
+    // Nobody outside learns more than the code, so the operator here does: once in each minute that is counted.
+    fn tell_of_clocks(&self, refusal: &Refusal) {
+        let counts = self.turned_away.lock().unwrap_or_else(PoisonError::into_inner);
+        if refusal.reason == Reason::RequestStale && !counts.contains_key(&refusal.reason) {
+            tracing::warn!("{refusal}");
+        }
     }
 
     /// Takes what was counted since the last time.
@@ -166,7 +176,8 @@ impl Door {
         if iat.distance(now) <= FRESHNESS_S {
             return Ok(());
         }
-        Err(Refusal::new(Reason::RequestStale, format!("signed at {iat}, the clock here says {now}")))
+        let skew = Skew { document: iat, clock: now, says: Says::Signed, signer: Whose::Host, judge: Whose::Broker };
+        Err(Refusal::new(Reason::RequestStale, format!("signed at {iat}, the clock here says {now}")).with_skew(skew))
     }
 
     // Only enrolled hosts come this far, so there are no more shares than hosts (T87).

@@ -62,7 +62,7 @@ impl Report {
         members.insert("success".to_owned(), Value::Bool(self.refused.is_none()));
         if let Some(refusal) = &self.refused {
             members.insert("error".to_owned(), refusal.reason.code().into());
-            members.insert("message".to_owned(), refusal.detail.as_str().into());
+            members.insert("message".to_owned(), refusal.sentence().into());
             members.insert("remedy".to_owned(), refusal.reason.remedy().into());
         }
         Value::Object(members)
@@ -133,7 +133,7 @@ pub fn finish(format: Format, place: &Place, result: anyhow::Result<Report>) -> 
 /// The error as it is printed on standard error.
 pub fn describe(format: Format, place: &Place, error: &anyhow::Error) -> String {
     let chain: Vec<String> = error.chain().skip(1).map(ToString::to_string).collect();
-    let message = error.downcast_ref::<Refusal>().map_or_else(|| error.to_string(), |refusal| refusal.detail.clone());
+    let message = error.downcast_ref::<Refusal>().map_or_else(|| error.to_string(), Refusal::sentence);
     let folder = place.folder.display().to_string();
     if format == Format::Json {
         let mut members = serde_json::json!({

@@ -102,7 +102,7 @@ impl Signer {
             inception_bytes_sha256: self.inception.sha256,
             request_sha256: *request_sha256,
             reason: refusal.map(|refusal| refusal.reason),
-            detail: refusal.map(|refusal| refusal.brief()),
+            detail: refusal.map(|refusal| refusal.briefly()),
             epoch: recorded.epoch(),
             index: recorded.index(),
             entry_sha256: recorded.hash(),

@@ -30,6 +30,7 @@ use crate::join::Join;
 use crate::key::{Administrator, Host, Key, Name, Role};
 use crate::question::StartRequest;
 use crate::reason::{Reason, Refusal};
+use crate::skew::{Clock, Says, Skew};
 use crate::time::Timestamp;
 use crate::wire::COMMAND_LIFETIME_S;
 
@@ -213,7 +214,7 @@ impl State {
                 "the command may be judged until {}, at most {COMMAND_LIFETIME_S} s ahead; the clock here says {now}",
                 command.not_after
             );
-            return Err(Refusal::new(Reason::CommandExpired, detail));
+            return Err(Refusal::new(Reason::CommandExpired, detail).with_skew(end(command.not_after, now)));
         }
         if self.has_seen(command.jti) {
             return Err(Refusal::new(Reason::CommandSeen, format!("command {} was already judged", command.jti)));
@@ -250,6 +251,11 @@ impl Case<'_> {
     pub(crate) fn evidence(&self, sha256: Digest) -> Result<Evidence, Refusal> {
         self.examined.evidence(sha256)
     }
+}
+
+/// The end that an administrator gave, against the broker's clock.
+pub(crate) const fn end(document: Timestamp, clock: Timestamp) -> Skew {
+    Skew { document, clock, says: Says::Ends, signer: Clock::Administrator, judge: Clock::Broker }
 }
 
 /// A host is enrolled.

@@ -1,6 +1,7 @@
 //! countersign's law: who may answer an interface, decided on signed evidence. Values in, values out.
 //!
-//! Modules in reading order. Names and keys are parsed once and then trusted: [`name`], [`key`], [`digest`], [`time`].
+//! Modules in reading order. Names and keys are parsed once and then trusted: [`name`], [`key`], [`digest`], [`time`],
+//! [`skew`].
 //! Bytes are read strictly: [`json`], [`envelope`], [`artifact`]. What was signed: [`claims`], [`contract`],
 //! [`command`], [`warrant`], [`join`], [`question`], [`answer`]. What it is worth: [`issuer`], [`examine`],
 //! [`verify`]. The law itself: [`govern`], [`resolve`], [`decide`], [`explain`]. Evidence: [`log`].
@@ -32,6 +33,7 @@ pub mod provider;
 pub mod question;
 pub mod reason;
 pub mod resolve;
+pub mod skew;
 mod text;
 pub mod time;
 pub mod verify;

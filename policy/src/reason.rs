@@ -6,6 +6,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::skew::{Clock, Skew};
+
 macro_rules! reasons {
     ($( $name:ident = $code:literal, $meaning:literal, $remedy:literal; )*) => {
         /// A stable reason code: what the asker may know.
@@ -156,12 +158,37 @@ pub struct Refusal {
     pub reason: Reason,
     /// Lower case, no full stop, both sides of a mismatch.
     pub detail: String,
+    /// The two times, where it is for a time's sake; no part of what is recorded.
+    pub skew: Option<Box<Skew>>,
 }
 
 impl Refusal {
     /// A refusal with its sentence.
     pub fn new(reason: Reason, detail: impl Into<String>) -> Self {
-        Self { reason, detail: detail.into() }
+        Self { reason, detail: detail.into(), skew: None }
+    }
+
+    /// The same refusal, with the two times that it is about.
+    #[must_use]
+    pub fn with_skew(self, skew: Skew) -> Self {
+        Self { skew: Some(Box::new(skew)), ..self }
+    }
+
+    /// The same refusal, where the two times were read from these clocks.
+    #[must_use]
+    pub fn between(mut self, signer: Clock, judge: Clock) -> Self {
+        if let Some(skew) = &mut self.skew {
+            (skew.signer, skew.judge) = (signer, judge);
+        }
+        self
+    }
+
+    /// The sentence for people: the recorded one, and what is to be said of clocks.
+    pub fn sentence(&self) -> String {
+        match &self.skew {
+            None => self.detail.clone(),
+            Some(skew) => format!("{}: {skew}", self.detail),
+        }
     }
 
     /// The sentence as documents carry it: cut, so that the strict reader takes back whatever was written.
@@ -171,10 +198,18 @@ impl Refusal {
         self.detail.get(..self.detail.floor_char_boundary(MAX_BRIEF)).unwrap_or_default().to_owned()
     }
 
+    /// As [`Refusal::brief`], with what is to be said of clocks: for receipts, which are recorded nowhere.
+    pub fn briefly(&self) -> String {
+        match &self.skew {
+            None => self.brief(),
+            Some(skew) => format!("{}: {skew}", self.brief()),
+        }
+    }
+
     /// The same refusal, told from further away: `context: detail`.
     #[must_use]
     pub fn within(self, context: impl fmt::Display) -> Self {
-        Self { reason: self.reason, detail: format!("{context}: {}", self.detail) }
+        Self { detail: format!("{context}: {}", self.detail), ..self }
     }
 }
 
@@ -186,7 +221,8 @@ impl fmt::Display for Reason {
 
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.reason, self.detail)
+        write!(f, "{}: {}", self.reason, self.detail)?;
+        self.skew.as_ref().map_or(Ok(()), |skew| write!(f, ": {skew}"))
     }
 }
 

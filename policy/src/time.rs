@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::json::MAX_INTEGER;
 use crate::reason::{Reason, Refusal};
+use crate::skew::{Clock, Says, Skew};
 
 /// A moment in whole seconds since 1970, at most 2^53 (RFC 7519 section 2, NumericDate without fractions).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -102,18 +103,16 @@ impl Validity {
     /// # Errors
     /// `issued_in_future`, `not_yet_valid` or `expired`, with both times.
     pub fn covers(&self, now: Timestamp) -> Result<(), Refusal> {
-        if self.iat > now {
-            return Err(Refusal::new(
-                Reason::IssuedInFuture,
-                format!("signed at {}, the clock here says {now}", self.iat),
-            ));
-        }
-        if let Some(nbf) = self.nbf.filter(|nbf| *nbf > now) {
-            return Err(Refusal::new(Reason::NotYetValid, format!("valid from {nbf}, the clock here says {now}")));
-        }
-        match self.exp.filter(|exp| *exp <= now) {
-            Some(exp) => Err(Refusal::new(Reason::Expired, format!("valid until {exp}, the clock here says {now}"))),
-            None => Ok(()),
+        let outside = |reason: Reason, what: &str, document: Timestamp, says: Says| {
+            // Whoever knows better whose clocks these are says so: `Refusal::between`.
+            let skew = Skew { document, clock: now, says, signer: Clock::Issuer, judge: Clock::Broker };
+            Err(Refusal::new(reason, format!("{what} {document}, the clock here says {now}")).with_skew(skew))
+        };
+        match *self {
+            Self { iat, .. } if iat > now => outside(Reason::IssuedInFuture, "signed at", iat, Says::Signed),
+            Self { nbf: Some(nbf), .. } if nbf > now => outside(Reason::NotYetValid, "valid from", nbf, Says::Begins),
+            Self { exp: Some(exp), .. } if exp <= now => outside(Reason::Expired, "valid until", exp, Says::Ends),
+            _ => Ok(()),
         }
     }
 

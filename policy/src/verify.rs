@@ -14,6 +14,7 @@ use crate::issuer::{Issuers, Kind, Signed};
 use crate::key::{self, Name};
 use crate::provider::Subject;
 use crate::reason::{Reason, Refusal};
+use crate::skew::Clock;
 use crate::time::Timestamp;
 
 /// How the bytes are to be read.
@@ -68,7 +69,8 @@ impl Reading {
         };
         let signed = Signed { issuer, kind, validity: &common.validity };
         let speaks_for = [self.contracts(), self.caps()].concat();
-        issuers.judge(signed, speaks_for.iter().map(String::as_str), now).map(drop)
+        let judged = issuers.judge(signed, speaks_for.iter().map(String::as_str), now);
+        judged.map(drop).map_err(|refusal| refusal.between(Clock::Issuer, Clock::ThisMachine))
     }
 
     /// Whether it is whole, signed by the issuer it names, and about these bytes; trust apart.

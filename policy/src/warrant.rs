@@ -10,6 +10,7 @@ use crate::envelope::{Document, Keyring, Verified, sealed};
 use crate::key::{Administrator, Decision, Key, Name, Role, Root};
 use crate::name::Lattice;
 use crate::reason::{Reason, Refusal};
+use crate::skew::Clock;
 use crate::time::{Timestamp, Validity};
 use crate::wire::WARRANT_LIFETIME_S;
 
@@ -117,7 +118,10 @@ impl DecisionKeys {
     /// # Errors
     /// `broker_key_unknown` outside its validity.
     pub fn of(warrant: &Verified<Warrant>, now: Timestamp) -> Result<Self, Refusal> {
-        let outside = |refusal: Refusal| Refusal::new(Reason::BrokerKeyUnknown, refusal.within("the warrant").detail);
+        let outside = |refusal: Refusal| {
+            let refusal = refusal.within("the warrant").between(Clock::Root, Clock::ThisMachine);
+            Refusal { reason: Reason::BrokerKeyUnknown, ..refusal }
+        };
         warrant.validity.covers(now).map_err(outside)?;
         let (lattice, keys) = (warrant.lattice.clone(), warrant.decision_keys.clone());
         Ok(Self { lattice, sha256: warrant.sha256(), keys })

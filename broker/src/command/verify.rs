@@ -192,7 +192,7 @@ impl Verified {
         members.insert("verdict".to_owned(), verdict.into());
         if let Err(refusal) = &self.verdict {
             members.insert("reason".to_owned(), refusal.reason.code().into());
-            members.insert("message".to_owned(), refusal.detail.as_str().into());
+            members.insert("message".to_owned(), refusal.sentence().into());
         }
         let facts = self.reading.iter().flat_map(facts::of);
         members.extend(facts.map(|fact| (fact.label.to_owned(), fact.value)));

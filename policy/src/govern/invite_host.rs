@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::state::Invitation;
-use super::{Apply, Case, Judge, State};
+use super::{Apply, Case, Judge, State, end};
 use crate::key::{Invite, Name, Role};
 use crate::reason::{Reason, Refusal};
 use crate::time::Timestamp;
@@ -54,7 +54,7 @@ impl Judge for InviteHost {
                 "the invitation ends at {}, at most {INVITE_LIFETIME_S} s ahead; the clock here says {}",
                 self.not_after, case.now
             );
-            return Err(Refusal::new(Reason::CommandExpired, detail));
+            return Err(Refusal::new(Reason::CommandExpired, detail).with_skew(end(self.not_after, case.now)));
         }
         let Self { invite, labels, not_after } = self.clone();
         Ok(HostInvited { invite, labels, not_after })

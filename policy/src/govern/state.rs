@@ -8,7 +8,7 @@ use crate::artifact::Import;
 use crate::claims::Common;
 use crate::contract::Contract;
 use crate::digest::Digest;
-use crate::govern::{AdministratorKeys, Bind, HostKeys};
+use crate::govern::{AdministratorKeys, Bind, HostKeys, end};
 use crate::issuer::Issuers;
 use crate::key::{Administrator, Decision, Host, Invite, Issuer, Name, Role, Root};
 use crate::name::{ComponentId, Lattice, LinkName, Package};
@@ -326,7 +326,8 @@ impl State {
         let found = self.invites.get(invite);
         let found = found.ok_or_else(|| unknown(format!("invitation `{invite}` is unknown, or was used")))?;
         if found.not_after < now {
-            return Err(unknown(format!("the invitation ended at {}, the clock here says {now}", found.not_after)));
+            let ended = unknown(format!("the invitation ended at {}, the clock here says {now}", found.not_after));
+            return Err(ended.with_skew(end(found.not_after, now)));
         }
         Ok(found)
     }
