@@ -14,6 +14,8 @@ mod host_is_enrolled;
 mod id_belongs_to_subject;
 mod lattice_is_ours;
 mod nothing_answers_itself;
+mod one_candidate_answers;
+mod words;
 
 use serde::{Deserialize, Serialize};
 
@@ -26,6 +28,8 @@ use crate::question::Question;
 use crate::reason::{Reason, Refusal};
 use crate::resolve::{By, Candidate, resolve};
 use crate::time::Timestamp;
+
+pub(crate) use words::surface;
 
 /// Bumped with any change to what `decide`, `resolve` or `handle` answer.
 pub const LAW: u64 = 1;
@@ -40,34 +44,53 @@ pub struct StartRule {
     /// The rule as a sentence.
     pub sentence: &'static str,
     judge: fn(&Start<'_>) -> Result<(), Refusal>,
+    // What it reads, as a sentence: only asked for when a decision is explained.
+    pub(crate) fact: fn(&Start<'_>) -> String,
 }
 
 /// A rule on one import.
 pub struct ImportRule {
     /// The rule as a sentence.
     pub sentence: &'static str,
+    /// What it is about.
+    pub(crate) about: About,
     judge: fn(&Binding<'_>) -> Result<(), Refusal>,
+    pub(crate) fact: fn(&Binding<'_>) -> String,
+}
+
+/// What a rule on an import is about: one reason may be that of several rules.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum About {
+    Contract,
+    Candidate,
+    Permission,
+}
+
+macro_rules! rules {
+    ($kind:ident: $( $sentence:literal => $rule:ident $( about $about:ident )? ),* $(,)?) => {
+        &[$( $kind { sentence: $sentence, judge: $rule::judge, fact: $rule::fact, $( about: About::$about )? }, )*]
+    };
 }
 
 /// The rules on a start, in order.
-pub const START_RULES: &[StartRule] = &[
-    StartRule { sentence: "the lattice is ours", judge: lattice_is_ours::judge },
-    StartRule { sentence: "the host is enrolled", judge: host_is_enrolled::judge },
-    StartRule { sentence: "the claims are trusted", judge: claims_are_trusted::judge },
-    StartRule { sentence: "the id belongs to the subject", judge: id_belongs_to_subject::judge },
-    StartRule { sentence: "the claims cover the imports", judge: claims_cover_imports::judge },
-];
+pub const START_RULES: &[StartRule] = rules! { StartRule:
+    "the lattice is ours" => lattice_is_ours,
+    "the host is enrolled" => host_is_enrolled,
+    "the claims are trusted" => claims_are_trusted,
+    "the id belongs to the subject" => id_belongs_to_subject,
+    "the claims cover the imports" => claims_cover_imports,
+};
 
 /// The rules on each import, in order; the candidate is resolved between the contract's rules and its own.
-pub const IMPORT_RULES: &[ImportRule] = &[
-    ImportRule { sentence: "the contract covers the import", judge: contract_covers_import::judge },
-    ImportRule { sentence: "one candidate answers", judge: one_candidate_answers },
-    ImportRule { sentence: "nothing answers itself", judge: nothing_answers_itself::judge },
-    ImportRule { sentence: "the candidate is trusted", judge: candidate_is_trusted::judge },
-    ImportRule { sentence: "the contract allows the provider", judge: contract_allows_provider::judge },
-    ImportRule { sentence: "the candidate serves it", judge: candidate_serves_it::judge },
-    ImportRule { sentence: "the configuration fits", judge: configuration_fits::judge },
-];
+pub const IMPORT_RULES: &[ImportRule] = rules! { ImportRule:
+    "the contract covers the import" => contract_covers_import about Contract,
+    "one candidate answers" => one_candidate_answers about Candidate,
+    "nothing answers itself" => nothing_answers_itself about Candidate,
+    "the candidate is trusted" => candidate_is_trusted about Candidate,
+    "the contract allows the provider" => contract_allows_provider about Permission,
+    "the candidate serves it" => candidate_serves_it about Candidate,
+    "the configuration fits" => configuration_fits about Candidate,
+};
 
 /// What a rule on the start reads.
 #[derive(Clone, Copy)]
@@ -154,16 +177,34 @@ impl Decision {
     }
 }
 
+/// Sees each verdict of a walk over the tables. Deciding needs nobody to watch; explaining does.
+pub(crate) trait Watch {
+    fn start(&mut self, rule: &'static StartRule, start: &Start<'_>, verdict: &Result<(), Refusal>);
+    fn binding(&mut self, binding: &Binding<'_>);
+    fn import(&mut self, rule: &'static ImportRule, binding: &Binding<'_>, verdict: &Result<(), Refusal>);
+}
+
 /// Decides. Same inputs, same answer, everywhere and always (I8).
-pub fn decide(state: &State, question: &Question, _facts: &Facts, now: Timestamp) -> Decision {
+pub fn decide(state: &State, question: &Question, facts: &Facts, now: Timestamp) -> Decision {
+    watched(state, question, facts, now, &mut Nobody)
+}
+
+/// As [`decide`], with somebody who watches: the one walk over the tables.
+pub(crate) fn watched(
+    state: &State,
+    question: &Question,
+    _facts: &Facts,
+    now: Timestamp,
+    watch: &mut impl Watch,
+) -> Decision {
     let start = Start { state, question, now };
-    if let Err(refusal) = start_rules(&start).find_map(|(_, verdict)| verdict.err()).map_or(Ok(()), Err) {
+    if let Err(refusal) = may_start(&start, watch) {
         return Decision::Refused { refusal, outcomes: Vec::new() };
     }
     let mut outcomes = Vec::with_capacity(question.imports.len());
     let mut first = None;
     for_each_import(&start, |binding| {
-        let grant = grant(binding);
+        let grant = grant(binding, watch);
         if let Err(refusal) = &grant {
             first.get_or_insert_with(|| refusal.clone().within(format!("`{}`", binding.import.package)));
         }
@@ -175,41 +216,23 @@ pub fn decide(state: &State, question: &Question, _facts: &Facts, now: Timestamp
     }
 }
 
-/// The verdict of each rule on the start, in order.
-pub fn start_rules<'a>(start: &'a Start<'a>) -> impl Iterator<Item = (&'static str, Result<(), Refusal>)> + 'a {
-    START_RULES.iter().map(|rule| (rule.sentence, (rule.judge)(start)))
+/// Whether the start itself may be, by every rule in order.
+pub(crate) fn may_start(start: &Start<'_>, watch: &mut impl Watch) -> Result<(), Refusal> {
+    for rule in START_RULES {
+        let verdict = (rule.judge)(start);
+        watch.start(rule, start, &verdict);
+        verdict?;
+    }
+    Ok(())
 }
 
-/// The verdict of each rule on an import, in order, up to the first refusal.
-pub fn import_rules(binding: &Binding<'_>) -> Vec<(&'static str, Result<(), Refusal>)> {
-    let mut verdicts = Vec::with_capacity(IMPORT_RULES.len());
+/// What answers one import, by every rule in order.
+pub(crate) fn grant(binding: &Binding<'_>, watch: &mut impl Watch) -> Result<Grant, Refusal> {
+    watch.binding(binding);
     for rule in IMPORT_RULES {
         let verdict = (rule.judge)(binding);
-        let refused = verdict.is_err();
-        verdicts.push((rule.sentence, verdict));
-        if refused {
-            break;
-        }
-    }
-    verdicts
-}
-
-/// Visits each import under `default` and under every name that a live link gives it.
-pub fn for_each_import<'a>(start: &Start<'a>, mut visit: impl FnMut(&Binding<'a>)) {
-    let unnamed = LinkName::unnamed();
-    let component = &start.question.runs.id;
-    for import in &start.question.imports {
-        let named = start.state.link_names(component, &import.package).filter(|name| **name != unnamed);
-        for link in std::iter::once(&unnamed).chain(named) {
-            let candidate = resolve(start.state, component, import, link, &start.question.offers);
-            visit(&Binding { start: *start, import, link: link.clone(), candidate });
-        }
-    }
-}
-
-fn grant(binding: &Binding<'_>) -> Result<Grant, Refusal> {
-    for rule in IMPORT_RULES {
-        (rule.judge)(binding)?;
+        watch.import(rule, binding, &verdict);
+        verdict?;
     }
     let candidate = binding.candidate()?;
     Ok(Grant {
@@ -222,12 +245,43 @@ fn grant(binding: &Binding<'_>) -> Result<Grant, Refusal> {
     })
 }
 
-fn one_candidate_answers(binding: &Binding<'_>) -> Result<(), Refusal> {
-    binding.candidate().map(drop)
+/// Whether nothing but the owner's permission stands between an import and its candidate.
+pub(crate) fn awaits_permission(binding: &Binding<'_>) -> bool {
+    let others = IMPORT_RULES.iter().filter(|rule| rule.about != About::Permission);
+    others.into_iter().all(|rule| (rule.judge)(binding).is_ok())
+}
+
+/// The one who does not look.
+pub(crate) struct Nobody;
+
+impl Watch for Nobody {
+    fn start(&mut self, _: &'static StartRule, _: &Start<'_>, _: &Result<(), Refusal>) {}
+    fn binding(&mut self, _: &Binding<'_>) {}
+    fn import(&mut self, _: &'static ImportRule, _: &Binding<'_>, _: &Result<(), Refusal>) {}
+}
+
+/// Visits each import under `default` and under every name that a live link gives it.
+pub fn for_each_import<'a>(start: &Start<'a>, mut visit: impl FnMut(&Binding<'a>)) {
+    let unnamed = LinkName::unnamed();
+    let component = &start.question.runs.id;
+    for import in &start.question.imports {
+        let named = start.state.link_names(component, &import.package).filter(|name| **name != unnamed);
+        for link in std::iter::once(&unnamed).chain(named) {
+            visit(&start.binding(import, link.clone()));
+        }
+    }
+}
+
+impl<'a> Start<'a> {
+    /// One import under one link name, with the candidate that stands for it.
+    pub(crate) fn binding(&self, import: &'a Import, link: LinkName) -> Binding<'a> {
+        let candidate = resolve(self.state, &self.question.runs.id, import, &link, &self.question.offers);
+        Binding { start: *self, import, link, candidate }
+    }
 }
 
 impl Binding<'_> {
-    fn outcome(&self, grant: Result<Grant, Reason>) -> Outcome {
+    pub(crate) fn outcome(&self, grant: Result<Grant, Reason>) -> Outcome {
         let Import { package, version, .. } = self.import.clone();
         Outcome { package, version, link: self.link.clone(), grant }
     }

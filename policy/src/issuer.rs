@@ -80,14 +80,7 @@ impl Issuers {
         now: Timestamp,
     ) -> Result<&Issuer, Refusal> {
         let name = signed.issuer;
-        let Some(issuer) = self.0.get(name) else {
-            return Err(Refusal::new(Reason::IssuerUnknown, format!("issuer `{name}` is not trusted here")));
-        };
-        issuer.stands(name, signed.validity.iat)?;
-        if !issuer.kinds.contains(&signed.kind) {
-            let detail = format!("issuer `{name}` may not sign a {}", signed.kind.word());
-            return Err(Refusal::new(Reason::IssuerKind, detail));
-        }
+        let issuer = self.vouches(name, signed.kind, signed.validity.iat)?;
         signed.validity.covers(now)?;
         issuer.max_lifetime_s.map_or(Ok(()), |longest| signed.validity.within_lifetime(longest))?;
         if issuer.scope.is_empty() {
@@ -95,6 +88,19 @@ impl Issuers {
         }
         for id in speaks_for {
             issuer.covers(name, id)?;
+        }
+        Ok(issuer)
+    }
+
+    /// Whether an issuer may sign that kind of thing, and might at `iat`.
+    pub(crate) fn vouches(&self, name: &Name<key::Issuer>, kind: Kind, iat: Timestamp) -> Result<&Issuer, Refusal> {
+        let Some(issuer) = self.0.get(name) else {
+            return Err(Refusal::new(Reason::IssuerUnknown, format!("issuer `{name}` is not trusted here")));
+        };
+        issuer.stands(name, iat)?;
+        if !issuer.kinds.contains(&kind) {
+            let detail = format!("issuer `{name}` may not sign a {}", kind.word());
+            return Err(Refusal::new(Reason::IssuerKind, detail));
         }
         Ok(issuer)
     }

@@ -486,7 +486,11 @@ fn a_fix_that_is_told_is_a_fix_that_works() {
     let told = bench.done(&["explain", &cart]);
     assert_eq!((&told["verdict"], &told["outcomes"][0]["by"]), (&json!("permitted"), &json!("builtin")));
     let text = bench.text(&["explain", &cart, "-v"]);
-    assert!(text.contains("would be permitted") && text.contains("yes  the claims are trusted"), "{text}");
+    assert!(
+        text.contains("would be permitted")
+            && text.contains("the claims are trusted           passed       the claims are about `M"),
+        "{text}"
+    );
     let stranger = SigningKey::<Host>::generate().unwrap().name().to_string();
     bench.refused(&["explain", &cart, "--host", &stranger], "host_unknown");
     bench.refused(&["explain", &cart, "--id", "other"], "component_unknown");

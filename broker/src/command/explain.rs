@@ -17,7 +17,8 @@ use crate::view::{Look, Supposition};
 /// Tell what would answer each import of a component, or why not and what would lift it.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Exit code 3 when it would be refused.\n\n\
-    Examples:\n  countersign explain cart_s.wasm\n  countersign explain cart_s.wasm --id cart-eu --host N... -v")]
+    Examples:\n  countersign explain cart_s.wasm\n  countersign explain cart_s.wasm --id cart-eu --host N...\n  \
+    countersign explain cart_s.wasm --brief")]
 pub struct Args {
     /// The component, or a provider.
     file: PathBuf,
@@ -27,9 +28,12 @@ pub struct Args {
     /// The host [default: any enrolled one, with every native builtin].
     #[arg(long, value_name = "KEY")]
     host: Option<String>,
-    /// Tell each rule, in order.
+    /// Print keys and digests whole.
     #[arg(short, long)]
     verbose: bool,
+    /// Leave out the rules: only what answers, and the fix.
+    #[arg(short, long, conflicts_with = "verbose")]
+    brief: bool,
 }
 
 impl Args {
@@ -57,8 +61,8 @@ impl Args {
         let told = Client::of(globals)?.look(&Look::Explain(Box::new(supposition)))?.view;
         let heading = format!("`{}` would be {}", member(&told, "id"), member(&told, "verdict"));
         let mut text = format!("{}\n{}", output::shown(&heading), telling::outcomes(&told));
-        if self.verbose {
-            text += &telling::rules(&told);
+        if !self.brief {
+            text += &telling::rules(&told, self.verbose);
         }
         text += &telling::fix(&told);
         let refusal =

@@ -21,6 +21,9 @@ pub struct Args {
     /// Only what concerns this package: who answers it, and why.
     #[arg(long, value_name = "PACKAGE")]
     contract: Option<String>,
+    /// Print keys and digests whole.
+    #[arg(short, long)]
+    verbose: bool,
 }
 
 impl Args {
@@ -28,14 +31,14 @@ impl Args {
         let contract = self.contract.as_deref().map(Package::parse).transpose()?;
         let told = Client::of(globals)?.look(&Look::Why { about: self.about, contract })?.view;
         let text = match told.get("verdict") {
-            Some(_) => ruling(&told),
+            Some(_) => ruling(&told, self.verbose),
             None => output::shown(&member(&told, "summary")) + "\n" + &crate::command::acting::paragraph(&told),
         };
         Ok(Report::new(text, told))
     }
 }
 
-fn ruling(told: &Value) -> String {
+fn ruling(told: &Value, whole: bool) -> String {
     let mut text = String::new();
     for outcome in rows(told, "outcomes") {
         text += &output::shown(&answered(told, outcome));
@@ -62,7 +65,7 @@ fn ruling(told: &Value) -> String {
         ("decided again", follows.to_owned()),
         ("asked now", again(told)),
     ]);
-    text + &telling::rules(told)
+    text + &telling::rules(told, whole) + &telling::fix(told)
 }
 
 // The sentence that an operator came for.

@@ -119,7 +119,7 @@ pub(super) fn telling(told: &law::Explanation) -> Value {
     row([
         ("verdict", json!(verdict(&told.decision))),
         ("reason", json!(refusal.map(|refusal| refusal.reason))),
-        ("detail", json!(refusal.map(|refusal| &refusal.detail))),
+        ("detail", json!(refusal.map(Refusal::sentence))),
         ("outcomes", json!(told.decision.outcomes())),
         ("rules", json!({"start": told.start, "imports": told.imports})),
     ])

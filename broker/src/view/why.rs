@@ -45,8 +45,11 @@ pub(super) async fn why(scene: Scene<'_>, about: &str, contract: Option<&Package
         ("follows", json!(follows)),
         ("providers", providers(&ledger, ruled)),
         ("again", again(scene, &question, &ruled.facts)),
+        ("fix", json!(fix(scene, &question, &ruled.facts))),
     ] {
-        members.insert(name.to_owned(), value);
+        if !value.is_null() {
+            members.insert(name.to_owned(), value);
+        }
     }
     if let Some(contract) = contract {
         only(&mut told, contract);
@@ -71,6 +74,12 @@ fn again(scene: Scene<'_>, question: &Question, facts: &Facts) -> Value {
         ("reason", json!(decision.refusal().map(|refusal| refusal.reason))),
         ("outcomes", json!(decision.outcomes())),
     ])
+}
+
+// What would lift it where it would be refused now; what was refused then and is permitted now needs none.
+fn fix(scene: Scene<'_>, question: &Question, facts: &Facts) -> Option<law::Fix> {
+    let decision = decide(scene.state, question, facts, scene.now);
+    decision.refusal().map(|_| law::fix(scene.state, question, scene.now))
 }
 
 // Keeps what concerns one package.

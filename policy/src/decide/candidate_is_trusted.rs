@@ -1,6 +1,7 @@
 //! The provider stands, and the issuer who signed it may still speak for all that it serves (I2).
 
 use super::Binding;
+use super::words::{holds, issuer};
 use crate::reason::{Reason, Refusal};
 
 pub(super) fn judge(binding: &Binding<'_>) -> Result<(), Refusal> {
@@ -10,4 +11,18 @@ pub(super) fn judge(binding: &Binding<'_>) -> Result<(), Refusal> {
     }
     let trusted = provider.trusted(binding.start.state, binding.start.now);
     trusted.map_err(|refusal| refusal.within(format!("provider `{}`", provider.id)))
+}
+
+pub(super) fn fact(binding: &Binding<'_>) -> String {
+    let Ok(candidate) = binding.candidate() else {
+        return "no candidate".to_owned();
+    };
+    let (id, start) = (&candidate.provider.id, &binding.start);
+    let stands = if candidate.provider.retired { "was retired" } else { "is admitted" };
+    match &candidate.provider.signed {
+        None => format!("provider `{id}` {stands}; a native builtin rests on its admission alone"),
+        Some((name, validity)) => {
+            format!("provider `{id}` {stands}; {}; {}", issuer(start.state, name), holds(validity, start.now))
+        }
+    }
 }

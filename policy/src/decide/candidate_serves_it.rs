@@ -1,6 +1,7 @@
 //! The provider serves a version that answers, with every interface that is imported of it.
 
 use super::Binding;
+use super::words::surface;
 use crate::provider::serves;
 use crate::reason::{Reason, Refusal};
 use crate::resolve::answers_version;
@@ -27,6 +28,20 @@ pub(super) fn judge(binding: &Binding<'_>) -> Result<(), Refusal> {
             Err(Refusal::new(Reason::ProviderInterface, detail))
         }
     }
+}
+
+pub(super) fn fact(binding: &Binding<'_>) -> String {
+    let Ok(candidate) = binding.candidate() else {
+        return "no candidate".to_owned();
+    };
+    let (provider, import) = (candidate.provider, binding.import);
+    let served: Vec<_> = serves(&provider.serves, &import.package).map(surface).collect();
+    let served = match (served.is_empty(), &provider.capid) {
+        (false, _) => served.join(" and "),
+        (true, Some(capid)) => format!("the older contract id `{capid}`"),
+        (true, None) => format!("no `{}`", import.package),
+    };
+    format!("provider `{}` serves {served}; imported is {}", provider.id, surface(import))
 }
 
 // An archive that names only an old contract id serves what the contract's owner recognises that id as.

@@ -1,6 +1,7 @@
 //! The claims must be there, genuine, about this subject, and signed by an issuer whose word counts now (I2).
 
 use super::Start;
+use super::words::{holds, issuer, listed};
 use crate::examine::Evidence;
 use crate::issuer::{Kind, Signed};
 use crate::name::LegacyId;
@@ -35,4 +36,20 @@ pub(super) fn judge(start: &Start<'_>) -> Result<(), Refusal> {
     let signed = Signed { issuer, kind, validity: &common.validity };
     let speaks_for = caps.unwrap_or_default().iter().map(LegacyId::as_str);
     start.state.issuers().judge(signed, speaks_for, start.now).map(drop)
+}
+
+pub(super) fn fact(start: &Start<'_>) -> String {
+    let runs = &start.question.runs;
+    let (about, name, common, caps) = match &start.question.claims {
+        None => return format!("`{}` carries no signed claims", runs.id),
+        Some(Err(refusal)) => return format!("the claims do not hold: {}", refusal.reason),
+        Some(Ok(Evidence::Contract(_))) => return "a contract stands where claims belong".to_owned(),
+        Some(Ok(Evidence::Component(claimed))) => {
+            (claimed.subject.to_string(), claimed.issuer(), &claimed.common, claimed.caps.as_deref())
+        }
+        Some(Ok(Evidence::Provider(claimed))) => (claimed.subject.to_string(), claimed.issuer(), &claimed.common, None),
+    };
+    let speaks = caps.map(|caps| format!("; their `caps` list {}", listed(caps, "nothing"))).unwrap_or_default();
+    let (trust, times) = (issuer(start.state, name), holds(&common.validity, start.now));
+    format!("the claims are about `{about}`, signed by {trust}; {times}{speaks}")
 }

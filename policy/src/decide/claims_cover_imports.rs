@@ -1,6 +1,7 @@
 //! Where older claims list capabilities, an import that they do not list is refused: a bound, never a permission (T49).
 
 use super::Start;
+use super::words::listed;
 use crate::examine::Evidence;
 use crate::name::Package;
 use crate::reason::{Reason, Refusal};
@@ -23,5 +24,16 @@ pub(super) fn judge(start: &Start<'_>) -> Result<(), Refusal> {
             let detail = format!("`{}` is imported, the claims' `caps` do not list it", import.package);
             Err(Refusal::new(Reason::UndeclaredImport, detail))
         }
+    }
+}
+
+pub(super) fn fact(start: &Start<'_>) -> String {
+    let imports = listed(start.question.imports.iter().map(|import| &import.package), "nothing");
+    match &start.question.claims {
+        Some(Ok(Evidence::Component(claimed))) if claimed.caps.is_some() => {
+            let caps = listed(claimed.caps.iter().flatten(), "nothing");
+            format!("the claims' `caps` list {caps}; imported are {imports}")
+        }
+        _ => format!("the claims list no `caps`, so they bound nothing; imported are {imports}"),
     }
 }

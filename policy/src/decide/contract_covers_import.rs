@@ -1,6 +1,7 @@
 //! A published contract, signed by an issuer who may still speak for the package, covers the version and interfaces.
 
 use super::Binding;
+use super::words::{holds, issuer, listed, surface};
 use crate::issuer::{Kind, Signed};
 use crate::reason::{Reason, Refusal};
 
@@ -32,4 +33,23 @@ pub(super) fn judge(binding: &Binding<'_>) -> Result<(), Refusal> {
             Err(Refusal::new(Reason::ContractInterface, detail))
         }
     }
+}
+
+pub(super) fn fact(binding: &Binding<'_>) -> String {
+    let (import, start) = (binding.import, &binding.start);
+    let package = &import.package;
+    let Some(published) = start.state.contracts().get(package) else {
+        return format!("no contract for `{package}` is published; imported is {}", surface(import));
+    };
+    let contract = &published.contract;
+    let stands = if published.withdrawn { "was withdrawn" } else { "is published" };
+    let (tracks, interfaces) = (listed(&contract.tracks, "no version"), listed(&contract.interfaces, "no interface"));
+    format!(
+        "the contract is `{package}` revision {}, {stands}, tracks {tracks}, interfaces {interfaces}; imported is {}; \
+         signed by {}; {}",
+        contract.revision,
+        surface(import),
+        issuer(start.state, &contract.iss),
+        holds(&contract.validity(), start.now)
+    )
 }

@@ -12,3 +12,12 @@ pub(super) fn judge(start: &Start<'_>) -> Result<(), Refusal> {
         None => Err(Refusal::new(Reason::HostUnknown, format!("host `{host}` is not enrolled"))),
     }
 }
+
+pub(super) fn fact(start: &Start<'_>) -> String {
+    let host = &start.question.host;
+    match start.state.hosts().get(host) {
+        None => format!("host `{host}` never joined"),
+        Some(record) if record.standing == HostStanding::Banned => format!("host `{host}` was banned"),
+        Some(record) => format!("host `{host}` joined at entry {}", record.joined),
+    }
+}

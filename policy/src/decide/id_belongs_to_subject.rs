@@ -13,6 +13,28 @@ pub(super) fn judge(start: &Start<'_>) -> Result<(), Refusal> {
     }
 }
 
+pub(super) fn fact(start: &Start<'_>) -> String {
+    let runs = &start.question.runs;
+    let would = format!("`{}` would run as `{}`", runs.subject, runs.id);
+    match start.question.what {
+        What::StartComponent => match start.state.components().get(&runs.id) {
+            None => format!("{would}, and nothing was admitted as `{}`", runs.id),
+            Some(record) => {
+                let retired = if record.retired { ", and was retired" } else { "" };
+                let (subject, issuer) = (&record.subject, &record.issuer);
+                format!("{would}; the id was given to `{subject}`, signed by `{issuer}`{retired}")
+            }
+        },
+        What::StartProvider => match start.state.providers().get(&runs.sha256) {
+            None => format!("{would}, and no provider with bytes {} is admitted", runs.sha256),
+            Some(record) => {
+                let retired = if record.retired { ", and was retired" } else { "" };
+                format!("{would}; these bytes were admitted as `{}` of `{}`{retired}", record.id, record.subject)
+            }
+        },
+    }
+}
+
 fn component(start: &Start<'_>) -> Result<(), Refusal> {
     let runs = &start.question.runs;
     let Some(record) = start.state.components().get(&runs.id) else {

@@ -10,3 +10,7 @@ pub(super) fn judge(start: &Start<'_>) -> Result<(), Refusal> {
     }
     Err(Refusal::new(Reason::LatticeMismatch, format!("the question is for lattice `{asked}`, this is `{ours}`")))
 }
+
+pub(super) fn fact(start: &Start<'_>) -> String {
+    format!("the question is for lattice `{}`, this is `{}`", start.question.lattice, start.state.lattice())
+}

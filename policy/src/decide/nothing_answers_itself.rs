@@ -12,6 +12,14 @@ pub(super) fn judge(binding: &Binding<'_>) -> Result<(), Refusal> {
     Err(Refusal::new(Reason::AnswersItself, detail))
 }
 
+pub(super) fn fact(binding: &Binding<'_>) -> String {
+    let runs = &binding.start.question.runs.subject;
+    binding.candidate().map_or_else(
+        |_| "no candidate".to_owned(),
+        |candidate| format!("the provider is `{}`, what would start is `{runs}`", candidate.provider.subject),
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use crate::reason::Reason;

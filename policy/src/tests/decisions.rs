@@ -337,7 +337,7 @@ fn a_fix_lifts_every_refusal_it_can_and_says_what_is_left() {
     assert_eq!(fixed.still, None);
     let told = explain(world.ledger.state(), &question, &Facts::default(), now);
     assert_eq!(told.start.len(), crate::decide::START_RULES.len());
-    assert_eq!(told.imports[0].rules.last().unwrap().reason, Some(Reason::ContractUnknown));
+    assert_eq!(told.imports[0].rules[0].reason, Some(Reason::ContractUnknown));
 
     // A forged token has no fix.
     let supposed = Supposed {

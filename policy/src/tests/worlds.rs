@@ -3,6 +3,7 @@
 //! `COUNTERSIGN_WORLDS` says how many. Each world is drawn from its own number, which a failure prints.
 
 mod build;
+mod mends;
 mod model;
 mod plan;
 

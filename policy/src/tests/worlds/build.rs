@@ -13,9 +13,9 @@ use crate::digest::Digest;
 use crate::envelope::Draft;
 use crate::examine::{Evidence, read_claims};
 use crate::govern::{
-    Bind, ComponentAdmitted, ComponentRetired, ContractPublished, ContractWithdrawn, DefaultPut, Event, HostBanned,
-    HostJoined, IssuerAdded, IssuerRevoked, LinkDeleted, LinkPut, LinkRecord, ProviderAdmitted, ProviderRetired,
-    SignedBy, State,
+    Bind, ComponentAdmitted, ComponentRecord, ComponentRetired, ContractPublished, ContractWithdrawn, DefaultPut,
+    Event, HostBanned, HostJoined, IssuerAdded, IssuerRevoked, LinkDeleted, LinkPut, LinkRecord, ProviderAdmitted,
+    ProviderRetired, SignedBy, State,
 };
 use crate::key::{self, Name};
 use crate::name::{
@@ -24,7 +24,7 @@ use crate::name::{
 use crate::provider::{Source, Subject};
 use crate::question::{Offer, Question, Runs, Supposed, What};
 use crate::reason::{Reason, Refusal};
-use crate::tests::world::{NOW, Pair, World, at};
+use crate::tests::world::{NOW, Pair, World, at, component_token_with};
 use crate::time::Validity;
 
 /// Everything that is the same in every world.
@@ -71,7 +71,9 @@ impl Stage {
             legacy: LEGACY.iter().chain(&PACKAGES).map(|text| (*text, text.parse().unwrap())).collect(),
             scopes: SCOPES.map(|text| (text, text.parse().unwrap())).into(),
             versions: VERSIONS.iter().map(version).collect(),
-            ids: ["cart", "other", "p0", "p1", "p2", "p3", "p4", "p5"].map(|text| (text, text.parse().unwrap())).into(),
+            ids: ["cart", "other", "third", "p0", "p1", "p2", "p3", "p4", "p5"]
+                .map(|text| (text, text.parse().unwrap()))
+                .into(),
             tokens: BTreeMap::new(),
         }
     }
@@ -126,9 +128,23 @@ impl Stage {
                 subject: self.cart[usize::from(plan.component == Component::AnothersId)],
                 sha256: self.files[0],
                 issuer: self.issuers[plan.admitted_under].name,
-                imports: Vec::new(),
+                imports: plan.crowd[0].imports.iter().map(|import| self.import(import)).collect(),
                 exports: Vec::new(),
             }));
+        }
+        for neighbour in &plan.crowd[1..] {
+            let id = self.ids[neighbour.id].clone();
+            events.push(Event::ComponentAdmitted(ComponentAdmitted {
+                id: id.clone(),
+                subject: Pair::seeded(neighbour.id).name,
+                sha256: Digest::of(neighbour.id.as_bytes()),
+                issuer: self.issuers[neighbour.issuer].name,
+                imports: neighbour.imports.iter().map(|import| self.import(import)).collect(),
+                exports: Vec::new(),
+            }));
+            if neighbour.retired {
+                events.push(Event::ComponentRetired(ComponentRetired { id }));
+            }
         }
         if plan.component == Component::Retired {
             events.push(Event::ComponentRetired(ComponentRetired { id: self.ids["cart"].clone() }));
@@ -251,6 +267,18 @@ impl Stage {
             read_claims(draft.seal(&signature).as_bytes()).unwrap()
         };
         Ok(self.tokens.entry(format!("{claims:?}")).or_insert_with(make).clone())
+    }
+
+    /// Claims of an admitted component as its issuer could have signed them: long ago, without an end.
+    pub(super) fn claims_of(&mut self, record: &ComponentRecord) -> Result<Evidence, Refusal> {
+        let seeds = ["cart", "stranger", "other", "third"];
+        let is_its = |seed: &&str| Subject::Component(Pair::seeded(seed).name) == record.subject;
+        let seed = seeds.into_iter().find(is_its).unwrap();
+        let issuer = self.issuers.iter().find(|issuer| issuer.name == record.issuer).unwrap();
+        let validity = Validity { iat: at(1), nbf: None, exp: None };
+        let common = Common { jti: "j".to_owned(), validity, name: None, rev: None, ver: None };
+        let make = || read_claims(&component_token_with(issuer, seed, None, common)).unwrap();
+        Ok(self.tokens.entry(format!("{seed} by {}", record.issuer)).or_insert_with(make).clone())
     }
 
     pub(super) fn subject(&self, number: usize, kind: Kind) -> Subject {

@@ -38,6 +38,17 @@ pub(super) struct Plan {
     /// The issuer under whom the component was admitted.
     pub(super) admitted_under: usize,
     pub(super) asked: Asked,
+    /// What else is admitted: who else might feel what an administrator does.
+    pub(super) crowd: Vec<Neighbour>,
+}
+
+/// A component of state that nobody asks about; the first is what was admitted as `cart` itself.
+#[derive(Debug, Clone)]
+pub(super) struct Neighbour {
+    pub(super) id: &'static str,
+    pub(super) issuer: usize,
+    pub(super) imports: Vec<Interfaces>,
+    pub(super) retired: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -213,7 +224,9 @@ impl Plan {
             _ => dice.below(3),
         };
         let links = last_of_each(links);
-        Self { issuers, contracts, defaults, providers, links, host, component, admitted_under, asked }
+        // Drawn last, so that the rest of each world is what it was without them.
+        let crowd = ["cart", "other", "third"].map(|id| neighbour(dice, home, id)).into();
+        Self { issuers, contracts, defaults, providers, links, host, component, admitted_under, asked, crowd }
     }
 }
 
@@ -307,6 +320,25 @@ fn link(dice: &mut Dice) -> Link {
     }
 }
 
+fn neighbour(dice: &mut Dice, home: [usize; 3], id: &'static str) -> Neighbour {
+    Neighbour { id, issuer: dice.below(4), imports: imports(dice, home), retired: dice.fault(8) }
+}
+
+fn imports(dice: &mut Dice, home: [usize; 3]) -> Vec<Interfaces> {
+    let mut imports: Vec<Interfaces> = Vec::new();
+    for _ in 0..[0, 1, 1, 1, 2, 2, 3][dice.below(7)] {
+        let package = dice.below(3);
+        let mut import = interfaces(dice, home, package);
+        if import.interfaces.is_empty() {
+            import.interfaces.push("one");
+        }
+        if !imports.iter().any(|other| (other.package, other.version) == (import.package, import.version)) {
+            imports.push(import);
+        }
+    }
+    imports
+}
+
 fn asked(dice: &mut Dice, home: [usize; 3]) -> Asked {
     let ill = if dice.fault(50) { dice.below(2) } else { 2 };
     let claims = match ill {
@@ -324,17 +356,7 @@ fn asked(dice: &mut Dice, home: [usize; 3]) -> Asked {
             times: CLAIM_TIMES[if dice.fault(12) { dice.below(6) } else { dice.below(2) }],
         }),
     };
-    let mut imports: Vec<Interfaces> = Vec::new();
-    for _ in 0..[0, 1, 1, 1, 2, 2, 3][dice.below(7)] {
-        let package = dice.below(3);
-        let mut import = interfaces(dice, home, package);
-        if import.interfaces.is_empty() {
-            import.interfaces.push("one");
-        }
-        if !imports.iter().any(|other| (other.package, other.version) == (import.package, import.version)) {
-            imports.push(import);
-        }
-    }
+    let imports = imports(dice, home);
     let mut offers = Vec::new();
     for number in 0..=GHOST {
         // One of the two that serve a package, mostly.

@@ -1,0 +1,52 @@
+//! Words that the rules share when they say what they read. They decide nothing.
+
+use std::fmt;
+
+use crate::artifact::Import;
+use crate::govern::State;
+use crate::issuer::{Kind, Standing};
+use crate::key::{self, Name};
+use crate::time::{Timestamp, Validity};
+
+/// At most so many of a list are told.
+const TOLD: usize = 8;
+
+/// `a`, `b`; or what is said of none.
+pub(super) fn listed<T: fmt::Display>(items: impl IntoIterator<Item = T>, none: &str) -> String {
+    let mut items = items.into_iter();
+    let told: Vec<String> = items.by_ref().take(TOLD).map(|item| format!("`{item}`")).collect();
+    match (told.is_empty(), items.count()) {
+        (true, _) => none.to_owned(),
+        (false, 0) => told.join(", "),
+        (false, more) => format!("{} and {more} more", told.join(", ")),
+    }
+}
+
+/// An import, or a part of what a provider serves: `package@version` with its interfaces.
+pub(crate) fn surface(import: &Import) -> String {
+    let version = import.version.as_ref().map(|version| format!("@{version}")).unwrap_or_default();
+    format!("`{}{version}` with {}", import.package, listed(&import.interfaces, "no interface"))
+}
+
+/// What state knows of an issuer.
+pub(super) fn issuer(state: &State, name: &Name<key::Issuer>) -> String {
+    let Some(issuer) = state.issuers().find(name) else {
+        return format!("issuer `{name}`, which is not trusted here");
+    };
+    let standing = match issuer.standing {
+        Standing::Active => "is active".to_owned(),
+        Standing::Retired(since) => format!("retired at {since}"),
+        Standing::Revoked(since) => format!("was revoked at {since}"),
+    };
+    let (scope, kinds) =
+        (listed(&issuer.scope, "nothing"), listed(issuer.kinds.iter().map(|kind: &Kind| kind.word()), "nothing"));
+    let lifetime = issuer.max_lifetime_s.map(|longest| format!(", for {longest} s at most")).unwrap_or_default();
+    format!("issuer `{name}` {standing}, has scope {scope}, signs {kinds}{lifetime}")
+}
+
+/// When a statement holds, against the clock that judges.
+pub(super) fn holds(validity: &Validity, now: Timestamp) -> String {
+    let begins = validity.nbf.map(|nbf| format!(", valid from {nbf}")).unwrap_or_default();
+    let ends = validity.exp.map_or_else(|| "without an end".to_owned(), |exp| format!("valid until {exp}"));
+    format!("signed at {}{begins}, {ends}; the clock here says {now}", validity.iat)
+}
