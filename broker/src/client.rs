@@ -344,7 +344,7 @@ pub(crate) fn config_folder(folder: &Folder) -> PathBuf {
 }
 
 // Where a NATS server usually listens.
-const USUAL_URL: &str = "nats://127.0.0.1:4222";
+pub(crate) const USUAL_URL: &str = "nats://127.0.0.1:4222";
 // What `-x` says when nobody says anything.
 const DEFAULT: &str = "default";
 // How long a command may wait for its judge.

@@ -12,8 +12,8 @@ use policy::digest::Digest;
 use policy::key;
 use policy::name::Lattice;
 
-use crate::client::Client;
-use crate::output::{self, Format, Place, Report, Usage};
+use crate::output::{self, Format, Report, Usage};
+use crate::place::Place;
 
 mod acting;
 pub mod apply;
@@ -89,14 +89,6 @@ impl Globals {
     /// The lattice's folder: as told, else the nearest `.countersign`, else in the user's configuration folder.
     pub fn folder(&self) -> PathBuf {
         self.dir.clone().or_else(nearest_folder).unwrap_or_else(user_folder)
-    }
-
-    /// Where a command works, for messages: without what logs in there.
-    fn place(&self) -> Place {
-        let client = Client::of(self);
-        let lattice = client.map_or_else(|_| self.lattice.clone(), |client| client.lattice().clone());
-        let nats_url = self.nats_url().map(|url| output::bare_url(&url));
-        Place { folder: self.folder(), lattice: Some(lattice), nats_url }
     }
 
     /// The NATS server that was named, by option or environment.
@@ -189,22 +181,23 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let arguments: Vec<OsString> = arguments.into_iter().collect();
     let format = format_among(&arguments);
     // A seed among the arguments must not come back in a message about them (T69).
-    if let Err(refusal) = arguments.iter().try_for_each(|argument| key::refuse_secrets(argument.as_encoded_bytes())) {
-        return output::finish(format, &Place::default(), Err(refusal.into()));
+    let checked = |argument: &OsString| key::refuse_secrets(argument.as_encoded_bytes());
+    if let Err(refusal) = arguments.iter().try_for_each(checked) {
+        let blank = |argument: &OsString| checked(argument).map_or_else(|_| OsString::new(), |()| argument.clone());
+        let harmless: Vec<OsString> = arguments.iter().map(blank).collect();
+        return output::finish(format, &Place::among(&harmless), Err(refusal.into()));
     }
-    match Cli::try_parse_from(arguments) {
-        Ok(cli) => output::finish(cli.globals.format, &cli.globals.place(), cli.command.run(&cli.globals)),
-        Err(error) if format == Format::Json && error.use_stderr() => {
-            let message = error.to_string();
-            let message = message.trim_start_matches("error: ").lines().next().unwrap_or_default().to_owned();
-            output::finish(format, &Place::default(), Err(Usage(message).into()))
-        }
+    match Cli::try_parse_from(&arguments) {
+        Ok(cli) => output::finish(cli.globals.format, &Place::of(&cli.globals), cli.command.run(&cli.globals)),
         Err(error) if error.use_stderr() => {
             // What was typed comes back in it, and may hold what a terminal acts on (T68).
             let text = error.to_string();
-            let lines = text.lines().map(output::shown);
-            output::hint(&lines.fold(String::new(), |text, line| text + &line + "\n"));
-            ExitCode::from(2)
+            let text = text.trim_start_matches("error: ");
+            let message = match format {
+                Format::Json => text.lines().next().unwrap_or_default().to_owned(),
+                Format::Text => text.trim_end().to_owned(),
+            };
+            output::finish(format, &Place::among(&arguments), Err(Usage(message).into()))
         }
         Err(error) => {
             // Nobody is left to tell when the terminal is gone.
@@ -212,6 +205,11 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             ExitCode::SUCCESS
         }
     }
+}
+
+/// The tree of commands, for whoever walks it: completions, and the tests of every command.
+pub fn tree() -> clap::Command {
+    <Cli as clap::CommandFactory>::command()
 }
 
 // Errors of the command line itself come before it is parsed, and should have the form that was asked for.
@@ -260,6 +258,40 @@ mod tests {
             command.get_subcommands().for_each(check);
         }
         check(&Cli::command());
+    }
+
+    // The words of one command as a shell would split them: the first one of a line with several.
+    fn words(line: &str) -> Vec<String> {
+        let ends = ["|", ">", "&&", "&", "#", "<"];
+        let (mut words, mut quoted) = (vec![String::new()], false);
+        for char in line.trim().chars() {
+            match char {
+                '\'' => quoted = !quoted,
+                ' ' if !quoted => words.push(String::new()),
+                _ => words.last_mut().unwrap().push(char),
+            }
+        }
+        words.into_iter().filter(|word| !word.is_empty()).take_while(|word| !ends.contains(&word.as_str())).collect()
+    }
+
+    #[test]
+    fn every_example_is_a_command_that_is_parsed() {
+        fn check(command: &clap::Command, tried: &mut usize) {
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            // The one placeholder that is read while parsing.
+            let help = help.replace(" DIGEST ", &format!(" {} ", "0".repeat(64)));
+            // A line that goes on in the next one.
+            let help = help.replace("\\\n", " ");
+            for line in help.lines().filter(|line| line.trim().starts_with("countersign ")) {
+                let parsed = Cli::try_parse_from(words(line)).map(drop).map_err(|error| error.to_string());
+                assert_eq!(parsed, Ok(()), "`{line}` in the help of `{}`", command.get_name());
+                *tried += 1;
+            }
+            command.get_subcommands().for_each(|command| check(command, tried));
+        }
+        let mut tried = 0;
+        check(&Cli::command(), &mut tried);
+        assert!(tried > 50, "{tried} examples");
     }
 
     #[test]

@@ -17,6 +17,7 @@ pub mod folder;
 mod generations;
 pub mod keys;
 pub mod output;
+pub mod place;
 pub mod recall;
 mod sequencer;
 pub mod service;

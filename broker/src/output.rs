@@ -5,16 +5,15 @@
 
 use std::fmt::Write as _;
 use std::io::Write as _;
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use comfy_table::{ContentArrangement, Table, presets};
 use policy::json;
-use policy::name::Lattice;
 use policy::reason::{Reason, Refusal};
 use serde_json::{Map, Value};
 
 use crate::error::Error;
+use crate::place::Place;
 
 /// The form of output.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -79,17 +78,6 @@ impl Report {
 #[error("{0}")]
 pub struct Usage(pub String);
 
-/// Where a command worked, as far as that is known: errors name it.
-#[derive(Debug, Default, Clone)]
-pub struct Place {
-    /// The lattice's folder.
-    pub folder: PathBuf,
-    /// The lattice.
-    pub lattice: Option<Lattice>,
-    /// The NATS server.
-    pub nats_url: Option<String>,
-}
-
 /// Prints a part of the output at once; false when nobody reads any more.
 pub fn emit(text: &str) -> bool {
     let mut out = std::io::stdout().lock();
@@ -117,7 +105,7 @@ pub fn finish(format: Format, place: &Place, result: anyhow::Result<Report>) -> 
         Ok(report) => {
             print(match format {
                 Format::Text => report.text.clone(),
-                Format::Json => line(&report.json()),
+                Format::Json => line(&placed(report.json(), &report, place)),
             });
             match report.refused {
                 None => return ExitCode::SUCCESS,
@@ -130,40 +118,73 @@ pub fn finish(format: Format, place: &Place, result: anyhow::Result<Report>) -> 
     ExitCode::from(exit_code(&error))
 }
 
+// A report of something that was refused is an error, too, and says where it was.
+fn placed(mut members: Value, report: &Report, place: &Place) -> Value {
+    if let (Some(refusal), Some(members)) = (&report.refused, members.as_object_mut()) {
+        for (name, value) in whereabouts(place).into_iter().chain(remedies(Some(refusal), refusal.reason.code())) {
+            members.entry(name).or_insert(value);
+        }
+    }
+    members
+}
+
 /// The error as it is printed on standard error.
 pub fn describe(format: Format, place: &Place, error: &anyhow::Error) -> String {
     let chain: Vec<String> = error.chain().skip(1).map(ToString::to_string).collect();
     let message = error.downcast_ref::<Refusal>().map_or_else(|| error.to_string(), Refusal::sentence);
-    let folder = place.folder.display().to_string();
+    let refusal = within::<Refusal>(error);
     if format == Format::Json {
         let mut members = serde_json::json!({
-            "success": false, "error": code(error), "message": message, "error_chain": chain, "dir": folder,
+            "success": false, "error": code(error), "message": message, "error_chain": chain,
         });
         if let Some(members) = members.as_object_mut() {
-            members.extend(remedy(error).map(|remedy| ("remedy".to_owned(), remedy.into())));
-            members.extend(place.lattice.iter().map(|lattice| ("lattice".to_owned(), lattice.as_str().into())));
-            members.extend(place.nats_url.iter().map(|url| ("nats_url".to_owned(), url.as_str().into())));
+            members.extend(whereabouts(place).into_iter().chain(remedies(refusal, code(error))));
         }
         return line(&members);
     }
-    let mut text = format!("{}: {}\n", code(error), shown(&message));
+    // A message of the command line has lines of its own.
+    let message = message.lines().map(shown).collect::<Vec<_>>().join("\n");
+    let mut text = format!("{}: {message}\n", code(error));
     for cause in chain {
         // INVARIANT: writing to a String cannot fail.
         let _ = writeln!(text, "  because: {}", shown(&cause));
     }
-    if let Some(remedy) = remedy(error) {
-        let _ = writeln!(text, "  fix: {remedy}");
-    }
-    if !folder.is_empty() {
-        let _ = writeln!(text, "  folder: {}", shown(&folder));
-    }
-    if let Some(lattice) = &place.lattice {
-        let _ = writeln!(text, "  lattice: {lattice}");
-    }
-    if let Some(url) = &place.nats_url {
-        let _ = writeln!(text, "  nats: {}", shown(url));
+    let _ = writeln!(text, "  fix: {}", remedy(code(error)));
+    let folder = place.folder.display().to_string();
+    for (label, value) in [("folder", &folder), ("lattice", &place.lattice), ("broker", &place.broker)] {
+        let _ = writeln!(text, "  {label}: {}", shown(value));
     }
     text
+}
+
+// The members that every error has. `dir` and `nats_url` are older words for the first and the last.
+fn whereabouts(place: &Place) -> Vec<(String, Value)> {
+    let folder = place.folder.display().to_string();
+    let Place { lattice, broker, .. } = place;
+    let members =
+        [("folder", &folder), ("dir", &folder), ("lattice", lattice), ("broker", broker), ("nats_url", broker)];
+    members.into_iter().map(|(name, value)| (name.to_owned(), value.as_str().into())).collect()
+}
+
+// What to do next; and where it is for a time's sake, the times and the two clocks.
+fn remedies(refusal: Option<&Refusal>, code: &str) -> Vec<(String, Value)> {
+    let mut members = vec![("remedy".to_owned(), remedy(code).into())];
+    if let Some(skew) = refusal.and_then(|refusal| refusal.skew.as_ref()) {
+        let clocks = serde_json::json!({
+            "document": skew.document.to_string(), "clock": skew.clock.to_string(),
+            "difference_s": skew.difference_s(), "compare": [skew.signer.code(), skew.judge.code()],
+        });
+        members.push(("clocks".to_owned(), clocks));
+    }
+    members
+}
+
+fn remedy(code: &str) -> &'static str {
+    match Reason::from_code(code) {
+        Some(reason) => reason.remedy(),
+        None if code == "usage" => "look at the command's `--help`, which has examples",
+        None => "mend what the message says, then repeat the command; `countersign status` tells how the lattice is",
+    }
 }
 
 /// 1 failed, 2 usage, 3 refused.
@@ -214,7 +235,10 @@ pub fn table<const N: usize>(heading: [&str; N], rows: impl IntoIterator<Item = 
 
 fn borderless() -> Table {
     let mut table = Table::new();
-    table.load_preset(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic).set_width(WIDTH);
+    table
+        .load_preset(presets::NOTHING)
+        .set_content_arrangement(ContentArrangement::Dynamic)
+        .set_width(u16::try_from(WIDTH).unwrap_or(u16::MAX));
     table
 }
 
@@ -228,10 +252,6 @@ fn code(error: &anyhow::Error) -> &'static str {
         (None, Some(_)) => "usage",
         (None, None) => "failed",
     }
-}
-
-fn remedy(error: &anyhow::Error) -> Option<&'static str> {
-    reason(error).map(Reason::remedy)
 }
 
 // A command line that cannot be meant was told to nobody, so the law has no reason for it.
@@ -259,7 +279,8 @@ fn complain(text: &str) {
     let _ = std::io::stderr().lock().write_all(text.as_bytes());
 }
 
-const WIDTH: u16 = 120;
+/// How wide what is printed may be, where it can be.
+pub const WIDTH: usize = 120;
 
 #[cfg(test)]
 mod tests {

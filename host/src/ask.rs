@@ -26,7 +26,7 @@ use crate::error::Error;
 use crate::identity::{HostKey, nonce};
 use crate::memory::{Head, Memory, Sighting};
 use crate::permit::{Asked, Permits, Told};
-use crate::transport::{Replies, Transport};
+use crate::transport::{Replies, Transport, hint};
 
 /// Who asks: one host, in one lattice, over one wire.
 pub(crate) struct Asker {
@@ -233,7 +233,9 @@ impl Asker {
     // Where something that looked like an answer came, its reason says more than the silence around it.
     fn unanswered(&self, ignored: &Ignored) -> Refusal {
         let (address, seconds) = (self.transport.address(), self.timeout.as_secs_f32());
-        let waited = format!("no answer that counts came from {address} within {seconds} s; {} ignored", ignored.count);
+        let hint = hint(self.transport.as_ref(), self.clock.now());
+        let waited =
+            format!("no answer that counts came from {address} within {seconds} s; {} ignored{hint}", ignored.count);
         match &ignored.furthest {
             Some((stage, refusal)) if *stage > Stage::Form => refusal.clone().within(waited),
             _ => Refusal::new(Reason::BrokerUnreachable, waited),

@@ -14,7 +14,7 @@ use clap_complete::Shell;
 use host::error::Error;
 use tracing_subscriber::EnvFilter;
 
-use crate::output::{Output, Place, failed, misused};
+use crate::output::{Output, Place, USUAL_DIR, failed, misused};
 
 /// Runs WebAssembly components, and lets in what a lattice's broker permits.
 #[derive(Debug, Parser)]
@@ -28,7 +28,7 @@ struct Line {
         long,
         global = true,
         env = "COUNTERSIGN_HOST_DIR",
-        default_value = "./.countersign-host",
+        default_value = USUAL_DIR,
         value_name = "DIR"
     )]
     host_dir: PathBuf,
@@ -48,6 +48,7 @@ enum Command {
     /// Starts a component, says who answers each of its imports, and calls it.
     Run(run::Run),
     /// Prints the completions of a shell.
+    #[command(after_help = "Examples:\n  countersign-host completions bash > countersign-host.bash")]
     Completions {
         /// The shell.
         shell: Shell,
@@ -102,5 +103,29 @@ mod tests {
     #[test]
     fn the_command_line_is_sound() {
         Line::command().debug_assert();
+    }
+
+    #[test]
+    fn every_example_is_a_command_that_is_parsed() {
+        fn check(command: &clap::Command) {
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            let examples: Vec<_> = help.lines().filter_map(|line| line.split_once("countersign-host ")).collect();
+            assert!(!examples.is_empty(), "`{}` has no example", command.get_name());
+            for (_, example) in examples {
+                // What is quoted has spaces and is one word.
+                let quoted: Vec<String> = example.split('\'').map(ToOwned::to_owned).collect();
+                let example_words = quoted.chunks(2).flat_map(|pair| {
+                    let plain = pair.iter().take(1).flat_map(|text| text.split_whitespace()).map(ToOwned::to_owned);
+                    plain.chain(pair.get(1).cloned()).collect::<Vec<_>>()
+                });
+                let words: Vec<String> = std::iter::once("countersign-host".to_owned())
+                    .chain(example_words)
+                    .take_while(|word| word != ">")
+                    .collect();
+                assert!(Line::try_parse_from(&words).is_ok(), "{words:?}");
+            }
+            command.get_subcommands().for_each(check);
+        }
+        check(&Line::command());
     }
 }

@@ -83,7 +83,7 @@ impl From<Refusal> for Error {
 }
 
 /// The text with everything that could steer a terminal escaped, and cut to a bearable length.
-pub(crate) fn shown(text: &str) -> String {
+pub fn shown(text: &str) -> String {
     let escape = |char: char| {
         if char.is_control() || is_format(char) { char.escape_default().to_string() } else { char.to_string() }
     };

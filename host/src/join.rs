@@ -20,7 +20,7 @@ use crate::error::{Error, Refused};
 use crate::identity::{HostKey, nonce};
 use crate::invite::Invite;
 use crate::memory::{Head, Memory, Record, inception};
-use crate::transport::Transport;
+use crate::transport::{Transport, hint};
 
 /// Joins, and remembers.
 ///
@@ -59,7 +59,7 @@ pub async fn join(
     }
     Err(match ignored {
         Some(refusal) => refusal.within(waited),
-        None => Refusal::new(Reason::BrokerUnreachable, waited),
+        None => Refusal::new(Reason::BrokerUnreachable, waited + &hint(transport, clock.now())),
     }
     .into())
 }

@@ -4,12 +4,14 @@
 
 use std::cell::{Cell, RefCell};
 use std::error::Error as _;
+use std::ffi::OsString;
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::ValueEnum;
-use host::error::Error;
+use host::error::{Error, shown};
+use host::memory::Memory;
 use policy::reason::Reason;
 use serde_json::{Value, json};
 
@@ -67,9 +69,38 @@ impl Place {
         }
     }
 
+    /// As far as it can be told from arguments that make no sense.
+    pub(crate) fn among(arguments: &[OsString]) -> Self {
+        let value = |name: &str, variable: &str| {
+            let apart = arguments.iter().zip(arguments.iter().skip(1)).find(|(option, _)| *option == name);
+            let glued = |argument: &OsString| Some(argument.to_str()?.strip_prefix(name)?.strip_prefix('=')?.into());
+            let told = apart.map(|(_, value)| value.clone()).or_else(|| arguments.iter().find_map(glued));
+            told.or_else(|| std::env::var_os(variable)).filter(|value| !value.is_empty())
+        };
+        let host_dir = value("--host-dir", "COUNTERSIGN_HOST_DIR").unwrap_or_else(|| USUAL_DIR.into());
+        let nats_url = value("--nats-url", "COUNTERSIGN_NATS_URL").or_else(|| std::env::var_os("NATS_URL"));
+        Self::new(host_dir.into(), nats_url.map(|url| url.to_string_lossy().into_owned()))
+    }
+
+    // The lattice, and where its broker is looked for: as learned, else as remembered, else as told.
+    fn known(&self) -> (Option<String>, Option<String>) {
+        let told = self.nats_url.as_deref().map(host::transport::nats::without_password);
+        if let Some((lattice, url)) = self.lattice.borrow().clone() {
+            return (Some(lattice), Some(url));
+        }
+        match Memory::load(&self.host_dir).map(|memory| memory.record()) {
+            Ok(record) => {
+                let url = told.unwrap_or_else(|| host::transport::nats::without_password(&record.nats_url));
+                (Some(record.lattice.to_string()), Some(url))
+            }
+            Err(_) => (None, told),
+        }
+    }
+
     fn text(&self) -> String {
-        let known = self.lattice.borrow();
-        let (lattice, url) = known.as_ref().map_or(("not joined", "not known"), |(lattice, url)| (lattice, url));
+        let (lattice, url) = self.known();
+        let lattice = lattice.unwrap_or_else(|| "not joined".to_owned());
+        let url = url.unwrap_or_else(|| "not known before the host has joined, or without `--nats-url`".to_owned());
         format!("host folder: {}\nlattice: {lattice}\nbroker: {url}", self.host_dir.display())
     }
 }
@@ -98,16 +129,18 @@ pub(crate) fn failed(output: Output, place: &Place, error: &Error) -> ExitCode {
 
 /// Prints what is wrong with the command line, or the help that was asked for.
 pub(crate) fn misused(error: &clap::Error) -> ExitCode {
-    let asked = !error.use_stderr();
-    let json = std::env::args().any(|arg| arg == "json" || arg == "-ojson" || arg == "--output=json");
-    if asked || !json {
+    if !error.use_stderr() {
         // Nowhere is left to say that it could not be printed.
         let _unread = error.print();
-    } else {
-        let message = error.to_string();
-        say(&json!({"success": false, "error": "usage", "message": message.trim_end(), "error_chain": []}).to_string());
+        return ExitCode::SUCCESS;
     }
-    ExitCode::from(if asked { 0 } else { USAGE })
+    let arguments: Vec<OsString> = std::env::args_os().collect();
+    let json = arguments.iter().any(|arg| arg == "json" || arg == "-ojson" || arg == "--output=json");
+    let message = error.to_string();
+    let message = message.trim_start_matches("error: ").trim_end();
+    let message: Vec<String> = message.lines().map(shown).collect();
+    let output = if json { Output::Json } else { Output::Text };
+    failed(output, &Place::among(&arguments), &Error::Usage(message.join("\n")))
 }
 
 /// Rows under a heading, in columns.
@@ -142,23 +175,23 @@ fn told(place: &Place, error: &Error) -> String {
             text += &format!("\n  decided by entry {index} of the log");
         }
     }
-    if let Some(reason) = error.reason() {
-        text += &format!("\nfix: {}", reason.remedy());
-    }
+    text += &format!("\nfix: {}", remedy(error));
     format!("{text}\n{}", place.text())
 }
 
 fn document(place: &Place, error: &Error) -> Value {
-    let known = place.lattice.borrow();
+    let (lattice, url) = place.known();
     let mut document = json!({
         "success": false,
         "error": error.code(),
         "message": error.to_string(),
         "error_chain": chain(error),
+        "folder": place.host_dir,
         "host_dir": place.host_dir,
-        "lattice": known.as_ref().map(|(lattice, _)| lattice),
-        "nats_url": known.as_ref().map(|(_, url)| url),
-        "remedy": error.reason().map(Reason::remedy),
+        "lattice": lattice,
+        "broker": url,
+        "nats_url": url,
+        "remedy": remedy(error),
         "warnings": place.warnings(),
     });
     if let (Error::Refused(refused), Some(members)) = (error, document.as_object_mut()) {
@@ -167,6 +200,16 @@ fn document(place: &Place, error: &Error) -> Value {
         members.insert("index".to_owned(), json!(refused.index));
     }
     document
+}
+
+// What to do next.
+fn remedy(error: &Error) -> &'static str {
+    match (error.reason(), error) {
+        (Some(reason), _) => reason.remedy(),
+        (None, Error::Usage(_)) => "look at the command's `--help`, which has examples",
+        (None, Error::Guest(_)) => "the component stopped by itself: look at what it wrote above, and at the call",
+        (None, _) => "mend what the message says, then repeat the command",
+    }
 }
 
 fn chain(error: &Error) -> Vec<String> {
@@ -193,6 +236,8 @@ fn say(text: &str) {
     let _unread = writeln!(std::io::stderr(), "{text}");
 }
 
+/// The host's folder where none is named.
+pub(crate) const USUAL_DIR: &str = "./.countersign-host";
 const FAILED: u8 = 1;
 const USAGE: u8 = 2;
 const REFUSED: u8 = 3;

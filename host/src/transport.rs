@@ -6,6 +6,8 @@ pub mod nats;
 
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
+use policy::reason::Reason;
+use policy::time::Timestamp;
 
 use crate::error::Error;
 
@@ -22,4 +24,21 @@ pub trait Transport: Send + Sync {
 
     /// Where the broker is looked for, for messages.
     fn address(&self) -> String;
+
+    /// The code of the last reply that only turned the question away. Nobody signed it: a hint for people, no answer.
+    fn turned_away(&self) -> Option<Reason> {
+        None
+    }
+}
+
+/// What such a reply is worth saying, beside a wait that was in vain.
+pub(crate) fn hint(transport: &dyn Transport, now: Timestamp) -> String {
+    match transport.turned_away() {
+        None => String::new(),
+        Some(Reason::RequestStale) => format!(
+            "; an unsigned reply said `request_stale`: this host's clock says {now}, compare it with the broker's, \
+             whose messages name both times"
+        ),
+        Some(reason) => format!("; an unsigned reply said `{reason}`: {}", reason.meaning()),
+    }
 }

@@ -18,6 +18,7 @@ mod tidy;
 mod tls;
 mod tokens;
 mod vectors;
+mod whereabouts;
 mod wire;
 mod wire_claims;
 mod wycheproof;

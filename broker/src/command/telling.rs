@@ -120,18 +120,39 @@ fn section(heading: &str, lines: &[Value], whole: bool) -> String {
     for line in lines {
         let (rule, fact) = (member(line, "rule"), member(line, "fact"));
         let fact = if whole { fact } else { shortened(&fact) };
-        text += &match member(line, "verdict").as_str() {
-            "passed" => output::shown(&format!("  {rule:width$}  passed       {fact}")),
+        let (verdict, told) = match member(line, "verdict").as_str() {
+            "passed" => ("passed", vec![fact]),
             "refused" => {
                 let why = format!("{}: {}", member(line, "reason"), member(line, "detail"));
-                let refused = output::shown(&format!("  {rule:width$}  REFUSED      {why}"));
-                format!("{refused}\n  {:width$}               {}", "", output::shown(&format!("it read: {fact}")))
+                ("REFUSED", vec![why, format!("it read: {fact}")])
             }
-            _ => output::shown(&format!("  {rule:width$}  not reached")),
+            _ => ("not reached", Vec::new()),
         };
+        let start = output::shown(&format!("  {rule:width$}  {verdict:11}"));
+        let told: Vec<String> = told.iter().flat_map(|told| wrapped(&output::shown(told), start.len() + 2)).collect();
+        text += if told.is_empty() { start.trim_end() } else { &start };
+        text += &told.join(&format!("\n{:1$}", "", start.len()));
         text.push('\n');
     }
     text
+}
+
+// Lines that end at the usual width, each with the gap that parts it from the column before.
+fn wrapped(told: &str, indent: usize) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    for word in told.split(' ') {
+        let room = output::WIDTH.saturating_sub(indent);
+        let Some(line) = lines.last_mut() else { continue };
+        if !line.is_empty() && line.len() + 1 + word.len() > room {
+            lines.push(word.to_owned());
+        } else {
+            if !line.is_empty() {
+                line.push(' ');
+            }
+            line.push_str(word);
+        }
+    }
+    lines.into_iter().map(|line| format!("  {line}")).collect()
 }
 
 // Keys and digests by their first letters: enough to tell them apart, and a line stays a line.

@@ -20,6 +20,8 @@ use crate::output::{Output, Place, print};
 
 /// Enters a lattice.
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  countersign host invite | countersign-host join -\n  \
+    countersign-host join invite.txt --host-dir /var/lib/countersign-host")]
 pub(crate) struct Join {
     /// The invitation: the line itself, a file that holds it, or `-` for standard input.
     invite: String,

@@ -25,6 +25,10 @@ use crate::output::{Output, Place, print, table};
 
 /// Starts a component.
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  countersign-host run cart.wasm\n  \
+    countersign-host run cart.wasm --id cart --invoke 'add(\"milk\", 2)'\n  \
+    countersign-host -o json run cart.wasm --artifacts ./providers --timeout 10\n\n\
+    Refused? `countersign explain FILE --id ID` on an administrator's machine tells each rule, and a fix.")]
 pub(crate) struct Run {
     /// The component: a signed `.wasm` file.
     file: PathBuf,

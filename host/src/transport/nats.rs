@@ -6,11 +6,13 @@
 mod connect;
 mod tls;
 
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures::StreamExt;
 use futures::future::BoxFuture;
 use policy::key::{Name, Role};
+use policy::reason::Reason;
 
 use crate::error::Error;
 use crate::transport::{Replies, Transport};
@@ -23,6 +25,7 @@ pub use tls::ClientCertificate;
 pub struct Nats {
     client: async_nats::Client,
     url: String,
+    turned_away: Arc<Mutex<Option<Reason>>>,
 }
 
 impl Nats {
@@ -33,7 +36,7 @@ impl Nats {
     /// is none; when no server answers within the time.
     pub async fn connect<R: Role>(options: &NatsOptions, key: &Name<R>, timeout: Duration) -> Result<Self, Error> {
         let client = connect::connect(options, key, timeout).await?;
-        Ok(Self { client, url: without_password(&options.url) })
+        Ok(Self { client, url: without_password(&options.url), turned_away: Arc::default() })
     }
 }
 
@@ -50,7 +53,15 @@ impl Transport for Nats {
             let sent = self.client.publish_with_reply(subject.clone(), inbox, payload.into()).await;
             sent.map_err(|error| failed(error.into()))?;
             self.client.flush().await.map_err(|error| failed(error.into()))?;
-            Ok(replies.filter_map(|message| async move { payload_of(message) }).boxed())
+            let turned_away = Arc::clone(&self.turned_away);
+            note(&turned_away, None);
+            let heard = move |message: async_nats::Message| {
+                if let Some(reason) = refusal_of(&message) {
+                    note(&turned_away, Some(reason));
+                }
+                std::future::ready(payload_of(message))
+            };
+            Ok(replies.filter_map(heard).boxed())
         })
     }
 
@@ -66,6 +77,20 @@ impl Transport for Nats {
     fn address(&self) -> String {
         self.url.clone()
     }
+
+    fn turned_away(&self) -> Option<Reason> {
+        *self.turned_away.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn note(place: &Mutex<Option<Reason>>, reason: Option<Reason>) {
+    *place.lock().unwrap_or_else(PoisonError::into_inner) = reason;
+}
+
+// A code of ours in the header of a micro service's error; whoever sent it.
+fn refusal_of(message: &async_nats::Message) -> Option<Reason> {
+    let said = message.headers.as_ref()?.get(async_nats::service::NATS_SERVICE_ERROR)?;
+    Reason::from_code(said.as_str())
 }
 
 fn payload_of(message: async_nats::Message) -> Option<Vec<u8>> {

@@ -22,7 +22,7 @@ pub(super) fn fact(binding: &Binding<'_>) -> String {
     match &candidate.provider.signed {
         None => format!("provider `{id}` {stands}; a native builtin rests on its admission alone"),
         Some((name, validity)) => {
-            format!("provider `{id}` {stands}; {}; {}", issuer(start.state, name), holds(validity, start.now))
+            format!("provider `{id}` {stands}, signed by {}; {}", issuer(start.state, name), holds(validity, start.now))
         }
     }
 }

@@ -28,12 +28,12 @@ pub(super) fn judge(start: &Start<'_>) -> Result<(), Refusal> {
 }
 
 pub(super) fn fact(start: &Start<'_>) -> String {
-    let imports = listed(start.question.imports.iter().map(|import| &import.package), "nothing");
     match &start.question.claims {
         Some(Ok(Evidence::Component(claimed))) if claimed.caps.is_some() => {
             let caps = listed(claimed.caps.iter().flatten(), "nothing");
+            let imports = listed(start.question.imports.iter().map(|import| &import.package), "nothing");
             format!("the claims' `caps` list {caps}; imported are {imports}")
         }
-        _ => format!("the claims list no `caps`, so they bound nothing; imported are {imports}"),
+        _ => "the claims list no `caps`, so they bound nothing".to_owned(),
     }
 }

@@ -31,17 +31,17 @@ pub(crate) fn surface(import: &Import) -> String {
 /// What state knows of an issuer.
 pub(super) fn issuer(state: &State, name: &Name<key::Issuer>) -> String {
     let Some(issuer) = state.issuers().find(name) else {
-        return format!("issuer `{name}`, which is not trusted here");
+        return format!("issuer `{name}` (not trusted here)");
     };
     let standing = match issuer.standing {
-        Standing::Active => "is active".to_owned(),
+        Standing::Active => "active".to_owned(),
         Standing::Retired(since) => format!("retired at {since}"),
-        Standing::Revoked(since) => format!("was revoked at {since}"),
+        Standing::Revoked(since) => format!("revoked at {since}"),
     };
     let (scope, kinds) =
         (listed(&issuer.scope, "nothing"), listed(issuer.kinds.iter().map(|kind: &Kind| kind.word()), "nothing"));
     let lifetime = issuer.max_lifetime_s.map(|longest| format!(", for {longest} s at most")).unwrap_or_default();
-    format!("issuer `{name}` {standing}, has scope {scope}, signs {kinds}{lifetime}")
+    format!("issuer `{name}` ({standing}, has scope {scope}, signs {kinds}{lifetime})")
 }
 
 /// When a statement holds, against the clock that judges.
