@@ -81,6 +81,7 @@ impl Clock {
     }
 }
 
+// Both times stand in the recorded sentence before it.
 impl fmt::Display for Skew {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (apart, ahead, judge) = (span(self.difference_s()), self.document > self.clock, self.judge.whose());
@@ -94,7 +95,7 @@ impl fmt::Display for Skew {
         }
         let ended = self.says == Says::Ends && !ahead;
         let doubt = if ended { "if that should not be so, compare" } else { "compare" };
-        write!(f, " ({}, {}); {doubt} {} with {judge}", self.document, self.clock, self.signer.whose())
+        write!(f, "; {doubt} {} with {judge}", self.signer.whose())
     }
 }
 
@@ -134,18 +135,32 @@ mod tests {
     }
 
     #[test]
-    fn a_skew_names_both_times_the_difference_and_both_clocks() {
+    fn a_skew_names_the_difference_and_both_clocks() {
         let clock = Timestamp::from_seconds(1_795_350_417).unwrap();
         let at = |document, says| Skew { document, clock, says, signer: Clock::Host, judge: Clock::Broker }.to_string();
         assert_eq!(
             at(clock.plus(252), Says::Signed),
-            "signed 4 min 12 s ahead of the broker's clock (2026-11-22T12:31:09Z, 2026-11-22T12:26:57Z); \
-             compare the host's clock with the broker's clock"
+            "signed 4 min 12 s ahead of the broker's clock; compare the host's clock with the broker's clock"
         );
         let past = Timestamp::from_seconds(1_795_350_417 - 7200).unwrap();
         assert!(at(past, Says::Signed).starts_with("signed 2 h behind the broker's clock"));
         assert!(at(past, Says::Ends).starts_with("ended 2 h ago by the broker's clock"));
         assert!(at(past, Says::Ends).contains("if that should not be so, compare"));
         assert!(at(clock.plus(60), Says::Begins).starts_with("begins 1 min ahead of"));
+    }
+
+    #[test]
+    fn each_refusal_for_a_times_sake_names_both_times_and_is_recorded_without_more() {
+        let at = |seconds| Timestamp::from_seconds(seconds).unwrap();
+        let validity = crate::time::Validity { iat: at(1000), nbf: Some(at(2000)), exp: Some(at(3000)) };
+        for (now, document) in [(748, 1000), (1500, 2000), (3600, 3000)] {
+            let refusal = validity.covers(at(now)).unwrap_err();
+            let sentence = refusal.sentence();
+            for part in [at(now).to_string(), at(document).to_string(), span(at(now).distance(at(document)))] {
+                assert!(sentence.contains(&part), "{part}: {sentence}");
+            }
+            assert!(sentence.contains("compare the issuer's clock with the broker's clock"), "{sentence}");
+            assert!(!refusal.brief().contains("compare") && refusal.briefly().contains("compare"));
+        }
     }
 }

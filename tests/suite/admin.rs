@@ -488,7 +488,7 @@ fn a_fix_that_is_told_is_a_fix_that_works() {
     let text = bench.text(&["explain", &cart, "-v"]);
     assert!(
         text.contains("would be permitted")
-            && text.contains("  the claims are trusted         passed       the claims are about `M"),
+            && text.contains("  the claims are trusted         passed       the claims are about"),
         "{text}"
     );
     let stranger = SigningKey::<Host>::generate().unwrap().name().to_string();
