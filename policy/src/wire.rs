@@ -92,6 +92,9 @@ fn is_loopback(host: &str) -> bool {
     host == "localhost" || bare.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
+/// The header that names the reason when a message is turned away: that of a NATS micro service's error.
+pub const ERROR_HEADER: &str = "Nats-Service-Error";
+
 /// A 128-bit number from the operating system, used once; also the id of a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
 #[serde(try_from = "String")]

@@ -61,7 +61,7 @@ impl Wire {
             if answer.status == Some(StatusCode::NO_RESPONDERS) && disbelieved.is_none() && unsigned.is_none() {
                 return Err(failed("no broker listens there".into()).into());
             }
-            if let Some(said) = answer.headers.as_ref().and_then(|headers| headers.get("Nats-Service-Error")) {
+            if let Some(said) = answer.headers.as_ref().and_then(|headers| headers.get(policy::wire::ERROR_HEADER)) {
                 unsigned = Some(said.as_str().chars().take(80).flat_map(char::escape_default).collect());
                 continue;
             }

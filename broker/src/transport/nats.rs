@@ -17,7 +17,7 @@ use async_nats::{Client, HeaderMap, Message, Subscriber};
 use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt};
 use policy::reason::{Reason, Refusal};
-use policy::wire::Topic;
+use policy::wire::{ERROR_HEADER, Topic};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
@@ -197,7 +197,7 @@ fn refusal_headers(error: &Error) -> HeaderMap {
     let code = if matches!(error, Error::Refused(_)) { "400" } else { "503" };
     let reason = error.reason().unwrap_or(Reason::AuditUnavailable);
     let mut headers = HeaderMap::new();
-    headers.insert("Nats-Service-Error", reason.code());
+    headers.insert(ERROR_HEADER, reason.code());
     headers.insert("Nats-Service-Error-Code", code);
     headers
 }

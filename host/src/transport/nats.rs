@@ -89,7 +89,7 @@ fn note(place: &Mutex<Option<Reason>>, reason: Option<Reason>) {
 
 // A code of ours in the header of a micro service's error; whoever sent it.
 fn refusal_of(message: &async_nats::Message) -> Option<Reason> {
-    let said = message.headers.as_ref()?.get(async_nats::service::NATS_SERVICE_ERROR)?;
+    let said = message.headers.as_ref()?.get(policy::wire::ERROR_HEADER)?;
     Reason::from_code(said.as_str())
 }
 
