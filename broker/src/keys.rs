@@ -12,7 +12,7 @@ use ed25519_dalek::Signer as _;
 use nkeys::KeyPairType;
 use policy::contract::Contract;
 use policy::envelope::{Document, Draft};
-use policy::key::{Issuer, Key, Name, Role};
+use policy::key::{Issuer, Key, Name, Role, refuse_published};
 use policy::log::{Checkpoint, NoteKey};
 use policy::name::Lattice;
 use policy::reason::{Reason, Refusal};
@@ -293,13 +293,14 @@ impl LoginKey {
     }
 }
 
-/// Refuses keys of which two are the same 32 bytes: one key, one purpose (T09).
+/// Refuses keys of which two are the same 32 bytes: one key, one purpose (T09). And those that are published (T84).
 ///
 /// # Errors
-/// `key_in_use`, with both roles.
+/// `key_in_use`, with both roles, or `key_published`.
 pub fn refuse_equal<'a>(keys: impl IntoIterator<Item = (&'a str, [u8; 32])>) -> Result<(), Refusal> {
     let mut known = std::collections::BTreeMap::new();
     for (role, raw) in keys {
+        refuse_published(&raw, role)?;
         if let Some(taken) = known.insert(raw, role) {
             return Err(Refusal::new(
                 Reason::KeyInUse,

@@ -177,7 +177,7 @@ impl Service {
     /// Refuses a key for logging in to the wire that signs anything here (T09).
     ///
     /// # Errors
-    /// `key_in_use`, with both roles.
+    /// `key_in_use`, with both roles, or `key_published`.
     pub fn refuse_login_key(&self, raw: [u8; 32]) -> Result<(), Refusal> {
         refuse_equal(self.held.iter().copied().chain([("NATS login", raw)]))
     }

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use async_nats::ConnectOptions;
 use nkeys::KeyPair;
+use policy::key::refuse_published;
 use policy::reason::{Reason, Refusal};
 
 use crate::error::Error;
@@ -67,6 +68,7 @@ impl Login {
         if !public.starts_with('U') {
             return Err(Refusal::new(Reason::KeyRole, "a NATS login takes a key of its own, with the prefix `SU`"));
         }
+        refuse_published(&raw, "NATS login")?;
         Ok(Self { text, is_creds, public, raw })
     }
 }

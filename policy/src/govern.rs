@@ -282,7 +282,7 @@ impl State {
     /// Judges a join.
     ///
     /// # Errors
-    /// `lattice_mismatch`, `invite_unknown` or `key_in_use`.
+    /// `lattice_mismatch`, `invite_unknown`, `key_in_use` or `key_published`.
     pub fn handle_join(&self, examined: &Examined<Join>, now: Timestamp) -> Result<Event, Refusal> {
         let join = &examined.document;
         let Some(proof) = &examined.proof else {

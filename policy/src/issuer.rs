@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use crate::json;
-use crate::key::{self, Key, Name};
+use crate::key::{self, Key, Name, Role};
 use crate::name::Scope;
 use crate::reason::{Reason, Refusal};
 use crate::time::{Timestamp, Validity};
@@ -207,6 +207,7 @@ enum TrustReason {
 impl TrustEntry {
     fn into_issuer(self) -> Result<(Name<key::Issuer>, Issuer), Refusal> {
         let name = *Key::<key::Issuer>::parse(&self.key)?.name();
+        key::refuse_published(name.raw(), key::Issuer::WORD)?;
         let standing = match (self.revoked_at, self.reason) {
             (None, None) => Standing::Active,
             (None, Some(_)) => return Err(Refusal::new(Reason::SchemaMismatch, "`reason` without `revoked_at`")),

@@ -3,6 +3,8 @@
 //! [`Name`] is a canonical nkey of one role: enough to compare and to print. [`Key`] is a name whose bytes are also a
 //! canonical point of prime order: the only thing a signature can be checked with. Making keys is left to others.
 
+mod published;
+
 use std::cmp::Ordering;
 use std::fmt;
 use std::hash::{Hash, Hasher};
@@ -14,6 +16,8 @@ use ed25519_dalek::VerifyingKey;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use crate::reason::{Reason, Refusal};
+
+pub use published::refuse_published;
 
 /// A role that keys are made for.
 pub trait Role: 'static {

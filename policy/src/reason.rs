@@ -58,6 +58,7 @@ reasons! {
     KeyRole = "key_role", "the key is of another role than the one needed here", "use a key of the role named in the message";
     KeyWeak = "key_weak", "the key is not a canonical point of prime order, so others could sign for it", "make a new key with `countersign keys gen`";
     KeyInUse = "key_in_use", "the same 32 key bytes already serve in another role", "make a key for each purpose";
+    KeyPublished = "key_published", "the key is a published example, so anybody can sign for it", "make a key of your own with `countersign keys gen`";
     SelfSigned = "self_signed", "the claims are signed by their own subject", "have an issuer sign them";
 
     NameMalformed = "name_malformed", "an id, package, version, scope or lattice name breaks its grammar", "use lower-case ASCII as shown in the message";
@@ -143,9 +144,9 @@ reasons! {
     PermitExpired = "permit_expired", "the permit's few seconds were over before it was used", "ask again";
     Unpermitted = "unpermitted", "an import would be filled without a permit", "nothing to do: it was not filled";
     EpochBehind = "epoch_behind", "the answer knows less than this host does", "ask again";
-    FileUnsafe = "file_unsafe", "a builtin, or its folder, is a link or may be written to by others", "put the file itself there, and `chmod go-w` it and its folder";
+    FileUnsafe = "file_unsafe", "a builtin, or its folder, is a link or no plain file, belongs to a stranger, or may be written to by others", "put the file itself there under your own user, and `chmod go-w` it and its folder";
     ArtifactUnavailable = "artifact_unavailable", "the provider's bytes of the permitted digest are not here", "put the file into the folder of `--artifacts`";
-    LimitExceeded = "limit_exceeded", "the component used more memory, time or instances than it may", "raise the host's limit, or mend the component";
+    LimitExceeded = "limit_exceeded", "the component used more memory, time, instances, handles or calls than it may", "raise the host's limit, or mend the component";
     LogBroken = "log_broken", "a row of the log does not follow from those before it", "keep the file: it is evidence";
 }
 

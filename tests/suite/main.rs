@@ -10,6 +10,7 @@ mod nkeys;
 mod outage;
 mod refusals;
 mod replays;
+mod published;
 mod rfc8037;
 mod spoofing;
 mod subjects;

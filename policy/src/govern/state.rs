@@ -10,7 +10,7 @@ use crate::contract::Contract;
 use crate::digest::Digest;
 use crate::govern::{AdministratorKeys, Bind, HostKeys, end};
 use crate::issuer::Issuers;
-use crate::key::{Administrator, Decision, Host, Invite, Issuer, Name, Role, Root};
+use crate::key::{Administrator, Decision, Host, Invite, Issuer, Name, Role, Root, refuse_published};
 use crate::name::{ComponentId, Lattice, LinkName, Package};
 use crate::provider::{Source, Subject};
 use crate::reason::{Reason, Refusal};
@@ -171,7 +171,7 @@ impl State {
     /// The state after a lattice's inception.
     ///
     /// # Errors
-    /// `key_in_use` when one key has two roles, `threshold_unmet` when a quorum can never be met.
+    /// `key_in_use` when one key has two roles, `key_published` for an example's, `threshold_unmet` when a quorum can never be met.
     pub fn incept(inception: Inception) -> Result<Self, Refusal> {
         let mut state = Self {
             next_index: 1,
@@ -306,8 +306,9 @@ impl State {
         self.seen.contains_key(&id)
     }
 
-    /// Checks that no role has this key yet.
+    /// Checks that no role has this key yet, and that it is nobody's example: every registration passes here.
     pub(crate) fn unused(&self, raw: &[u8; 32], role: &str) -> Result<(), Refusal> {
+        refuse_published(raw, role)?;
         match self.keys.get(raw) {
             None => Ok(()),
             Some(&taken) if taken == role => {
