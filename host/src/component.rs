@@ -105,11 +105,19 @@ pub(crate) fn verified(bytes: &[u8]) -> Result<(ComponentFile, Subject, Vec<u8>)
 /// # Errors
 /// When it cannot be read, or is longer.
 pub fn read_once(path: &Path) -> Result<Vec<u8>, Error> {
-    let failed = |source| Error::file("read", path, source);
-    let file = File::open(path).map_err(failed)?;
+    let file = File::open(path).map_err(|source| Error::file("read", path, source))?;
+    read_whole(file, path)
+}
+
+/// As [`read_once`], of a file that is open.
+///
+/// # Errors
+/// When it cannot be read, or is longer.
+pub(crate) fn read_whole(file: File, path: &Path) -> Result<Vec<u8>, Error> {
     let mut bytes = Vec::new();
     let most = u64::try_from(MAX_FILE).unwrap_or(u64::MAX);
-    file.take(most.saturating_add(1)).read_to_end(&mut bytes).map_err(failed)?;
+    let read = file.take(most.saturating_add(1)).read_to_end(&mut bytes);
+    read.map_err(|source| Error::file("read", path, source))?;
     if bytes.len() > MAX_FILE {
         let detail = format!("`{}` is longer than {MAX_FILE} bytes", path.display());
         return Err(Refusal::new(Reason::WasmLimit, detail).into());

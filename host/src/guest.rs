@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use policy::name::ComponentId;
 use policy::reason::{Reason, Refusal};
-use wasmtime::component::{Func, Instance, InstancePre, ResourceTable, Val};
+use wasmtime::component::{Func, Instance, InstancePre, ResourceTable, ResourceTableError, Val};
 use wasmtime::{Store, Trap, UpdateDeadline};
 use wasmtime_wasi::{I32Exit, WasiCtx, WasiCtxView, WasiView};
 
@@ -36,7 +36,9 @@ pub(crate) struct Guest {
     wasi: WasiCtx,
     meter: Meter,
     slots: Slots,
+    limits: Limits,
     until: Instant,
+    host_calls: u64,
 }
 
 /// One running instance.
@@ -54,7 +56,7 @@ impl Prepared {
     pub(crate) async fn instantiate(&self) -> Result<Live, Error> {
         self.slots.all_bound()?;
         let mut table = ResourceTable::new();
-        table.set_max_capacity(MAX_RESOURCES);
+        table.set_max_capacity(self.limits.handles);
         let guest = Guest {
             id: self.id.clone(),
             shelf: Arc::clone(&self.shelf),
@@ -62,10 +64,14 @@ impl Prepared {
             table,
             meter: Meter::new(self.limits),
             slots: self.slots.clone(),
+            limits: self.limits,
             until: Instant::now() + self.limits.call,
+            host_calls: 0,
         };
         let mut store = Store::new(self.pre.engine(), guest);
         store.limiter(|guest| &mut guest.meter);
+        store.set_hostcall_fuel(self.limits.transfer_bytes);
+        store.set_max_component_handles(self.limits.handles);
         // The callback sets each later deadline; the first is ours to set.
         store.set_epoch_deadline(1);
         store.epoch_deadline_callback(|store| match store.data().still_may_run() {
@@ -90,7 +96,7 @@ impl Live {
     pub(crate) async fn call(&mut self, func: &Func, params: &[Val]) -> Result<Vec<Val>, Error> {
         self.store.data().slots.all_bound()?;
         let mut results = vec![Val::Bool(false); func.ty(&self.store).results().len()];
-        self.store.data_mut().until = Instant::now() + self.limits.call;
+        self.store.data_mut().begin();
         self.store.set_epoch_deadline(1);
         let call = func.call_async(&mut self.store, params, &mut results);
         // The callback stops what computes, this stops what waits.
@@ -117,7 +123,29 @@ impl Guest {
         if self.slots.stop() {
             return self.slots.all_bound();
         }
+        self.has_asked_its_share()?;
         if Instant::now() >= self.until { Err(self.too_long()) } else { Ok(()) }
+    }
+
+    fn begin(&mut self) {
+        (self.until, self.host_calls) = (Instant::now() + self.limits.call, 0);
+    }
+
+    /// Counts one call out of the sandbox.
+    ///
+    /// # Errors
+    /// `limit_exceeded` once there were too many within one call.
+    pub(crate) fn calls_out(&mut self) -> Result<(), Refusal> {
+        self.host_calls = self.host_calls.saturating_add(1);
+        self.has_asked_its_share()
+    }
+
+    fn has_asked_its_share(&self) -> Result<(), Refusal> {
+        let most = self.limits.host_calls;
+        if self.host_calls <= most {
+            return Ok(());
+        }
+        Err(Refusal::new(Reason::LimitExceeded, format!("`{}` called the host more than {most} times", self.id)))
     }
 
     fn too_long(&self) -> Refusal {
@@ -127,6 +155,8 @@ impl Guest {
 
 impl WasiView for Guest {
     fn ctx(&mut self) -> WasiCtxView<'_> {
+        // Every function of the published types comes by here. None can refuse; the next tick does.
+        let _refused_at_the_next_tick = self.calls_out();
         WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
     }
 }
@@ -150,12 +180,14 @@ fn failure(error: &wasmtime::Error, guest: &mut Guest) -> Error {
         return Error::Guest(format!("`{}` exited with status {}", guest.id, exit.0));
     }
     let cause = error.root_cause().to_string();
-    if cause.starts_with(COUNT_LIMIT) {
+    let full = matches!(error.root_cause().downcast_ref(), Some(ResourceTableError::Full));
+    if full || COUNT_LIMITS.iter().any(|limit| cause.starts_with(limit)) {
         return exceeded(&format!("needs more than it may: {}", shown(&cause)));
     }
     Error::Guest(format!("`{}` failed: {}", guest.id, shown(&cause)))
 }
 
-// How wasmtime words a count of instances, memories or tables that is over the limit; a test holds it to that.
-const COUNT_LIMIT: &str = "resource limit exceeded";
-const MAX_RESOURCES: usize = 10_000;
+// How wasmtime words a count of instances, memories or tables over the limit, of handles, and of bytes handed over;
+// tests hold it to that.
+const COUNT_LIMITS: [&str; 3] =
+    ["resource limit exceeded", "cannot allocate another handle", "too much data is being copied"];

@@ -1,4 +1,4 @@
-//! How much one instance may take: memory, tables, instances and time (T99).
+//! How much one instance may take: memory, tables, instances, handles, time, and what it asks of the host (T99).
 //!
 //! Counted over the whole store, not per memory. What happens to those who take more is left to `guest`.
 
@@ -16,13 +16,27 @@ pub struct Limits {
     pub table_elements: usize,
     /// Core instances, memories and tables, each.
     pub instances: usize,
+    /// Handles to resources, its own and the host's, each.
+    pub handles: usize,
+    /// How often it may call out of its sandbox within one call.
+    pub host_calls: u64,
+    /// Bytes that one call out, or one result, may hand to the host, counted as the host holds them.
+    pub transfer_bytes: usize,
     /// How long one call may take, the calls that it makes included.
     pub call: Duration,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { memory_bytes: 64 << 20, table_elements: 100_000, instances: 64, call: Duration::from_secs(10) }
+        Self {
+            memory_bytes: 64 << 20,
+            table_elements: 100_000,
+            instances: 64,
+            handles: 10_000,
+            host_calls: 100_000,
+            transfer_bytes: 64 << 20,
+            call: Duration::from_secs(10),
+        }
     }
 }
 

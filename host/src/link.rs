@@ -136,10 +136,11 @@ fn functions(
 async fn through(
     slot: &Slot,
     func: &str,
-    guest: StoreContextMut<'_, Guest>,
+    mut guest: StoreContextMut<'_, Guest>,
     params: &[Val],
     results: &mut [Val],
 ) -> wasmtime::Result<()> {
+    guest.data_mut().calls_out().map_err(wasmtime::Error::new)?;
     let bound = slot.bound().map_err(wasmtime::Error::new)?;
     let answers = match &bound.binding {
         Binding::Native(native) => builtin::call(native.package, func, guest, params)?.into_iter().collect(),

@@ -7,4 +7,6 @@ mod answers;
 mod limits;
 mod links;
 mod replays;
+mod races;
 mod starts;
+mod storms;

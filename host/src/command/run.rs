@@ -50,6 +50,9 @@ pub(crate) struct Run {
     /// How long one call may take, in seconds.
     #[arg(long, default_value_t = 10, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=3600))]
     call_timeout: u64,
+    /// How often a component may call the host within one call.
+    #[arg(long, default_value_t = 100_000, value_name = "CALLS", value_parser = clap::value_parser!(u64).range(1..))]
+    host_calls: u64,
     /// How much memory one instance may take, in MiB.
     #[arg(long, default_value_t = 64, value_name = "MIB", value_parser = clap::value_parser!(u16).range(1..=4096))]
     memory: u16,
@@ -83,6 +86,7 @@ impl Run {
         let limits = Limits {
             memory_bytes: usize::from(self.memory) << 20,
             call: Duration::from_secs(self.call_timeout),
+            host_calls: self.host_calls,
             ..Limits::default()
         };
         Host::new(Parts {

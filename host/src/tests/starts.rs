@@ -15,7 +15,10 @@ use crate::invite::Invite;
 
 fn folder_with(bytes: &[u8]) -> (tempfile::TempDir, Folder) {
     let dir = tempfile::tempdir().unwrap();
-    std::fs::write(dir.path().join("provider.wasm"), bytes).unwrap();
+    let path = dir.path().join("provider.wasm");
+    std::fs::write(&path, bytes).unwrap();
+    // Whatever the umask of who runs this.
+    std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o644)).unwrap();
     let folder = Folder::of_artifacts(dir.path());
     (dir, folder)
 }
