@@ -27,8 +27,9 @@ use crate::error::Refused;
 /// }
 /// ```
 /// ```compile_fail
-/// fn import(permit: &host::permit::Permit) -> &str {
-///     permit.import
+/// # // T100: a permit rewritten for another import
+/// fn import(permit: &mut host::permit::Permit) -> &str {
+///     permit.import = "wasi:sockets/tcp@0.2.0".to_owned(); permit.import()
 /// }
 /// ```
 /// No answer, no permit:
@@ -43,6 +44,7 @@ use crate::error::Refused;
 /// }
 /// ```
 /// ```compile_fail
+/// # // T100: an answer that nobody verified
 /// use policy::{answer::StartAnswer, envelope::Unverified};
 /// fn permits(question: host::permit::Asked, answer: Unverified<StartAnswer>) -> Option<host::permit::Permits> {
 ///     match question.answered_by(answer).ok()? {
@@ -51,9 +53,43 @@ use crate::error::Refused;
 ///     }
 /// }
 /// ```
+/// ```
+/// use policy::{answer::StartAnswer, envelope::Verified};
+/// fn fits(question: host::permit::Asked, answer: Verified<StartAnswer>) -> bool {
+///     question.answered_by(answer).is_ok()
+/// }
+/// ```
 /// ```compile_fail
+/// # // T100: a receipt where an answer belongs
+/// use policy::{answer::Receipt, envelope::Verified};
+/// fn fits(question: host::permit::Asked, answer: Verified<Receipt>) -> bool {
+///     question.answered_by(answer).is_ok()
+/// }
+/// ```
+/// One answer, one permit for each import:
+///
+/// ```
+/// fn once(permit: host::permit::Permit) -> host::permit::Permit {
+///     permit
+/// }
+/// ```
+/// ```compile_fail
+/// # // T100: a permit copied
 /// fn twice(permit: host::permit::Permit) -> (host::permit::Permit, host::permit::Permit) {
 ///     (permit.clone(), permit)
+/// }
+/// ```
+/// ```
+/// use host::permit::Permit;
+/// fn granted(permit: &Permit) -> (&str, &policy::decide::Grant, u64) {
+///     (permit.import(), permit.grant(), permit.index())
+/// }
+/// ```
+/// ```compile_fail
+/// # // T100: a permit from nothing
+/// use host::permit::Permit;
+/// fn forge(permit: Permit, grant: policy::decide::Grant) -> Permit {
+///     Permit { grant, ..permit }
 /// }
 /// ```
 #[derive(Debug)]

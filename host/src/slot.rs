@@ -28,6 +28,7 @@ use crate::provider::Linked;
 /// }
 /// ```
 /// ```compile_fail
+/// # // T100: a slot filled without a permit
 /// use host::{clock::Clock, permit::Permit, slot::{Binding, Slot}};
 /// fn fill(slot: &Slot, binding: Binding, clock: &dyn Clock) -> bool {
 ///     slot.bind(binding, clock).is_ok()
@@ -35,10 +36,47 @@ use crate::provider::Linked;
 /// ```
 /// A permit is used once:
 ///
+/// ```
+/// use host::{clock::Clock, permit::Permit, slot::{Binding, Slot}};
+/// fn fill(slot: &Slot, other: &Slot, permits: (Permit, Permit), binding: Binding, clock: &dyn Clock) -> bool {
+///     slot.bind(permits.0, binding.clone(), clock).is_ok() && other.bind(permits.1, binding, clock).is_ok()
+/// }
+/// ```
 /// ```compile_fail
+/// # // T100: a permit used twice
 /// use host::{clock::Clock, permit::Permit, slot::{Binding, Slot}};
 /// fn fill(slot: &Slot, other: &Slot, permit: Permit, binding: Binding, clock: &dyn Clock) -> bool {
 ///     slot.bind(permit, binding.clone(), clock).is_ok() && other.bind(permit, binding, clock).is_ok()
+/// }
+/// ```
+/// Whether it was filled cannot be left unread where that is an error, and nobody else makes slots:
+///
+/// ```
+/// #![deny(unused_must_use)]
+/// use host::{clock::Clock, permit::Permit, slot::{Binding, Slot}};
+/// fn fill(slot: &Slot, permit: Permit, binding: Binding, clock: &dyn Clock) -> Result<(), policy::reason::Refusal> {
+///     slot.bind(permit, binding, clock)
+/// }
+/// ```
+/// ```compile_fail
+/// # // T100: a refusal that nobody reads
+/// #![deny(unused_must_use)]
+/// use host::{clock::Clock, permit::Permit, slot::{Binding, Slot}};
+/// fn fill(slot: &Slot, permit: Permit, binding: Binding, clock: &dyn Clock) {
+///     slot.bind(permit, binding, clock);
+/// }
+/// ```
+/// ```
+/// use host::slot::Slot;
+/// fn name(slot: &Slot) -> &str {
+///     slot.import()
+/// }
+/// ```
+/// ```compile_fail
+/// # // T100: a slot of one's own
+/// use host::slot::Slot;
+/// fn make(import: String, runs: policy::question::Runs) -> Slot {
+///     Slot::new(import, runs)
 /// }
 /// ```
 pub struct Slot {

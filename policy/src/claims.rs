@@ -70,7 +70,21 @@ pub struct ProviderClaims {
     pub capid: Option<LegacyId>,
 }
 
-/// Reads claims of a component and proves who signed them.
+/// Reads claims of a component and proves who signed them; there is no other way to signed claims.
+///
+/// ```
+/// # use policy::{claims::{self, ComponentClaims}, envelope::Claimed};
+/// fn claimed(token: &[u8]) -> Option<Claimed<ComponentClaims>> {
+///     claims::read_component(token).ok()
+/// }
+/// ```
+/// ```compile_fail
+/// # // T100: claims that nobody signed
+/// # use policy::{claims::{self, ComponentClaims}, envelope::Claimed};
+/// fn claimed(claims: ComponentClaims) -> Option<Claimed<ComponentClaims>> {
+///     Some(Claimed { statement: claims })
+/// }
+/// ```
 ///
 /// # Errors
 /// The reason why the token is malformed, of another kind, or not signed by the issuer it names.

@@ -120,6 +120,7 @@ impl<R: Role> Name<R> {
 /// issued_by(&key);
 /// ```
 /// ```compile_fail
+/// # // T100: a host's key where an issuer's belongs
 /// use policy::key::{Host, Issuer, Key};
 /// fn issued_by(_: &Key<Issuer>) {}
 /// let key = Key::<Host>::parse("ACODERUVFFAWZQDSS6SBIACUA5O6SXF7HJ3YTYXBALHZP3P7R4BUO4J2").unwrap();

@@ -22,4 +22,5 @@ mod vectors;
 mod whereabouts;
 mod wire;
 mod wire_claims;
+mod wrong_uses;
 mod wycheproof;

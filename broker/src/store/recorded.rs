@@ -18,6 +18,7 @@ use policy::reason::Refusal;
 /// A ruling that was not recorded cannot be:
 ///
 /// ```compile_fail
+/// # // T100: a ruling signed before it is on record
 /// # use broker::{signer::Signer, store::Recorded};
 /// fn answer(signer: &Signer, ruling: &policy::log::Ruling) -> Vec<u8> {
 ///     signer.answer(ruling)
@@ -25,7 +26,15 @@ use policy::reason::Refusal;
 /// ```
 /// And nobody else can make one:
 ///
+/// ```
+/// # use broker::store::Recorded;
+/// # use policy::digest::Digest;
+/// fn told(ruling: Recorded<policy::log::Ruling>) -> (u64, Digest, u64) {
+///     (ruling.index(), ruling.hash(), ruling.epoch())
+/// }
+/// ```
 /// ```compile_fail
+/// # // T100: a forged Recorded
 /// # use broker::store::Recorded;
 /// # use policy::digest::Digest;
 /// fn forge(ruling: policy::log::Ruling) -> Recorded<policy::log::Ruling> {
