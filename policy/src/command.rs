@@ -12,7 +12,28 @@ use crate::name::Lattice;
 use crate::time::Timestamp;
 use crate::wire::Nonce;
 
-/// A command of an administrator.
+/// A command of an administrator: opened by the administrators' keys, by no others, and once.
+///
+/// ```
+/// # use policy::{envelope::{Unverified, Verified}, govern::AdministratorKeys, command::Command};
+/// fn open(command: Unverified<Command>, ring: &AdministratorKeys) -> Option<Verified<Command>> {
+///     command.verify(ring).ok()
+/// }
+/// ```
+/// ```compile_fail
+/// # // T100: a command verified as if hosts could command
+/// # use policy::{envelope::{Unverified, Verified}, govern::HostKeys, command::Command};
+/// fn open(command: Unverified<Command>, ring: &HostKeys) -> Option<Verified<Command>> {
+///     command.verify(ring).ok()
+/// }
+/// ```
+/// ```compile_fail
+/// # // T100: an unverified document that was consumed
+/// # use policy::{envelope::{Unverified, Verified}, govern::AdministratorKeys, command::Command};
+/// fn open(command: Unverified<Command>, ring: &AdministratorKeys) -> Option<Verified<Command>> {
+///     command.verify(ring).ok().or(command.verify(ring).ok())
+/// }
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Command {

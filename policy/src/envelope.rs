@@ -35,23 +35,7 @@ pub trait Document: Serialize + DeserializeOwned {
 
 /// Who may sign a `T`: the verifier names the key, the document only says which one it would like.
 ///
-/// The keyrings are the warrant, the enrolled hosts, the administrators and the roots; nobody else can add one:
-///
-/// ```
-/// # use policy::{command::Command, envelope::Keyring, key::{Administrator, Key}, reason::Refusal};
-/// struct Mine<K>(K);
-/// impl<K: Keyring<Command>> Mine<K> {
-///     fn key(&self, command: &Command) -> Result<Key<Administrator>, Refusal> { self.0.key(command) }
-/// }
-/// ```
-/// ```compile_fail
-/// # // T100: a keyring of one's own
-/// # use policy::{command::Command, envelope::Keyring, key::{Administrator, Key}, reason::Refusal};
-/// struct Mine<K>(K);
-/// impl<K: Keyring<Command>> Keyring<Command> for Mine<K> {
-///     fn key(&self, command: &Command) -> Result<Key<Administrator>, Refusal> { self.0.key(command) }
-/// }
-/// ```
+/// The keyrings are the warrant, the enrolled hosts, the administrators and the roots; nobody else can add one.
 pub trait Keyring<T: Document>: sealed::Sealed {
     /// The key under which this document must verify.
     ///
@@ -133,22 +117,6 @@ impl<T: Document> Unverified<T> {
     /// # use policy::{envelope::{Unverified, Verified}, govern::AdministratorKeys, command::Command};
     /// fn open(command: Unverified<Command>, ring: &AdministratorKeys) -> Option<Verified<Command>> {
     ///     command.verify().ok()
-    /// }
-    /// ```
-    /// Nor does the verifier of one kind of document open another, and what was consumed is gone:
-    ///
-    /// ```compile_fail
-    /// # // T100: a command verified as if hosts could command
-    /// # use policy::{envelope::{Unverified, Verified}, govern::HostKeys, command::Command};
-    /// fn open(command: Unverified<Command>, ring: &HostKeys) -> Option<Verified<Command>> {
-    ///     command.verify(ring).ok()
-    /// }
-    /// ```
-    /// ```compile_fail
-    /// # // T100: an unverified document that was consumed
-    /// # use policy::{envelope::{Unverified, Verified}, govern::AdministratorKeys, command::Command};
-    /// fn open(command: Unverified<Command>, ring: &AdministratorKeys) -> Option<Verified<Command>> {
-    ///     command.verify(ring).ok().or(command.verify(ring).ok())
     /// }
     /// ```
     ///

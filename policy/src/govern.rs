@@ -343,7 +343,23 @@ impl Keyring<StartRequest> for HostKeys {
     }
 }
 
-/// The administrators, as the verifier of commands.
+/// The administrators, as the verifier of commands; a keyring can be used, and nobody else can make one.
+///
+/// ```
+/// # use policy::{command::Command, envelope::Keyring, key::{Administrator, Key}, reason::Refusal};
+/// struct Mine<K>(K);
+/// impl<K: Keyring<Command>> Mine<K> {
+///     fn key(&self, command: &Command) -> Result<Key<Administrator>, Refusal> { self.0.key(command) }
+/// }
+/// ```
+/// ```compile_fail
+/// # // T100: a keyring of one's own
+/// # use policy::{command::Command, envelope::Keyring, key::{Administrator, Key}, reason::Refusal};
+/// struct Mine<K>(K);
+/// impl<K: Keyring<Command>> Keyring<Command> for Mine<K> {
+///     fn key(&self, command: &Command) -> Result<Key<Administrator>, Refusal> { self.0.key(command) }
+/// }
+/// ```
 #[derive(Debug, Clone)]
 pub struct AdministratorKeys(pub(crate) Vec<Key<Administrator>>);
 

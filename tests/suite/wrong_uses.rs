@@ -8,10 +8,10 @@ use harness::vectors::repository;
 
 const WRONG: [(&str, &str); 18] = [
     ("policy/src/key.rs", "a host's key where an issuer's belongs"),
-    ("policy/src/envelope.rs", "a keyring of one's own"),
+    ("policy/src/govern.rs", "a keyring of one's own"),
     ("policy/src/envelope.rs", "a signature checked against nobody"),
-    ("policy/src/envelope.rs", "a command verified as if hosts could command"),
-    ("policy/src/envelope.rs", "an unverified document that was consumed"),
+    ("policy/src/command.rs", "a command verified as if hosts could command"),
+    ("policy/src/command.rs", "an unverified document that was consumed"),
     ("policy/src/envelope.rs", "a forged Verified"),
     ("policy/src/claims.rs", "claims that nobody signed"),
     ("broker/src/store/recorded.rs", "a ruling signed before it is on record"),
