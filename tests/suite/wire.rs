@@ -63,6 +63,19 @@ fn t59_without_a_broker_or_without_nats_nothing_starts() {
 }
 
 #[test]
+fn t94_a_broker_that_is_told_to_end_ends_without_nats_too() {
+    let mut lattice = Lattice::start();
+    lattice.nats.stop();
+    let (ended, told) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        lattice.stop_broker();
+        // In order: the log is whole, and the folder is free for the next one.
+        let _heard = ended.send(lattice.json(&["audit", "verify"]).0);
+    });
+    assert_eq!(told.recv_timeout(std::time::Duration::from_secs(60)), Ok(0), "it waits for a server that is gone");
+}
+
+#[test]
 fn t55_a_host_of_another_lattice_or_none_is_not_answered() {
     let lattice = Lattice::with_cart();
     let cart = lattice.path("cart-acme.wasm");
@@ -74,6 +87,71 @@ fn t55_a_host_of_another_lattice_or_none_is_not_answered() {
     let asked =
         lattice.host("unused", &["--host-dir", path(&folder), "run", path(&cart), "--id", "cart", "--timeout", "2"]);
     assert_ne!(asked.status.code(), Some(0), "{}", said(&asked));
+}
+
+#[test]
+fn t41_hostile_names_reach_no_subject_outside_ours() {
+    let lattice = Lattice::with_cart();
+    let cart = lattice.path("cart-acme.wasm");
+    let url = lattice.nats.url();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let (client, mut heard) = runtime.block_on(async {
+        let client = async_nats::connect(&url).await.unwrap();
+        let heard = client.subscribe(">").await.unwrap();
+        client.flush().await.unwrap();
+        (client, heard)
+    });
+    for hostile in
+        ["a.b", "*", ">", "a b", "a\r\nPUB x 1\r\nx", "$SYS", "$SYS.REQ.SERVER.PING", "_INBOX.x", "a\u{0}b", "É"]
+    {
+        for arguments in [
+            &["-x", hostile, "host", "invite"][..],
+            &["component", "admit", path(&cart), "--id", hostile],
+            &["link", "put", hostile, "cart", "--contract", "wasi:logging"],
+            &["link", "put", "cart", "cart", "--contract", hostile],
+            &["link", "put", "cart", "cart", "--contract", "wasi:logging", "--name", hostile],
+            &["explain", path(&cart), "--id", hostile],
+            &["why", hostile],
+        ] {
+            // An argument of a process cannot hold a NUL at all.
+            if hostile.contains('\0') {
+                continue;
+            }
+            assert_ne!(lattice.json(arguments).0, 0, "{arguments:?}");
+        }
+        if !hostile.contains('\0') {
+            let run = lattice.host("host", &["run", path(&cart), "--id", hostile]);
+            assert_ne!(run.status.code(), Some(0), "{}", said(&run));
+        }
+        // As an id in what is read from a file, where a NUL can stand.
+        let ops = lattice.path("ops.json");
+        let retire = serde_json::json!([{"retire_component": {"id": hostile}}]);
+        std::fs::write(&ops, retire.to_string()).unwrap();
+        let (code, refused) = lattice.json(&["apply", "-f", path(&ops)]);
+        assert_ne!(code, 0, "{refused}");
+    }
+    // Something good, so that the listener is known to hear; then whatever was heard is ours.
+    assert_eq!(lattice.host("host", &["run", path(&cart), "--id", "cart"]).status.code(), Some(0));
+    runtime.block_on(async {
+        use futures::StreamExt;
+        client.flush().await.unwrap();
+        let mut asked = false;
+        let ours = |subject: &str| {
+            let tame = subject.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-$".contains(&byte));
+            tame && ["countersign.v1.default.", "_INBOX_", "_INBOX.", "$SRV."]
+                .iter()
+                .any(|own| subject.starts_with(own))
+        };
+        while let Ok(Some(message)) = tokio::time::timeout(std::time::Duration::from_millis(500), heard.next()).await {
+            assert!(ours(&message.subject), "a message on `{}`", message.subject.escape_debug());
+            asked |= message.subject.as_str() == "countersign.v1.default.start.component";
+            // Announcements come each second, for ever.
+            if asked && message.subject.ends_with(".epoch") {
+                break;
+            }
+        }
+        assert!(asked, "the listener heard nothing");
+    });
 }
 
 #[test]

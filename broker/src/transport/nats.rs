@@ -84,8 +84,10 @@ pub async fn serve(
     // They are told to end, and an end is what this waits for, so that nobody holds the service any more.
     loops.shutdown().await;
     asides.shutdown().await;
-    // What was answered last is still on its way out; where the server is gone it stays, and keeps nobody from leaving.
-    let _ = tokio::time::timeout(LAST_ANSWERS, client.flush()).await;
+    // What was answered last is still on its way out; a server that is gone would be waited for without end.
+    if tokio::time::timeout(LAST_ANSWERS, client.flush()).await.is_err() {
+        tracing::warn!("the NATS server is gone, and the last answers with it");
+    }
     Ok(())
 }
 
