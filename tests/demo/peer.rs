@@ -13,6 +13,8 @@ mod imposters;
 mod rogue;
 #[path = "peer/tamper.rs"]
 mod tamper;
+#[path = "peer/wiretap.rs"]
+mod wiretap;
 
 fn main() -> anyhow::Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -23,7 +25,13 @@ fn main() -> anyhow::Result<()> {
         ["imposters", from, issuer, folder] => imposters::write(Path::new(from), Path::new(issuer), Path::new(folder)),
         ["rogue", url, subject, ready] => rogue::answer_first(url, subject, Path::new(ready)),
         ["tamper", log, from, to] => tamper::change(Path::new(log), from, to),
-        _ => bail!("sign | graft | imposters | rogue | tamper: this plays the others of `make demo`"),
+        ["spinner", to, issuer] => spinner(Path::new(to), Path::new(issuer)),
+        ["listen", url, lattice, to, ready] => wiretap::listen(url, lattice, Path::new(to), Path::new(ready)),
+        ["repeat", url, way, heard, ready] => wiretap::repeat(url, way, Path::new(heard), Path::new(ready)),
+        ["ask", url, way, heard] => wiretap::ask(url, way, Path::new(heard)),
+        _ => bail!(
+            "sign | graft | spinner | imposters | rogue | tamper | listen | repeat | ask: this plays the others of `make demo`"
+        ),
     }
 }
 
@@ -48,6 +56,15 @@ fn sign(from: &Path, to: &Path, issuer: &Path, name: &str) -> anyhow::Result<()>
     std::fs::write(to, signed)?;
     println!("{}", subject.public_key());
     Ok(())
+}
+
+/// A component that is signed as it should be, and never ends.
+fn spinner(to: &Path, issuer: &Path) -> anyhow::Result<()> {
+    let text = "(component (core module $m (func (export \"spin\") (loop $l (br $l))))
+        (core instance $c (instantiate $m)) (func (export \"spin\") (canon lift (core func $c \"spin\"))))";
+    let unsigned = to.with_extension("unsigned");
+    std::fs::write(&unsigned, wat::parse_str(text)?)?;
+    sign(&unsigned, to, issuer, "spin")
 }
 
 /// Puts the genuine claims of one component around the bytes of another.

@@ -37,10 +37,18 @@ impl Cast<'_> {
         Ok(vec![
             ("unsigned", self.bytes.to_vec()),
             ("algorithm-none", self.attach(&unsigned_token(&genuine))?),
+            ("algorithm-relabelled", self.attach(&self.under(br#"{"typ":"jwt","alg":"EdDSA"}"#, &genuine)?)?),
+            ("key-in-the-header", self.attach(&self.own_key_within(&genuine)?)?),
+            ("padded", self.attach(&format!("{genuine}=="))?),
+            ("malleable-signature", self.attach(&malleable(&genuine)?)?),
             ("forged-signature", self.attach(&self.forged()?)?),
             ("self-signed", self.attach(&self.self_signed()?)?),
             ("weak-issuer-key", self.attach(&self.weak_key()?)?),
-            ("claims-have-ended", self.attach(&self.ended()?)?),
+            ("claims-have-ended", self.attach(&self.between(self.now - 7200, None, Some(self.now - 3600))?)?),
+            ("claims-not-yet-valid", self.attach(&self.between(self.now - 60, Some(self.now + 3600), None)?)?),
+            ("claims-from-the-future", self.attach(&self.between(self.now + 3600, None, None)?)?),
+            ("claims-of-an-older-form", self.attach(&self.older(&genuine)?)?),
+            ("imports-more-than-it-claims", self.attach(&self.modest()?)?),
             ("claims-of-a-provider", self.attach(&self.as_provider()?)?),
             ("issuer-named-twice", self.attach(&self.issuer_twice(&genuine)?)?),
             ("two-claims-sections", self.twice(&genuine)?),
@@ -91,11 +99,46 @@ impl Cast<'_> {
         Ok(draft.seal(&signature))
     }
 
-    fn ended(&self) -> anyhow::Result<String> {
+    fn between(&self, iat: u64, nbf: Option<u64>, exp: Option<u64>) -> anyhow::Result<String> {
         let mut claims = self.claims()?;
-        let iat = Timestamp::from_seconds(self.now - 7200)?;
-        claims.common.validity = Validity { iat, nbf: None, exp: Some(iat.plus(3600)) };
+        let at = |seconds: Option<u64>| seconds.map(Timestamp::from_seconds).transpose();
+        claims.common.validity = Validity { iat: Timestamp::from_seconds(iat)?, nbf: at(nbf)?, exp: at(exp)? };
         self.token(self.account, claims)
+    }
+
+    // Claims of the form that lists what may be imported: one package of the two.
+    fn modest(&self) -> anyhow::Result<String> {
+        let caps = Some(vec!["wasi:keyvalue".parse()?]);
+        self.token(self.account, ComponentClaims { caps, ..self.claims()? })
+    }
+
+    fn older(&self, genuine: &str) -> anyhow::Result<String> {
+        let payload = String::from_utf8(BASE64URL_NOPAD.decode(payload(genuine).as_bytes())?)?;
+        let older = payload.replace("\"wascap_revision\":3", "\"wascap_revision\":2");
+        anyhow::ensure!(older != payload, "the claims name no revision");
+        self.signed(header(genuine), &BASE64URL_NOPAD.encode(older.as_bytes()), self.account)
+    }
+
+    // Genuinely signed, under another label.
+    fn under(&self, label: &[u8], genuine: &str) -> anyhow::Result<String> {
+        self.signed(&BASE64URL_NOPAD.encode(label), payload(genuine), self.account)
+    }
+
+    // The header brings the key along that verifies it.
+    fn own_key_within(&self, genuine: &str) -> anyhow::Result<String> {
+        let own = KeyPair::new_account();
+        let (_, raw) = nkeys::from_public_key(&own.public_key())?;
+        let x = BASE64URL_NOPAD.encode(&raw);
+        let label = format!(
+            "{{\"typ\":\"jwt\",\"alg\":\"Ed25519\",\"jwk\":{{\"kty\":\"OKP\",\"crv\":\"Ed25519\",\"x\":\"{x}\"}}}}"
+        );
+        self.signed(&BASE64URL_NOPAD.encode(label.as_bytes()), payload(genuine), &own)
+    }
+
+    fn signed(&self, header: &str, payload: &str, by: &KeyPair) -> anyhow::Result<String> {
+        let input = format!("{header}.{payload}");
+        let signature = by.sign(input.as_bytes())?;
+        Ok(format!("{input}.{}", BASE64URL_NOPAD.encode(&signature)))
     }
 
     fn as_provider(&self) -> anyhow::Result<String> {
@@ -115,14 +158,10 @@ impl Cast<'_> {
     // The trusted issuer first, the real signer last: which one does a reader believe?
     fn issuer_twice(&self, genuine: &str) -> anyhow::Result<String> {
         let imposter = KeyPair::new_account();
-        let mut segments = genuine.split('.');
-        let (header, payload) = (segments.next().unwrap_or_default(), segments.next().unwrap_or_default());
-        let payload = String::from_utf8(BASE64URL_NOPAD.decode(payload.as_bytes())?)?;
+        let payload = String::from_utf8(BASE64URL_NOPAD.decode(payload(genuine).as_bytes())?)?;
         let body = payload.strip_suffix('}').unwrap_or(&payload);
         let twice = format!("{body},\"iss\":\"{}\"}}", imposter.public_key());
-        let input = format!("{header}.{}", BASE64URL_NOPAD.encode(twice.as_bytes()));
-        let signature = imposter.sign(input.as_bytes())?;
-        Ok(format!("{input}.{}", BASE64URL_NOPAD.encode(&signature)))
+        self.signed(header(genuine), &BASE64URL_NOPAD.encode(twice.as_bytes()), &imposter)
     }
 
     fn twice(&self, genuine: &str) -> anyhow::Result<Vec<u8>> {
@@ -142,8 +181,32 @@ impl Cast<'_> {
     }
 }
 
-fn unsigned_token(genuine: &str) -> String {
-    let payload = genuine.split('.').nth(1).unwrap_or_default();
-    let header = BASE64URL_NOPAD.encode(br#"{"typ":"jwt","alg":"none"}"#);
-    format!("{header}.{payload}.{}", BASE64URL_NOPAD.encode(&[0; 64]))
+fn header(token: &str) -> &str {
+    token.split('.').next().unwrap_or_default()
 }
+
+fn payload(token: &str) -> &str {
+    token.split('.').nth(1).unwrap_or_default()
+}
+
+fn unsigned_token(genuine: &str) -> String {
+    let header = BASE64URL_NOPAD.encode(br#"{"typ":"jwt","alg":"none"}"#);
+    format!("{header}.{}.{}", payload(genuine), BASE64URL_NOPAD.encode(&[0; 64]))
+}
+
+// The same signature with the order of the group added to its second half: a lax verifier takes it as well.
+fn malleable(genuine: &str) -> anyhow::Result<String> {
+    let (input, signature) = genuine.rsplit_once('.').unwrap_or_default();
+    let mut bytes = BASE64URL_NOPAD.decode(signature.as_bytes())?;
+    let order = data_encoding::HEXLOWER.decode(GROUP_ORDER)?;
+    let mut carry = 0;
+    for (byte, more) in bytes.iter_mut().skip(32).zip(order) {
+        let sum = u16::from(*byte) + u16::from(more) + carry;
+        let [low, high] = sum.to_le_bytes();
+        (*byte, carry) = (low, u16::from(high));
+    }
+    Ok(format!("{input}.{}", BASE64URL_NOPAD.encode(&bytes)))
+}
+
+// Little endian, as the signature is.
+const GROUP_ORDER: &[u8] = b"edd3f55c1a631258d69cf7a2def9de1400000000000000000000000000000010";

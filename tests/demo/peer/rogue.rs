@@ -20,14 +20,9 @@ use policy::warrant::Warrant;
 
 /// Answers every start on the subject with a forged yes, until it is stopped.
 pub(crate) fn answer_first(url: &str, subject: &str, ready: &Path) -> anyhow::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(async {
-        let client = async_nats::connect(url).await?;
+    on(url, async |client| {
         let mut asked = client.subscribe(subject.to_owned()).await?;
-        // A round trip on this connection: the subscription stands before anybody is told.
-        client.publish(format!("rogue.{}", std::process::id()), "".into()).await?;
-        client.flush().await?;
-        std::fs::write(ready, "ready")?;
+        stand(&client, ready).await?;
         while let Some(message) = asked.next().await {
             let (Some(reply), Ok(request)) = (message.reply, Unverified::<StartRequest>::parse(&message.payload))
             else {
@@ -40,6 +35,21 @@ pub(crate) fn answer_first(url: &str, subject: &str, ready: &Path) -> anyhow::Re
         }
         Ok(())
     })
+}
+
+/// Connects as anybody may, and does its work.
+pub(crate) fn on(url: &str, work: impl AsyncFnOnce(async_nats::Client) -> anyhow::Result<()>) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async { work(async_nats::connect(url).await?).await })
+}
+
+/// Says that it is ready, once its subscriptions stand.
+pub(crate) async fn stand(client: &async_nats::Client, ready: &Path) -> anyhow::Result<()> {
+    // A round trip on this connection: the subscription stands before anybody is told.
+    client.publish(format!("rogue.{}", std::process::id()), "".into()).await?;
+    client.flush().await?;
+    std::fs::write(ready, "ready")?;
+    Ok(())
 }
 
 fn yes(request: &StartRequest, request_sha256: Digest) -> anyhow::Result<Vec<u8>> {
@@ -90,7 +100,8 @@ fn granted(import: &policy::artifact::Import) -> anyhow::Result<Outcome> {
     Ok(Outcome { package, version, link: LinkName::unnamed(), grant: Ok(grant) })
 }
 
-fn seal<T: Document>(key: &SigningKey, document: &T, attachments: &[&[u8]]) -> Vec<u8> {
+/// Signs a document of ours with a key that nobody asked for.
+pub(crate) fn seal<T: Document>(key: &SigningKey, document: &T, attachments: &[&[u8]]) -> Vec<u8> {
     let draft = Draft::of(document);
     let signature = key.sign(draft.signing_input()).to_bytes();
     draft.seal_with(&signature, attachments.iter().copied())
