@@ -12,6 +12,7 @@ mod outage;
 mod refusals;
 mod replays;
 mod published;
+mod refusals;
 mod rfc8037;
 mod spoofing;
 mod subjects;

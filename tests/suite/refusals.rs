@@ -61,6 +61,7 @@ fn attack(reason: Reason) -> (Chapter, Attack) {
         Reason::KeyMalformed => (Keys, keys::mistyped),
         Reason::KeyRole => (Keys, keys::host_as_issuer),
         Reason::KeyWeak => (Keys, keys::anybody_can_sign),
+        Reason::KeyPublished => (Keys, keys::from_a_book),
         Reason::KeyInUse => (Keys, keys::administrator_as_issuer),
         Reason::SelfSigned => (Keys, keys::own_witness),
         Reason::NameMalformed => (Keys, keys::two_tokens_as_an_id),

@@ -26,7 +26,7 @@ fn swap(path: &Path, contents: &[Vec<u8>], enough: &AtomicBool, swapped: &Atomic
     }
     while !enough.load(Ordering::SeqCst) || swapped.load(Ordering::SeqCst) < swaps() {
         let number = swapped.fetch_add(1, Ordering::SeqCst);
-        if number % 50 == 0 {
+        if number.is_multiple_of(50) {
             std::fs::remove_file(path).unwrap();
             std::fs::write(path, &contents[number / 50 % contents.len()]).unwrap();
         } else {

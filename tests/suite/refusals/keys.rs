@@ -4,6 +4,7 @@ use broker::keys::SigningKey;
 use data_encoding::BASE64URL_NOPAD;
 use harness::lattice::path;
 use harness::mint::{self, HEADER, component, issuer, nkey};
+use harness::vectors;
 use policy::key::{self, Administrator, Host};
 use serde_json::json;
 
@@ -32,6 +33,14 @@ pub(super) fn anybody_can_sign(stage: &Stage) -> Seen {
     signature[0] = 1;
     let forged = format!("{}.{}", signed.rsplit_once('.').unwrap().0, BASE64URL_NOPAD.encode(&signature));
     stage.verify("weak.jwt", forged)
+}
+
+// The key of RFC 8037, whose seed stands beside it.
+pub(super) fn from_a_book(stage: &Stage) -> Seen {
+    let example = vectors::json(&vectors::folder("rfc8037").join("example.json"));
+    let raw = BASE64URL_NOPAD.decode(vectors::text(&example["jwk"], "x").as_bytes()).unwrap();
+    let key = as_role::<key::Issuer>(&raw.try_into().unwrap());
+    stage.live().told(&["issuer", "add", &key, "--scope", "*"])
 }
 
 pub(super) fn administrator_as_issuer(stage: &Stage) -> Seen {
