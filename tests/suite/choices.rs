@@ -180,8 +180,8 @@ fn t44_two_candidates_are_refused_and_both_are_named() {
         let folder = shop.builtins(folder, &[("east", first), ("west", second)]);
         shop.refused("ambiguous", &["--builtins", path(&folder)]);
         let why = shop.0.accepted(&["why", "asker", "--contract", "demo:kv"]);
-        let why = why.to_string();
-        assert!(why.contains("ambiguous") && why.contains("`east`, `west`"), "{why}");
+        let (why, both) = (why.to_string(), ["`east`, `west`", "`west`, `east`"]);
+        assert!(why.contains("ambiguous") && both.iter().any(|both| why.contains(both)), "{why}");
     }
     // Each alone answers, a link to one of them decides, and so does taking one away.
     let both = shop.0.path("one");
