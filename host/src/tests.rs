@@ -6,7 +6,7 @@ pub(crate) mod guests;
 mod answers;
 mod limits;
 mod links;
-mod replays;
 mod races;
+mod replays;
 mod starts;
 mod storms;

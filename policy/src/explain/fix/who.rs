@@ -59,6 +59,7 @@ impl Who {
             | R::KeyMalformed
             | R::KeyRole
             | R::KeyWeak
+            | R::KeyPublished
             | R::SelfSigned
             | R::NameMalformed
             | R::ClaimsMissing
