@@ -1,7 +1,9 @@
 //! The door: cheap checks first, then the signature. Who fails here is counted, not recorded, and gets no answer.
 //!
-//! Size and shape, lattice, enrolment, the host's share, signature, freshness. What comes after is recorded by
+//! Size and shape, lattice, enrolment, whether the host has a share left, signature, freshness, the share. What comes after is recorded by
 //! `sequencer`, refusals too; what a request means is left to `policy`.
+
+mod shares;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,7 +15,7 @@ use policy::envelope::{Document, Keyring, Unverified, Verified};
 use policy::examine::{self, Examined};
 use policy::govern::{AdministratorKeys, HostKeys};
 use policy::join::{Join, Possession};
-use policy::key::{Host, Name};
+use policy::key::Name;
 use policy::name::Lattice;
 use policy::question::StartRequest;
 use policy::reason::{Reason, Refusal};
@@ -22,6 +24,7 @@ use policy::time::Timestamp;
 use policy::wire::{FRESHNESS_S, inbox_prefix};
 
 use crate::clock::Clock;
+use crate::door::shares::Shares;
 use crate::recall::Recall;
 use crate::settings::Settings;
 
@@ -31,8 +34,7 @@ pub(crate) struct Door {
     clock: Arc<dyn Clock>,
     hosts: Arc<ArcSwap<HostKeys>>,
     administrators: AdministratorKeys,
-    shares: Mutex<BTreeMap<Name<Host>, Share>>,
-    settings: Settings,
+    shares: Shares,
     turned_away: Mutex<BTreeMap<Reason, u64>>,
     recall: Recall,
 }
@@ -75,15 +77,20 @@ impl Door {
         clock: Arc<dyn Clock>,
         hosts: Arc<ArcSwap<HostKeys>>,
         administrators: AdministratorKeys,
-        settings: Settings,
+        settings: &Settings,
     ) -> Self {
-        let (shares, turned_away, recall) = (Mutex::default(), Mutex::default(), Recall::default());
-        Self { lattice, clock, hosts, administrators, shares, settings, turned_away, recall }
+        let (shares, turned_away, recall) = (Shares::new(settings), Mutex::default(), Recall::default());
+        Self { lattice, clock, hosts, administrators, shares, turned_away, recall }
     }
 
-    /// Lets in a host's question.
-    pub(crate) fn start(&self, bytes: &[u8], reply: Reply<'_>) -> Result<Passed<StartRequest>, Refusal> {
-        self.counted(self.check_start(bytes, reply))
+    /// Lets in a host's question. One that is `known` by its key already is charged to nobody's share.
+    pub(crate) fn start(
+        &self,
+        bytes: &[u8],
+        reply: Reply<'_>,
+        known: impl FnOnce(Digest) -> bool,
+    ) -> Result<Passed<StartRequest>, Refusal> {
+        self.counted(self.check_start(bytes, reply, known))
     }
 
     /// Lets in an administrator's command. Its id and its last moment are judged and recorded, so it is fresh enough.
@@ -94,6 +101,13 @@ impl Door {
     /// Lets in a join that an invitation's key vouches for. Whether it still stands is the caller's next check.
     pub(crate) fn join(&self, bytes: &[u8], reply: Reply<'_>) -> Result<Passed<Join>, Refusal> {
         self.counted(self.check_join(bytes, reply))
+    }
+
+    /// Whether this is the key of a host or an administrator. Whoever writes it down need not hold it.
+    pub(crate) fn knows(&self, key: &str) -> bool {
+        let hosts = self.hosts.load();
+        Name::parse(key).is_ok_and(|host| hosts.contains(&host))
+            || Name::parse(key).is_ok_and(|administrator| self.administrators.contains(&administrator))
     }
 
     /// Counts a refusal that was found at the door, wherever its check lives.
@@ -120,21 +134,40 @@ impl Door {
         }
     }
 
+    /// Counts again what could not be recorded.
+    pub(crate) fn give_back(&self, counts: BTreeMap<Reason, u64>) {
+        let mut turned_away = self.turned_away.lock().unwrap_or_else(PoisonError::into_inner);
+        for (reason, more) in counts {
+            let count = turned_away.entry(reason).or_insert(0);
+            *count = count.saturating_add(more);
+        }
+    }
+
     /// Takes what was counted since the last time.
     pub(crate) fn take_counts(&self) -> BTreeMap<Reason, u64> {
         std::mem::take(&mut *self.turned_away.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn check_start(&self, bytes: &[u8], reply: Reply<'_>) -> Result<Passed<StartRequest>, Refusal> {
+    fn check_start(
+        &self,
+        bytes: &[u8],
+        reply: Reply<'_>,
+        known: impl FnOnce(Digest) -> bool,
+    ) -> Result<Passed<StartRequest>, Refusal> {
         let request = Unverified::<StartRequest>::parse(bytes)?;
         reply.goes_to(request.says())?;
         self.ours(&request.says().aud)?;
         let hosts = self.hosts.load();
         hosts.key(request.says())?;
-        self.share(request.says().iss, hosts.is_banned(&request.says().iss))?;
+        let host = request.says().iss;
+        let check = self.shares.check(host, hosts.is_banned(&host), self.clock.elapsed_ms())?;
         let request = request.verify(hosts.as_ref())?;
         self.fresh(request.iat)?;
         let (key, until) = (request.sha256(), request.iat.plus(FRESHNESS_S + 1));
+        // Last of all, so that only what the host itself asks anew is charged to it (T87).
+        if !known(key) {
+            self.shares.charge(check)?;
+        }
         Ok(Passed { examined: examine::start(request, &self.recall)?, key, until })
     }
 
@@ -179,35 +212,4 @@ impl Door {
         let skew = Skew { document: iat, clock: now, says: Says::Signed, signer: Whose::Host, judge: Whose::Broker };
         Err(Refusal::new(Reason::RequestStale, format!("signed at {iat}, the clock here says {now}")).with_skew(skew))
     }
-
-    // Only enrolled hosts come this far, so there are no more shares than hosts (T87).
-    // A banned one is told so once a minute, on record; the rest is counted (T70).
-    fn share(&self, host: Name<Host>, banned: bool) -> Result<(), Refusal> {
-        let Settings { host_rate, host_burst, .. } = self.settings;
-        let now_ms = self.clock.elapsed_ms();
-        let full = if banned { 1000 } else { u64::from(host_burst) * 1000 };
-        let mut shares = self.shares.lock().unwrap_or_else(PoisonError::into_inner);
-        let share = shares.entry(host).or_insert(Share { left: full, at_ms: now_ms });
-        let elapsed_ms = now_ms.saturating_sub(share.at_ms);
-        let grown = if banned { elapsed_ms / BANNED_MS } else { elapsed_ms.saturating_mul(u64::from(host_rate)) };
-        *share = Share { left: share.left.saturating_add(grown).min(full), at_ms: now_ms.max(share.at_ms) };
-        let Some(left) = share.left.checked_sub(1000) else {
-            let (reason, why) = match banned {
-                true => (Reason::HostBanned, format!("host `{host}` was banned, and was told so")),
-                false => (Reason::RateLimited, format!("host `{host}` may ask {host_rate} times a second")),
-            };
-            return Err(Refusal::new(reason, why));
-        };
-        share.left = left;
-        Ok(())
-    }
-}
-
-// In how many milliseconds a banned host's share grows by a thousandth of a question: one a minute.
-const BANNED_MS: u64 = 60;
-
-// What a host may still ask, in thousandths of a question.
-struct Share {
-    left: u64,
-    at_ms: u64,
 }

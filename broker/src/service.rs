@@ -63,7 +63,8 @@ impl Service {
 
     /// As [`Service::answer_start`], when the answer goes to an inbox: that of its asker, or `reply_elsewhere`.
     pub(crate) async fn answer_start_to(&self, bytes: &[u8], reply: Reply<'_>) -> Result<Vec<u8>, Error> {
-        let passed = self.door.start(bytes, reply)?; // Proves who signed what; trusts nobody yet.
+        let known = |key| self.memory.knows(key, self.clock.now());
+        let passed = self.door.start(bytes, reply, known)?; // Proves who signed what; trusts nobody yet.
         if let Some(index) = self.memory.recorded(passed.key, self.clock.now()) {
             return self.answer_again(index).await; // It was decided before this process began.
         }
@@ -169,6 +170,11 @@ impl Service {
         self.signer.name()
     }
 
+    /// Whether this is the key of a host or an administrator; that somebody names it proves nothing.
+    pub fn knows(&self, key: &str) -> bool {
+        self.door.knows(key)
+    }
+
     /// Counts a message that the wire turned away, such as one whose reply would go elsewhere (T54).
     pub fn turn_away(&self, reason: Reason) {
         self.door.count(reason);
@@ -213,7 +219,9 @@ impl Service {
     ) -> Result<Vec<u8>, Error> {
         let answer = memory.once(key, until, self.clock.now(), work);
         let answer = self.door.counted(answer)?;
-        answer.await.map(|bytes| bytes.to_vec()).map_err(unavailable)
+        let answer = answer.await.map(|bytes| bytes.to_vec());
+        // Turned away without a row, so it is counted, and the count recorded once that is possible (T67).
+        answer.inspect_err(|_| self.door.count(Reason::AuditUnavailable)).map_err(unavailable)
     }
 }
 

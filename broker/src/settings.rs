@@ -11,10 +11,12 @@ pub struct Settings {
     pub host_rate: u32,
     /// How many questions one host may ask at once.
     pub host_burst: u32,
+    /// How many signatures a second may be checked in vain under hosts' keys, beyond the few that each key has.
+    pub spare_checks: u32,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { lock: None, host_rate: 500, host_burst: 1000 }
+        Self { lock: None, host_rate: 500, host_burst: 1000, spare_checks: 2000 }
     }
 }

@@ -332,6 +332,11 @@ impl HostKeys {
     pub fn is_banned(&self, host: &Name<Host>) -> bool {
         self.banned.contains(host)
     }
+
+    /// Whether a host was ever enrolled.
+    pub fn contains(&self, host: &Name<Host>) -> bool {
+        self.keys.contains_key(host)
+    }
 }
 
 impl sealed::Sealed for HostKeys {}
@@ -362,6 +367,13 @@ impl Keyring<StartRequest> for HostKeys {
 /// ```
 #[derive(Debug, Clone)]
 pub struct AdministratorKeys(pub(crate) Vec<Key<Administrator>>);
+
+impl AdministratorKeys {
+    /// Whether this is an administrator.
+    pub fn contains(&self, administrator: &Name<Administrator>) -> bool {
+        self.0.iter().any(|key| key.name() == administrator)
+    }
+}
 
 impl sealed::Sealed for AdministratorKeys {}
 

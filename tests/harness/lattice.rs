@@ -3,6 +3,7 @@
 //! Everything is stopped and removed when it is dropped.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -105,6 +106,10 @@ pub struct Lattice {
     /// The server.
     pub nats: Nats,
     broker: Option<Child>,
+    // What the broker alone is started with.
+    environment: BTreeMap<&'static str, OsString>,
+    descriptors: Option<u32>,
+    arguments: Vec<String>,
     room: TempDir,
 }
 
@@ -118,7 +123,15 @@ impl Lattice {
 
     /// A lattice that was just made, without a broker.
     pub fn quiet() -> Self {
-        let lattice = Self { nats: Nats::start(), broker: None, room: TempDir::new().expect("a folder") };
+        let room = TempDir::new().expect("a folder");
+        let lattice = Self {
+            nats: Nats::start(),
+            broker: None,
+            environment: BTreeMap::new(),
+            descriptors: None,
+            arguments: Vec::new(),
+            room,
+        };
         lattice.accepted(&["init"]);
         lattice
     }
@@ -228,17 +241,46 @@ impl Lattice {
 
     /// Starts the broker over another way to the server, and waits until it is ready.
     pub fn serve_over(&mut self, url: &str) {
-        let mut child = self
-            .prepared("countersign", &["--nats-url", url, "serve"])
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("it starts");
+        let mut child = self.prepared_broker(url).stdout(Stdio::piped()).spawn().expect("it starts");
         let mut lines = BufReader::new(child.stdout.take().expect("its output")).lines();
         let ready = lines.by_ref().map_while(Result::ok).any(|line| line.contains("ready"));
         assert!(ready, "the broker ended before it was ready");
         // Nobody reads on; what it prints later must not fill the pipe.
         std::thread::spawn(move || lines.for_each(drop));
         self.broker = Some(child);
+    }
+
+    /// Starts the broker and waits until it is ready or has ended; whether it is ready.
+    pub fn try_serve(&mut self) -> bool {
+        let mut child = self
+            .prepared_broker(&self.nats.url())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("it starts");
+        let mut lines = BufReader::new(child.stdout.take().expect("its output")).lines();
+        let ready = lines.by_ref().map_while(Result::ok).any(|line| line.contains("ready"));
+        std::thread::spawn(move || lines.for_each(drop));
+        self.broker = Some(child);
+        if !ready {
+            self.kill_broker();
+        }
+        ready
+    }
+
+    /// From its next start on, the broker has this variable.
+    pub fn broker_sees(&mut self, variable: &'static str, value: impl Into<OsString>) {
+        self.environment.insert(variable, value.into());
+    }
+
+    /// From its next start on, `serve` is given these too.
+    pub fn broker_is_told(&mut self, arguments: &[&str]) {
+        self.arguments = arguments.iter().map(|argument| (*argument).to_owned()).collect();
+    }
+
+    /// From its next start on, the broker may have so many files and sockets open.
+    pub fn broker_may_open(&mut self, descriptors: u32) {
+        self.descriptors = Some(descriptors);
     }
 
     /// SIGKILL.
@@ -274,6 +316,20 @@ impl Lattice {
 
     fn command(&self, program: &str, arguments: &[&str]) -> Output {
         self.prepared(program, arguments).output().expect("it starts")
+    }
+
+    fn prepared_broker(&self, url: &str) -> Command {
+        let mut broker = self.prepared("countersign", &["--nats-url", url, "serve"]);
+        broker.args(&self.arguments).envs(&self.environment);
+        let Some(descriptors) = self.descriptors else {
+            return broker;
+        };
+        // The shell sets the limit and becomes the broker.
+        let mut limited = Command::new("/bin/sh");
+        limited.args(["-c", "ulimit -n \"$0\" && exec \"$@\"", &descriptors.to_string()]);
+        limited.arg(broker.get_program()).args(broker.get_args()).current_dir(self.room.path()).env_clear();
+        limited.envs(broker.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        limited
     }
 
     fn prepared(&self, name: &str, arguments: &[&str]) -> Command {

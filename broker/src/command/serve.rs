@@ -16,6 +16,7 @@ use crate::command::Globals;
 use crate::error::Error;
 use crate::output::{self, Format, Report};
 use crate::service::{Service, Snapshot};
+use crate::settings::Settings;
 use crate::store::LogReader;
 use crate::transport::nats::{self, Views};
 use crate::view::{self, Scene};
@@ -28,6 +29,12 @@ pub struct Args {
     /// Say nothing but errors, not even that it is ready.
     #[arg(short, long)]
     quiet: bool,
+    /// How many questions one host may ask a second, in the long run.
+    #[arg(long, value_name = "N", default_value_t = Settings::default().host_rate)]
+    host_rate: u32,
+    /// How many questions one host may ask at once.
+    #[arg(long, value_name = "N", default_value_t = Settings::default().host_burst)]
+    host_burst: u32,
 }
 
 impl Args {
@@ -48,7 +55,9 @@ impl Args {
             "ready": true, "lattice": client.lattice(), "root": root, "nats_url": output::bare_url(&client.nats_url()),
         });
         client.block_on(async {
-            let service = Service::open(folder, Arc::new(SystemClock::default())).await.map_err(told)?;
+            let settings = Settings { host_rate: self.host_rate, host_burst: self.host_burst, ..Settings::default() };
+            let service = Service::open_with(folder, Arc::new(SystemClock::default()), settings);
+            let service = service.await.map_err(told)?;
             let wire = nats::connect_broker(&client.nats()?, &service).await.map_err(told)?;
             let service = Arc::new(service);
             let (flushed, format, quiet) = (wire.clone(), globals.format, self.quiet);

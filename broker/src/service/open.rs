@@ -66,7 +66,7 @@ impl Service {
             installed.outcome().verdict.clone()?;
         }
         let signer = Arc::new(Signer::new(decision, inception.lattice.clone(), papers.0, papers.1));
-        let door = Door::new(inception.lattice.clone(), Arc::clone(&clock), shown.hosts, administrators, settings);
+        let door = Door::new(inception.lattice.clone(), Arc::clone(&clock), shown.hosts, administrators, &settings);
         let door = Arc::new(door);
         let (notes, epochs) = watch::channel(first);
         let tasks = vec![
@@ -109,10 +109,14 @@ fn refuse_open_files<'a>(paths: impl IntoIterator<Item = &'a PathBuf>) -> Result
     there.map(PathBuf::as_path).try_for_each(refuse_unless_private)
 }
 
-/// Records what the door counted since the last time.
+/// Records what the door counted since the last time; what cannot be recorded stays counted.
 pub(super) async fn record_counts(door: &Door, sequencer: &Sequencer) -> Result<(), Unavailable> {
     let counts = door.take_counts();
-    if counts.is_empty() { Ok(()) } else { sequencer.count(counts).await }
+    if counts.is_empty() {
+        return Ok(());
+    }
+    // An error may come after the row is durable; then it is told twice, which is better than never.
+    sequencer.count(counts.clone()).await.inspect_err(|_| door.give_back(counts))
 }
 
 async fn count_each_minute(door: Arc<Door>, sequencer: Sequencer) {

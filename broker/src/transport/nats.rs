@@ -8,6 +8,7 @@
 
 mod connect;
 mod discovery;
+mod lanes;
 mod tls;
 
 use std::sync::Arc;
@@ -18,7 +19,7 @@ use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt};
 use policy::reason::{Reason, Refusal};
 use policy::wire::{ERROR_HEADER, Topic};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 
@@ -28,6 +29,7 @@ use crate::error::Error;
 use crate::keys::nonce;
 use crate::service::{Service, Snapshot};
 use crate::store::LogReader;
+use crate::transport::nats::lanes::Lanes;
 
 pub use connect::{LoginFile, NatsOptions, connect};
 pub(crate) use tls::Advised;
@@ -68,7 +70,9 @@ pub async fn serve(
     for topic in TOPICS {
         let messages = client.subscribe(topic.subject(desk.service.lattice())).await;
         let messages = messages.map_err(|source| failed("listen", source.into()))?;
-        loops.spawn(listen(messages, topic, Arc::clone(&desk), leaving.clone()));
+        // It sorts what came into lanes and must keep up, however much there is to do for those who handle it.
+        let listening = listen(messages, topic, Arc::clone(&desk), leaving.clone());
+        loops.spawn(tokio::task::unconstrained(listening));
     }
     let mut asides = JoinSet::new();
     asides.spawn(announce(client.clone(), Arc::clone(&desk.service)));
@@ -110,9 +114,10 @@ struct Desk {
     card: Arc<Card>,
 }
 
-// Each topic has its own places, so that a flood of questions cannot keep an administrator out (T86).
+// Each topic has places of its own, so that a flood of questions cannot keep an administrator out, and lanes, so that
+// one who asks without end keeps no other out (T86). Nothing is read here but where the answer would go.
 async fn listen(mut messages: Subscriber, topic: Topic, desk: Arc<Desk>, mut leaving: watch::Receiver<()>) {
-    let places = Arc::new(Semaphore::new(places(topic)));
+    let mut lanes = Lanes::new(places(topic));
     let mut answering = JoinSet::new();
     loop {
         let message = tokio::select! {
@@ -120,14 +125,18 @@ async fn listen(mut messages: Subscriber, topic: Topic, desk: Arc<Desk>, mut lea
             // Only its end is told there.
             _ = leaving.changed() => break,
         };
-        let (Some(message), Ok(place)) = (message, Arc::clone(&places).acquire_owned().await) else {
-            break;
-        };
+        let Some(message) = message else { break };
         while answering.try_join_next().is_some() {}
+        let reply = message.reply.as_deref().unwrap_or_default();
+        let asker = reply.split_once('.').and_then(|(owner, _)| owner.strip_prefix("_INBOX_"));
+        let Some(ticket) = lanes.enter(asker, |asker| desk.service.knows(asker), message.length) else {
+            desk.service.turn_away(Reason::RateLimited);
+            continue;
+        };
         let desk = Arc::clone(&desk);
         answering.spawn(async move {
+            let Some(_place) = ticket.turn().await else { return };
             desk.handle(topic, &message).await;
-            drop(place);
         });
     }
     answering.join_all().await;
@@ -226,11 +235,12 @@ fn failed(act: &'static str, source: Box<dyn std::error::Error + Send + Sync>) -
     Error::Wire { act, url: "the NATS server".to_owned(), source }
 }
 
+// How many messages of one lane are handled at once: enough to fill a batch, few enough that a lane full of what costs
+// much to read leaves the other tasks their turn.
 const fn places(topic: Topic) -> usize {
     match topic {
-        Topic::StartComponent | Topic::StartProvider => 512,
-        Topic::Command => 64,
-        Topic::Join | Topic::Epoch => 16,
+        Topic::StartComponent | Topic::StartProvider => 32,
+        Topic::Command | Topic::Join | Topic::Epoch => 16,
         // A look may read the whole log, and anybody may look.
         Topic::Query => 4,
     }

@@ -208,28 +208,6 @@ impl Live {
     pub(super) fn send(&self, topic: Topic, inbox: &str, message: Vec<u8>) -> Seen {
         Seen::on_the_wire(&self.runtime.block_on(exchange(&self.client, topic, inbox, message)))
     }
-
-    /// Sends a message again and again, until what comes back is no longer what came back first.
-    pub(super) fn flood(&self, topic: Topic, inbox: &str, message: &[u8]) -> Seen {
-        let flood = async {
-            let inbox = format!("{inbox}.flood");
-            let mut answers = self.client.subscribe(inbox.clone()).await.unwrap();
-            let subject = topic.subject(&lattice_name());
-            loop {
-                for _ in 0..2000 {
-                    let (subject, inbox, message) = (subject.clone(), inbox.clone(), message.to_vec());
-                    self.client.publish_with_reply(subject, inbox, message.into()).await.unwrap();
-                }
-                for _ in 0..2000 {
-                    let seen = Seen::on_the_wire(&answers.next().await.unwrap());
-                    if !matches!(&seen, Seen::TurnedAway { error, .. } if error == "signature_invalid") {
-                        return seen;
-                    }
-                }
-            }
-        };
-        self.runtime.block_on(async { tokio::time::timeout(PATIENCE, flood).await.unwrap() })
-    }
 }
 
 /// Sends a message, and waits for the first that comes back to this inbox.

@@ -156,6 +156,47 @@ async fn t87_a_host_has_its_share_and_no_more() {
 }
 
 #[tokio::test]
+async fn t87_who_knows_a_hosts_key_cannot_use_up_its_share() {
+    let settings = Settings { host_rate: 1, host_burst: 2, ..Settings::default() };
+    let lattice = Lattice::with(settings).await;
+    let (host, stranger) = (lattice.enrolled_host().await, SigningKey::generate().unwrap());
+    let forged = || lattice.request_with(&stranger, |request| request.iss = host.name());
+    for _ in 0..50 {
+        assert_eq!(reason(lattice.service.answer_start(&forged()).await), Reason::SignatureInvalid);
+    }
+    let first = lattice.request(&host);
+    lattice.service.answer_start(&first).await.unwrap();
+    // Nor by saying again what the host said.
+    for _ in 0..50 {
+        lattice.service.answer_start(&first).await.unwrap();
+    }
+    lattice.service.answer_start(&lattice.request(&host)).await.unwrap();
+    // Now the host has used it up, and a forgery is not even looked at.
+    assert_eq!(reason(lattice.service.answer_start(&lattice.request(&host)).await), Reason::RateLimited);
+    assert_eq!(reason(lattice.service.answer_start(&forged()).await), Reason::RateLimited);
+}
+
+#[tokio::test]
+async fn t87_forgeries_under_one_key_cost_a_bounded_number_of_checks_and_no_other_host_anything() {
+    let lattice = Lattice::with(Settings { spare_checks: 20, ..Settings::default() }).await;
+    let (host, other, stranger) =
+        (lattice.enrolled_host().await, lattice.enrolled_host().await, SigningKey::generate().unwrap());
+    let forged = lattice.request_with(&stranger, |request| request.iss = host.name());
+    let mut checked = 0;
+    while reason(lattice.service.answer_start(&forged).await) == Reason::SignatureInvalid {
+        checked += 1;
+    }
+    assert_eq!(checked, 100 + 2 * 20);
+    for _ in 0..200 {
+        lattice.service.answer_start(&lattice.request(&other)).await.unwrap();
+    }
+    // What the key has left grows again, and the host is heard.
+    assert_eq!(reason(lattice.service.answer_start(&lattice.request(&host)).await), Reason::RateLimited);
+    lattice.clock.advance(1000);
+    lattice.service.answer_start(&lattice.request(&host)).await.unwrap();
+}
+
+#[tokio::test]
 async fn t86_a_crowd_of_questions_keeps_no_administrator_out() {
     let mut lattice = Lattice::new().await;
     let host = lattice.enrolled_host().await;

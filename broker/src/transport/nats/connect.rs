@@ -50,6 +50,8 @@ pub async fn connect(options: &NatsOptions) -> Result<async_nats::Client, Error>
     let failed = |act, source: Box<dyn std::error::Error + Send + Sync>| Error::Wire { act, url: url.clone(), source };
     let began = AtomicBool::new(false);
     let mut connect = ConnectOptions::new()
+        // What is read and not yet looked at is bounded; the rest is dropped, and counted by the client (T89).
+        .subscription_capacity(SUBSCRIPTION)
         .name("countersign")
         .connection_timeout(CONNECT)
         .ping_interval(PING)
@@ -150,6 +152,9 @@ fn pause(again: bool, attempts: usize) -> Duration {
     let _ = getrandom::fill(&mut random);
     if again { reconnect_pause(attempts, random[0]) } else { Duration::ZERO }
 }
+
+// How many messages of one subscription may wait to be looked at.
+const SUBSCRIPTION: usize = 4096;
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
