@@ -5,12 +5,18 @@
 
 #[path = "harness/asker.rs"]
 pub mod asker;
+#[path = "harness/caller.rs"]
+pub mod caller;
 #[path = "harness/embedded.rs"]
 pub mod embedded;
+#[path = "harness/faults.rs"]
+pub mod faults;
 #[path = "harness/lattice.rs"]
 pub mod lattice;
 #[path = "harness/mint.rs"]
 pub mod mint;
+#[path = "harness/process.rs"]
+pub mod process;
 #[path = "harness/program.rs"]
 pub mod program;
 #[path = "harness/proxy.rs"]

@@ -3,12 +3,18 @@
 
 mod admin;
 mod choices;
+mod collisions;
 mod commands;
 mod crash;
+mod descriptors;
+mod disk;
+mod floods;
+mod injection;
 mod interop;
 mod journey;
 mod nkeys;
 mod outage;
+mod poison;
 mod published;
 mod refusals;
 mod replays;

@@ -1,0 +1,164 @@
+//! A disk that is full, broken or read-only under a real broker: nothing without a row, and it heals by itself (T67,
+//! T90).
+//!
+//! `COUNTERSIGN_FAULTS=all` lets every system call fail in turn; a few of each kind run otherwise.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use broker::store::LogReader;
+use harness::caller::{Administrator, Caller, Said};
+use harness::faults::{EIO, ENOSPC, EROFS, EVERY_CALL, Fault, Faults};
+use harness::lattice::Lattice;
+use harness::process::started;
+use policy::digest::Digest;
+use policy::log::{Body, Entry};
+use policy::reason::Reason;
+
+/// A lattice whose broker's system calls can fail, one who asks, and one who commands.
+struct Scene {
+    lattice: Lattice,
+    faults: Faults,
+    asker: Caller,
+    administrator: Administrator,
+    // Each entry that anybody was told of.
+    told: BTreeMap<u64, Digest>,
+}
+
+impl Scene {
+    async fn new() -> Self {
+        let mut lattice = Lattice::quiet();
+        lattice.furnish();
+        let faults = Faults::prepare(&mut lattice);
+        lattice.serve();
+        lattice.join("host");
+        let (asker, administrator) = (Caller::new(&lattice, "host").await, Administrator::new(&lattice).await);
+        Self { lattice, faults, asker, administrator, told: BTreeMap::new() }
+    }
+
+    async fn ask(&mut self) -> Said {
+        let said = self.asker.ask().await;
+        self.remember(said)
+    }
+
+    async fn command(&mut self) -> Said {
+        let said = self.administrator.command().await;
+        self.remember(said)
+    }
+
+    fn remember(&mut self, said: Said) -> Said {
+        if let Said::Signed(index, hash, _) = &said {
+            self.told.insert(*index, *hash);
+        }
+        said
+    }
+
+    // Until a question and a command are answered with yes.
+    async fn healed(&mut self) {
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while !(self.ask().await.is_yes() && self.command().await.is_yes()) {
+            assert!(Instant::now() < deadline, "it does not heal");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    // Everything that was told is on record, and the record is sound.
+    async fn verified(mut self) -> usize {
+        self.lattice.stop_broker();
+        let log = LogReader::open(&self.lattice.log()).await.unwrap();
+        for (index, hash) in &self.told {
+            let row = log.row(*index).await.unwrap();
+            let row = row.unwrap_or_else(|| panic!("entry {index} was told of and is missing"));
+            assert_eq!(row.hash, *hash, "entry {index} is not the one that was told of");
+        }
+        let (code, verified) = self.lattice.json(&["audit", "verify"]);
+        assert_eq!(code, 0, "{verified}");
+        self.told.len()
+    }
+}
+
+#[tokio::test]
+async fn t67_t90_f20_on_a_full_disk_nothing_is_granted_and_it_heals_without_a_restart() {
+    let mut scene = Scene::new().await;
+    scene.healed().await;
+    let (pid, process) = (scene.lattice.broker_pid().unwrap(), started(scene.lattice.broker_pid().unwrap()));
+    for (errno, calls) in [(ENOSPC, "wto"), (EIO, "wst"), (EROFS, "wtoru")] {
+        scene.faults.on(Fault { calls, done: false, first: 1, count: u32::MAX, errno });
+        for _ in 0..10 {
+            let asked = scene.ask().await;
+            assert_eq!(asked, Said::TurnedAway("audit_unavailable".to_owned()), "{errno}");
+            let commanded = scene.command().await;
+            assert_eq!(commanded, Said::TurnedAway("audit_unavailable".to_owned()), "{errno}");
+        }
+        assert!(scene.faults.met() > 0, "the disk was never written to");
+        scene.faults.off();
+        scene.healed().await;
+        assert_eq!(started(pid), process, "another process answers");
+    }
+    let log = scene.lattice.log();
+    scene.lattice.stop_broker();
+    // What was turned away meanwhile was counted, and the count is on record.
+    let rows = LogReader::open(&log).await.unwrap().rows(0, 10_000).await.unwrap();
+    let counted = rows.iter().filter_map(|row| match Entry::read(&row.bytes).unwrap().body {
+        Body::Door(counts) => counts.get(&Reason::AuditUnavailable).copied(),
+        _ => None,
+    });
+    assert!(counted.sum::<u64>() >= 60, "what could not be recorded was not counted");
+    scene.verified().await;
+}
+
+#[tokio::test]
+async fn t67_f14_each_system_call_may_fail_in_both_forms_and_no_answer_is_without_its_row() {
+    let every = std::env::var("COUNTERSIGN_FAULTS").is_ok_and(|faults| faults == "all");
+    let stride = if every { 1 } else { 13 };
+    let mut scene = Scene::new().await;
+    scene.healed().await;
+    let process = started(scene.lattice.broker_pid().unwrap());
+    let mut points = 0;
+    // The last form outlives the first tries to open the files again.
+    for (done, count, errno) in [(false, 1, ENOSPC), (true, 1, EIO), (false, 25, EIO)] {
+        for first in (1..).step_by(stride) {
+            scene.faults.on(Fault { calls: EVERY_CALL, done, first, count, errno });
+            for _ in 0..2 {
+                scene.ask().await;
+                scene.command().await;
+            }
+            if scene.faults.met() < first {
+                break;
+            }
+            scene.healed().await;
+            points += 1;
+        }
+    }
+    scene.faults.off();
+    assert_eq!(started(scene.lattice.broker_pid().unwrap()), process, "another process answers");
+    let told = scene.verified().await;
+    println!("{points} faults, {told} answers: each has its row");
+}
+
+#[tokio::test]
+async fn t67_f14_a_start_on_a_faulty_disk_is_sound_or_none() {
+    let every = std::env::var("COUNTERSIGN_FAULTS").is_ok_and(|faults| faults == "all");
+    let mut scene = Scene::new().await;
+    let (mut points, mut refused) = (0, 0);
+    for done in [false, true] {
+        for first in (1..).step_by(if every { 1 } else { 13 }) {
+            // Killed, so that there is something to bring in order.
+            scene.healed().await;
+            scene.lattice.kill_broker();
+            scene.faults.on(Fault { calls: EVERY_CALL, done, first, count: 1, errno: EIO });
+            refused += u32::from(!scene.lattice.try_serve());
+            let met = scene.faults.met();
+            scene.faults.off();
+            scene.lattice.kill_broker();
+            scene.lattice.serve();
+            if met < first {
+                break;
+            }
+            points += 1;
+        }
+    }
+    scene.healed().await;
+    let told = scene.verified().await;
+    println!("{points} faults, {refused} starts refused, {told} answers: each has its row");
+}
