@@ -39,6 +39,7 @@ pub mod serve;
 pub mod status;
 mod telling;
 pub mod verify;
+mod when;
 pub mod why;
 pub mod wire;
 

@@ -11,10 +11,12 @@ use data_encoding::BASE64;
 use ed25519_dalek::Signer as _;
 use nkeys::KeyPairType;
 use policy::contract::Contract;
+use policy::delegation::Delegation;
 use policy::envelope::{Document, Draft};
 use policy::key::{Issuer, Key, Name, Role, refuse_published};
 use policy::log::{Checkpoint, NoteKey};
 use policy::name::Lattice;
+use policy::possession::KeyProof;
 use policy::reason::{Reason, Refusal};
 use policy::wire::Nonce;
 
@@ -125,6 +127,16 @@ impl SigningKey<Issuer> {
     /// Signs a contract.
     pub fn sign_contract(&self, contract: &Contract) -> String {
         self.sign_draft(contract.draft())
+    }
+
+    /// Proves that this key is held by somebody, for one lattice.
+    pub fn prove(&self, proof: &KeyProof) -> String {
+        self.sign_draft(proof.draft())
+    }
+
+    /// Lends a part of this issuer's say.
+    pub fn delegate(&self, delegation: &Delegation) -> String {
+        self.sign_draft(delegation.draft())
     }
 }
 

@@ -147,7 +147,7 @@ impl Look {
 /// `not_found`, `ambiguous`, `log_broken`, or [`Error::Store`].
 pub async fn answer(scene: Scene<'_>, look: &Look) -> Result<Value, Error> {
     Ok(match look {
-        Look::Issuers => lists::issuers(scene.state),
+        Look::Issuers => lists::issuers(scene.state, scene.now),
         Look::Contracts => lists::contracts(scene.state),
         Look::Defaults => lists::defaults(scene.state),
         Look::Components => lists::components(scene.state),

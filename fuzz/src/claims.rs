@@ -72,7 +72,7 @@ pub(super) fn trust(bytes: &[u8]) {
             let stands = match issuer.standing {
                 Standing::Active => true,
                 Standing::Retired(since) => validity.iat < since,
-                Standing::Revoked(_) => false,
+                Standing::Prepared | Standing::Revoked(_) => false,
             };
             let believed = stands
                 && issuer.kinds.contains(&kind)

@@ -179,6 +179,8 @@ pub(super) fn issue_bytes(header: &str, payload: &[u8]) -> Vec<u8> {
 
 pub(super) const WASCAP_HEADER: &str = r#"{"typ":"jwt","alg":"Ed25519"}"#;
 pub(super) const CONTRACT_HEADER: &str = r#"{"alg":"EdDSA","typ":"countersign.contract.v1"}"#;
+pub(super) const POSSESSION_HEADER: &str = r#"{"alg":"EdDSA","typ":"countersign.possession.v1"}"#;
+pub(super) const DELEGATION_HEADER: &str = r#"{"alg":"EdDSA","typ":"countersign.delegation.v1"}"#;
 
 const CLAIMS: &str = r#"{"iat":1795349900,"iss":"$ISSUER","jti":"j","sub":"MCUWTQ3SWSL6WMWIBS3YUDWZ62FBPVAZTFT3J7YMUUS5JUWUP7GVGLSI","wascap":{"hash":"E638B060463CD806BFE218770627CA5BBE209DFF964C099D78972B7202CE0D02","prov":false,"rev":1,"tags":[]},"wascap_revision":3}"#;
 const CONTRACT: &str = r#"{"config":"none","defaultable":true,"iat":1795349900,"interfaces":["logging"],"iss":"$ISSUER","legacy_ids":["wasmcloud:builtin:logging"],"providers":{"issuers":["$ISSUER"],"subjects":["native/logging@0.1.0"]},"revision":1,"sub":"wasi:logging","tracks":["0.1.0-draft"]}"#;

@@ -20,7 +20,8 @@ use policy::question::{Question, StartRequest};
 use policy::warrant::{DecisionKeys, Roots, Warrant};
 
 use super::court::{
-    CONTRACT_HEADER, NOW, WASCAP_HEADER, at, court, issue_bytes, lattice, name, recorded, seal, verified,
+    CONTRACT_HEADER, DELEGATION_HEADER, NOW, POSSESSION_HEADER, WASCAP_HEADER, at, court, issue_bytes, lattice, name,
+    recorded, seal, verified,
 };
 use super::json::meaning;
 
@@ -65,6 +66,9 @@ pub(super) fn command(bytes: &[u8]) {
             Operation::AdmitProvider(admit) if admit.claims_sha256.is_some() => {
                 admit.claims_sha256 = digests.next().or(admit.claims_sha256);
             }
+            Operation::DelegateIssuer(delegate) => delegate.sha256 = digests.next().unwrap_or(delegate.sha256),
+            Operation::ActivateIssuer(activate) => activate.proof_sha256 = digests.next().or(activate.proof_sha256),
+            Operation::RotateIssuer(rotate) => rotate.proof_sha256 = digests.next().or(rotate.proof_sha256),
             Operation::PublishContract(publish) => publish.sha256 = digests.next().unwrap_or(publish.sha256),
             _ => {}
         }
@@ -168,6 +172,12 @@ fn statement(line: &[u8]) -> Vec<u8> {
     if line.starts_with(b"ey") {
         return line.to_vec();
     }
-    let is_claims = line.windows(6).any(|window| window == b"wascap");
-    issue_bytes(if is_claims { WASCAP_HEADER } else { CONTRACT_HEADER }, line)
+    let holds = |word: &[u8]| line.windows(word.len()).any(|window| window == word);
+    let header = match (holds(b"wascap"), holds(b"providers"), holds(b"scope")) {
+        (true, ..) => WASCAP_HEADER,
+        (false, true, _) => CONTRACT_HEADER,
+        (false, false, true) => DELEGATION_HEADER,
+        (false, false, false) => POSSESSION_HEADER,
+    };
+    issue_bytes(header, line)
 }

@@ -32,7 +32,12 @@ use crate::time::Timestamp;
 pub(crate) use words::surface;
 
 /// Bumped with any change to what `decide`, `resolve` or `handle` answer.
-pub const LAW: u64 = 1;
+pub const LAW: u64 = 2;
+
+/// Whether what was judged under that law is judged again when a log is verified: this law and the one before.
+pub const fn judges_again(law: u64) -> bool {
+    law <= LAW && law + 1 >= LAW
+}
 
 /// What the broker asserts and cannot prove; recorded with the ruling, so that replay has it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -7,10 +7,13 @@ use std::collections::BTreeMap;
 use crate::claims::{self, ComponentClaims, ProviderClaims};
 use crate::command::Command;
 use crate::contract::{self, Contract};
+use crate::delegation::{self, Delegation};
 use crate::digest::Digest;
 use crate::envelope::{Afresh, Claimed, KnownKeys, Unverified, Verified};
 use crate::join::{InviteProof, Join, Possession};
 use crate::json;
+use crate::key::{Issuer, Name};
+use crate::possession::{self, KeyProof};
 use crate::question::{Inventory, Offer, StartRequest, What};
 use crate::reason::{Reason, Refusal};
 
@@ -23,6 +26,10 @@ pub enum Evidence {
     Provider(Claimed<ProviderClaims>),
     /// A contract.
     Contract(Claimed<Contract>),
+    /// A proof that somebody holds an issuer's key.
+    KeyProof(Claimed<KeyProof>),
+    /// What an issuer lends to another key.
+    Delegation(Claimed<Delegation>),
 }
 
 impl Evidence {
@@ -32,6 +39,30 @@ impl Evidence {
             Self::Component(claimed) => claimed.sha256(),
             Self::Provider(claimed) => claimed.sha256(),
             Self::Contract(claimed) => claimed.sha256(),
+            Self::KeyProof(claimed) => claimed.sha256(),
+            Self::Delegation(claimed) => claimed.sha256(),
+        }
+    }
+
+    /// The issuer whose signature verified.
+    pub const fn issuer(&self) -> &Name<Issuer> {
+        match self {
+            Self::Component(claimed) => claimed.issuer(),
+            Self::Provider(claimed) => claimed.issuer(),
+            Self::Contract(claimed) => claimed.issuer(),
+            Self::KeyProof(claimed) => claimed.issuer(),
+            Self::Delegation(claimed) => claimed.issuer(),
+        }
+    }
+
+    /// The token as received.
+    pub fn token(&self) -> &[u8] {
+        match self {
+            Self::Component(claimed) => claimed.token(),
+            Self::Provider(claimed) => claimed.token(),
+            Self::Contract(claimed) => claimed.token(),
+            Self::KeyProof(claimed) => claimed.token(),
+            Self::Delegation(claimed) => claimed.token(),
         }
     }
 }
@@ -138,10 +169,14 @@ fn either(token: &[u8], keys: &impl KnownKeys) -> Verdict {
     }
 }
 
+// Each kind of statement has a header of its own: the first that fits is the one to read.
 fn read_statement(token: &[u8]) -> Verdict {
-    match contract::read(token) {
-        Ok(contract) => Ok(Evidence::Contract(contract)),
-        Err(refusal) if refusal.reason == Reason::TokenHeader => read_claims(token),
-        Err(refusal) => Err(refusal),
-    }
+    let readers: [fn(&[u8]) -> Verdict; 3] = [
+        |token| contract::read(token).map(Evidence::Contract),
+        |token| possession::read(token).map(Evidence::KeyProof),
+        |token| delegation::read(token).map(Evidence::Delegation),
+    ];
+    let another = |verdict: &Verdict| matches!(verdict, Err(refusal) if refusal.reason == Reason::TokenHeader);
+    let read = readers.into_iter().map(|read| read(token)).find(|verdict| !another(verdict));
+    read.unwrap_or_else(|| read_claims(token))
 }

@@ -3,20 +3,28 @@
 //! One file per operation, each with its operation, its event, how it is judged and what it changes. A new operation
 //! is its file and one line in the table below.
 
+mod activate_issuer;
 mod add_issuer;
 mod admit_component;
 mod admit_provider;
 mod ban_host;
+mod delegate_issuer;
 mod delete_default;
 mod delete_link;
 mod invite_host;
 mod label_host;
+mod link;
+mod owning;
+mod proving;
 mod publish_contract;
 mod put_default;
 mod put_link;
 mod retire_component;
+mod retire_issuer;
 mod retire_provider;
 mod revoke_issuer;
+mod rotate_issuer;
+mod scope_issuer;
 mod state;
 mod withdraw_contract;
 
@@ -34,37 +42,48 @@ use crate::skew::{Clock, Says, Skew};
 use crate::time::Timestamp;
 use crate::wire::COMMAND_LIFETIME_S;
 
+pub use activate_issuer::ActivateIssuer;
 pub use add_issuer::AddIssuer;
 pub use admit_component::AdmitComponent;
 pub use admit_provider::AdmitProvider;
 pub use ban_host::BanHost;
+pub use delegate_issuer::DelegateIssuer;
 pub use delete_default::DeleteDefault;
 pub use delete_link::DeleteLink;
 pub use invite_host::InviteHost;
 pub use label_host::{HostLabelled, LabelHost};
+pub use link::{LinkKey, LinkRecord, LinkSlot};
+pub use owning::{Owned, Waiver};
+use proving::begins_before;
 pub use publish_contract::{ContractPublished, PublishContract};
 pub use put_default::{Bind, DefaultPut, PutDefault};
 pub(crate) use put_link::configured;
 pub use put_link::{LinkPut, MAX_NAMES, PutLink};
 pub use retire_component::RetireComponent;
+pub use retire_issuer::RetireIssuer;
 pub use retire_provider::RetireProvider;
 pub use revoke_issuer::RevokeIssuer;
-pub use state::{
-    ComponentRecord, HostRecord, HostStanding, LinkKey, LinkRecord, LinkSlot, ProviderRecord, Published, State,
-};
+pub use rotate_issuer::{OVERLAP_S, RotateIssuer};
+pub use scope_issuer::{Reach, ScopeIssuer};
+pub use state::{ComponentRecord, HostRecord, HostStanding, ProviderRecord, Published, State};
 pub use withdraw_contract::WithdrawContract;
 
 pub use {
+    activate_issuer::IssuerActivated,
     add_issuer::IssuerAdded,
     admit_component::ComponentAdmitted,
     admit_provider::{ProviderAdmitted, SignedBy},
     ban_host::HostBanned,
+    delegate_issuer::IssuerDelegated,
     delete_default::DefaultDeleted,
     delete_link::LinkDeleted,
     invite_host::HostInvited,
     retire_component::ComponentRetired,
+    retire_issuer::IssuerRetired,
     retire_provider::ProviderRetired,
     revoke_issuer::IssuerRevoked,
+    rotate_issuer::IssuerRotated,
+    scope_issuer::IssuerScoped,
     withdraw_contract::ContractWithdrawn,
 };
 
@@ -73,6 +92,10 @@ pub(crate) trait Judge {
     type Event: Apply;
     /// The subject that `basis` guards: two commands about one subject cannot both come from one look at it.
     fn subject(&self) -> String;
+    /// A second subject, where it changes two.
+    fn also(&self) -> Option<String> {
+        None
+    }
     /// Whether it only takes away; such acts are never too late.
     fn narrows(&self) -> bool {
         false
@@ -112,9 +135,12 @@ macro_rules! operations {
         }
 
         impl Operation {
-            /// The subject it is about.
-            pub fn subject(&self) -> String {
-                match self { $( Self::$operation(operation) => operation.subject(), )* }
+            /// The subjects it is about.
+            pub fn subjects(&self) -> Vec<String> {
+                let (subject, also) = match self {
+                    $( Self::$operation(operation) => (operation.subject(), operation.also()), )*
+                };
+                std::iter::once(subject).chain(also).collect()
             }
 
             fn narrows(&self) -> bool {
@@ -152,6 +178,11 @@ macro_rules! operations {
 
 operations! {
     AddIssuer => IssuerAdded;
+    ActivateIssuer => IssuerActivated;
+    ScopeIssuer => IssuerScoped;
+    RotateIssuer => IssuerRotated;
+    DelegateIssuer => IssuerDelegated;
+    RetireIssuer => IssuerRetired;
     RevokeIssuer => IssuerRevoked;
     PublishContract => ContractPublished;
     WithdrawContract => ContractWithdrawn;
@@ -235,14 +266,11 @@ impl State {
             let detail = format!("the command's signer had seen epoch {basis}, this log has come to {}", self.epoch());
             return Err(Refusal::new(Reason::StateRollback, detail));
         }
-        let subject = operation.subject();
-        match self.last_touched(&subject) {
-            Some(last) if last > basis => {
-                let detail = format!("`{subject}` changed at {last}, the command's signer had seen {basis}");
-                Err(Refusal::new(Reason::Superseded, detail))
-            }
-            _ => Ok(()),
-        }
+        let newer = operation.subjects().into_iter().find_map(|subject| {
+            let last = self.last_touched(&subject).filter(|last| *last > basis)?;
+            Some(format!("`{subject}` changed at {last}, the command's signer had seen {basis}"))
+        });
+        newer.map_or(Ok(()), |detail| Err(Refusal::new(Reason::Superseded, detail)))
     }
 }
 

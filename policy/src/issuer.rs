@@ -1,14 +1,16 @@
 //! Whose word counts: trusted issuers, each with its scope, kinds, lifetime and standing.
 //!
 //! One function, [`Issuers::judge`], turns a signed statement into trust or a reason; `verify` offline and `decide`
-//! live call the same. How issuers get onto the list is left to `govern`.
+//! live call the same. How issuers get onto the list is left to `govern`, TRUST.json to `trust`.
+
+mod trust;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use crate::json;
-use crate::key::{self, Key, Name, Role};
+use crate::digest::Digest;
+use crate::key::{self, Name};
 use crate::name::Scope;
 use crate::reason::{Reason, Refusal};
 use crate::time::{Timestamp, Validity};
@@ -29,9 +31,11 @@ pub enum Kind {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Standing {
+    /// It is known, and its word does not count yet.
+    Prepared,
     /// It may sign.
     Active,
-    /// It may sign no more; what it signed before stays good.
+    /// From then on it may sign no more; what it signed before stays good. Such a time may lie ahead.
     Retired(Timestamp),
     /// Its key was compromised: everything it ever signed is refused, because `iat` was the thief's choice (T15).
     Revoked(Timestamp),
@@ -50,6 +54,18 @@ pub struct Issuer {
     pub max_lifetime_s: Option<u64>,
     /// Whether its word still counts.
     pub standing: Standing,
+    /// The end of its trust, fixed when it was given: from then on it is retired, without another act.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<Timestamp>,
+    /// SHA-256 of the proof that somebody holds its key; where none is, an administrator vouched for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proof: Option<Digest>,
+    /// The issuer in whose place it stands.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub succeeds: Option<Name<key::Issuer>>,
+    /// The issuer that lent it its say; where none is, the lattice trusts it itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delegator: Option<Name<key::Issuer>>,
 }
 
 /// A signed statement, reduced to what trust is about.
@@ -82,27 +98,53 @@ impl Issuers {
         let name = signed.issuer;
         let issuer = self.vouches(name, signed.kind, signed.validity.iat)?;
         signed.validity.covers(now)?;
-        issuer.max_lifetime_s.map_or(Ok(()), |longest| signed.validity.within_lifetime(longest))?;
-        if issuer.scope.is_empty() {
-            return Err(Refusal::new(Reason::IssuerScope, format!("issuer `{name}` may speak for nothing")));
-        }
-        for id in speaks_for {
-            issuer.covers(name, id)?;
+        let says: Vec<&str> = speaks_for.into_iter().collect();
+        for (name, issuer) in self.chain(name)? {
+            issuer.max_lifetime_s.map_or(Ok(()), |longest| signed.validity.within_lifetime(longest))?;
+            if issuer.scope.is_empty() {
+                return Err(Refusal::new(Reason::IssuerScope, format!("issuer `{name}` may speak for nothing")));
+            }
+            says.iter().try_for_each(|id| issuer.covers(&name, id))?;
         }
         Ok(issuer)
     }
 
-    /// Whether an issuer may sign that kind of thing, and might at `iat`.
+    /// Whether an issuer may sign that kind of thing, and might at `iat`; whoever lent it its say, too.
     pub(crate) fn vouches(&self, name: &Name<key::Issuer>, kind: Kind, iat: Timestamp) -> Result<&Issuer, Refusal> {
-        let Some(issuer) = self.0.get(name) else {
-            return Err(Refusal::new(Reason::IssuerUnknown, format!("issuer `{name}` is not trusted here")));
-        };
-        issuer.stands(name, iat)?;
-        if !issuer.kinds.contains(&kind) {
-            let detail = format!("issuer `{name}` may not sign a {}", kind.word());
-            return Err(Refusal::new(Reason::IssuerKind, detail));
+        let chain = self.chain(name)?;
+        for (name, issuer) in &chain {
+            issuer.stands(name, iat)?;
+            if !issuer.kinds.contains(&kind) {
+                let detail = format!("issuer `{name}` may not sign a {}", kind.word());
+                return Err(Refusal::new(Reason::IssuerKind, detail));
+            }
         }
-        Ok(issuer)
+        chain.first().map(|(_, issuer)| *issuer).ok_or_else(|| unknown(name))
+    }
+
+    /// An issuer, and whoever lent it its say: a delegate lends nothing, so there are two at most (T12).
+    fn chain(&self, name: &Name<key::Issuer>) -> Result<Vec<(Name<key::Issuer>, &Issuer)>, Refusal> {
+        let issuer = self.0.get(name).ok_or_else(|| unknown(name))?;
+        let Some(lender) = &issuer.delegator else {
+            return Ok(vec![(*name, issuer)]);
+        };
+        let delegator = self.0.get(lender).ok_or_else(|| unknown(lender))?;
+        if delegator.delegator.is_some() {
+            let detail = format!("issuer `{name}` has its say from `{lender}`, which has none of its own to lend");
+            return Err(Refusal::new(Reason::DelegationDepth, detail));
+        }
+        Ok(vec![(*name, issuer), (*lender, delegator)])
+    }
+
+    /// Whether one of two issuers stands in the other's place, or they are one.
+    pub(crate) fn same_line(&self, one: &Name<key::Issuer>, other: &Name<key::Issuer>) -> bool {
+        one == other || self.comes_from(one, other) || self.comes_from(other, one)
+    }
+
+    // Nobody succeeds twice, so the walk ends; the count holds it to that.
+    fn comes_from(&self, one: &Name<key::Issuer>, ancestor: &Name<key::Issuer>) -> bool {
+        let before = |name: &Name<key::Issuer>| self.0.get(name).and_then(|issuer| issuer.succeeds);
+        std::iter::successors(before(one), before).take(self.0.len()).any(|name| name == *ancestor)
     }
 
     /// The issuer of that key.
@@ -119,43 +161,62 @@ impl Issuers {
         self.0.insert(name, issuer);
     }
 
-    pub(crate) fn set_standing(&mut self, name: &Name<key::Issuer>, standing: Standing) {
-        if let Some(issuer) = self.0.get_mut(name) {
-            issuer.standing = standing;
-        }
+    /// Those that have their say from this one.
+    pub fn delegates(&self, name: &Name<key::Issuer>) -> impl Iterator<Item = &Name<key::Issuer>> {
+        self.0.iter().filter(move |(_, issuer)| issuer.delegator.as_ref() == Some(name)).map(|(name, _)| name)
     }
 
-    /// Reads a TRUST.json.
-    ///
-    /// # Errors
-    /// The reason why it is not one, also for a key that nobody should trust.
-    pub fn read_trust(bytes: &[u8]) -> Result<Self, Refusal> {
-        let file: TrustFile = json::read(bytes)?;
-        let mut issuers = Self::default();
-        for entry in file.issuers {
-            let (name, issuer) = entry.into_issuer()?;
-            if issuers.0.insert(name, issuer).is_some() {
-                return Err(Refusal::new(Reason::AlreadyExists, format!("issuer `{name}` is listed twice")));
-            }
+    pub(crate) fn change(&mut self, name: &Name<key::Issuer>, change: impl FnOnce(&mut Issuer)) {
+        if let Some(issuer) = self.0.get_mut(name) {
+            change(issuer);
         }
-        Ok(issuers)
     }
 }
 
 impl Issuer {
-    fn stands(&self, name: &Name<key::Issuer>, iat: Timestamp) -> Result<(), Refusal> {
+    /// One that is trusted from now on, vouched for, without an end.
+    pub const fn trusted(scope: BTreeSet<Scope>, kinds: BTreeSet<Kind>, max_lifetime_s: Option<u64>) -> Self {
+        let standing = Standing::Active;
+        Self { scope, kinds, max_lifetime_s, standing, until: None, proof: None, succeeds: None, delegator: None }
+    }
+
+    /// When its word ended or will end, as far as that is known.
+    pub fn end(&self) -> Option<Timestamp> {
+        let retired = match self.standing {
+            Standing::Retired(since) => Some(since),
+            Standing::Prepared | Standing::Active | Standing::Revoked(_) => None,
+        };
+        self.until.into_iter().chain(retired).min()
+    }
+
+    /// Whether what it signed at `iat` counts.
+    ///
+    /// # Errors
+    /// `issuer_prepared`, `issuer_retired` or `issuer_revoked`.
+    pub(crate) fn stands(&self, name: &Name<key::Issuer>, iat: Timestamp) -> Result<(), Refusal> {
         match self.standing {
-            Standing::Active => Ok(()),
-            Standing::Retired(since) if iat < since => Ok(()),
-            Standing::Retired(since) => Err(Refusal::new(
+            Standing::Prepared => {
+                let detail = format!("issuer `{name}` is prepared, and its word does not count before it is activated");
+                return Err(Refusal::new(Reason::IssuerPrepared, detail));
+            }
+            Standing::Revoked(since) => {
+                let detail = format!("issuer `{name}` was revoked as compromised at {since}");
+                return Err(Refusal::new(Reason::IssuerRevoked, detail));
+            }
+            Standing::Active | Standing::Retired(_) => {}
+        }
+        match self.end().filter(|since| iat >= *since) {
+            None => Ok(()),
+            Some(since) => Err(Refusal::new(
                 Reason::IssuerRetired,
                 format!("issuer `{name}` retired at {since}, this was signed at {iat}"),
             )),
-            Standing::Revoked(since) => Err(Refusal::new(
-                Reason::IssuerRevoked,
-                format!("issuer `{name}` was revoked as compromised at {since}"),
-            )),
         }
+    }
+
+    /// Whether it may speak for all that a scope covers.
+    pub(crate) fn contains(&self, scope: &Scope) -> bool {
+        self.scope.iter().any(|own| scope.within(own))
     }
 
     fn covers(&self, name: &Name<key::Issuer>, id: &str) -> Result<(), Refusal> {
@@ -180,41 +241,6 @@ impl Kind {
     }
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct TrustFile {
-    issuers: Vec<TrustEntry>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct TrustEntry {
-    key: String,
-    scope: BTreeSet<Scope>,
-    kinds: Option<BTreeSet<Kind>>,
-    max_lifetime_s: Option<u64>,
-    revoked_at: Option<Timestamp>,
-    reason: Option<TrustReason>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum TrustReason {
-    Compromise,
-    Retired,
-}
-
-impl TrustEntry {
-    fn into_issuer(self) -> Result<(Name<key::Issuer>, Issuer), Refusal> {
-        let name = *Key::<key::Issuer>::parse(&self.key)?.name();
-        key::refuse_published(name.raw(), key::Issuer::WORD)?;
-        let standing = match (self.revoked_at, self.reason) {
-            (None, None) => Standing::Active,
-            (None, Some(_)) => return Err(Refusal::new(Reason::SchemaMismatch, "`reason` without `revoked_at`")),
-            (Some(at), Some(TrustReason::Retired)) => Standing::Retired(at),
-            (Some(at), Some(TrustReason::Compromise) | None) => Standing::Revoked(at),
-        };
-        let kinds = self.kinds.unwrap_or_else(|| BTreeSet::from([Kind::Component, Kind::Provider, Kind::Contract]));
-        Ok((name, Issuer { scope: self.scope, kinds, max_lifetime_s: self.max_lifetime_s, standing }))
-    }
+fn unknown(name: &Name<key::Issuer>) -> Refusal {
+    Refusal::new(Reason::IssuerUnknown, format!("issuer `{name}` is not trusted here"))
 }

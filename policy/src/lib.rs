@@ -3,8 +3,9 @@
 //! Modules in reading order. Names and keys are parsed once and then trusted: [`name`], [`key`], [`digest`], [`time`],
 //! [`skew`].
 //! Bytes are read strictly: [`json`], [`envelope`], [`artifact`]. What was signed: [`claims`], [`contract`],
-//! [`command`], [`warrant`], [`join`], [`question`], [`answer`]. What it is worth: [`issuer`], [`examine`],
-//! [`verify`]. The law itself: [`govern`], [`resolve`], [`decide`], [`explain`]. Evidence: [`log`].
+//! [`delegation`], [`possession`], [`command`], [`warrant`], [`join`], [`question`], [`answer`]. What it is worth:
+//! [`issuer`], [`examine`], [`verify`]. The law itself: [`govern`], [`resolve`], [`decide`], [`explain`]. Evidence:
+//! [`log`].
 //!
 //! Guarantees: no IO, no clock, no randomness, no environment, no panic on any input; the same inputs give the same
 //! answer everywhere. Signatures are checked in [`envelope`] (and, for checkpoints, in [`log`]) and nowhere else.
@@ -17,6 +18,7 @@ pub mod claims;
 pub mod command;
 pub mod contract;
 pub mod decide;
+pub mod delegation;
 pub mod digest;
 pub mod envelope;
 pub mod examine;
@@ -29,6 +31,7 @@ pub mod key;
 pub mod log;
 pub mod name;
 pub mod native;
+pub mod possession;
 pub mod provider;
 pub mod question;
 pub mod reason;

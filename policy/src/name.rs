@@ -255,6 +255,17 @@ impl Scope {
             Self::One(one) => one.as_str() == id,
         }
     }
+
+    /// Whether it covers nothing that the other does not.
+    pub fn within(&self, other: &Self) -> bool {
+        match (self, other) {
+            (_, Self::Everything) => true,
+            (Self::Everything, _) => false,
+            (Self::Namespace(own), Self::Namespace(ns)) => own == ns,
+            (Self::Namespace(_), Self::One(_)) => false,
+            (Self::One(own), _) => other.covers(own.as_str()),
+        }
+    }
 }
 
 impl fmt::Display for Scope {

@@ -88,8 +88,11 @@ reasons! {
     IssuerUnknown = "issuer_unknown", "nobody here trusts the issuer", "`countersign issuer add KEY --scope SCOPE`, if you know whose key it is";
     IssuerRevoked = "issuer_revoked", "the issuer's key was revoked as compromised: everything it signed is refused", "have a trusted issuer sign it";
     IssuerRetired = "issuer_retired", "the issuer had retired when this was signed", "have an active issuer sign it";
+    IssuerPrepared = "issuer_prepared", "the issuer is prepared: its word does not count yet", "`countersign issuer activate KEY --proof FILE`, with a proof that its owner makes";
     IssuerKind = "issuer_kind", "the issuer may not sign this kind of thing", "have an issuer of that kind sign it";
     IssuerScope = "issuer_scope", "the issuer may not speak for that package", "have an issuer whose scope covers it sign it";
+    ProofMissing = "proof_missing", "nobody proved to hold the key that would be trusted", "have its owner make one: `countersign issuer prove --issuer-key FILE`; then repeat with `--proof FILE`";
+    DelegationDepth = "delegation_depth", "a delegate's say goes no further: it neither delegates nor is rotated", "have its delegator sign for the other key";
 
     HostUnknown = "host_unknown", "the host is not enrolled in this lattice", "`countersign host invite`, then `countersign-host join`";
     HostBanned = "host_banned", "the host was banned", "look at `countersign host show`";
@@ -100,8 +103,9 @@ reasons! {
 
     ComponentUnknown = "component_unknown", "no component was admitted under that id", "`countersign component admit FILE --id ID`";
     ComponentIdNotYours = "component_id_not_yours", "another subject owns that component id", "run it under its own id";
-    SubjectOwned = "subject_owned", "another issuer signed what was admitted under that id", "have that issuer sign it, or hand the id over: `countersign component admit FILE --id ID`";
+    SubjectOwned = "subject_owned", "the subject belongs to the issuer under whom it was admitted first, and another signed it", "have that issuer sign it, or hand the subject over: `admit FILE --take-over`";
     ComponentRetired = "component_retired", "the component id was retired", "`countersign component admit FILE --id ID` to bring it back";
+    Downgrade = "downgrade", "a higher revision of that subject was admitted already", "sign a higher revision, or admit these very bytes: `admit FILE --allow-downgrade`";
     UndeclaredImport = "undeclared_import", "the bytes import what their signed claims do not list", "sign claims that list it";
 
     ContractUnknown = "contract_unknown", "no contract is published for the package", "`countersign contract publish FILE`";

@@ -103,11 +103,7 @@ impl Reading {
 
     /// Who signed it.
     pub fn issuer(&self) -> Option<&Name<key::Issuer>> {
-        match self.evidence.as_ref()? {
-            Evidence::Component(claimed) => Some(claimed.issuer()),
-            Evidence::Provider(claimed) => Some(claimed.issuer()),
-            Evidence::Contract(claimed) => Some(claimed.issuer()),
-        }
+        self.evidence.as_ref().map(Evidence::issuer)
     }
 
     /// What it is said to be.
@@ -115,7 +111,7 @@ impl Reading {
         match self.evidence.as_ref()? {
             Evidence::Component(claimed) => Some(Subject::Component(claimed.subject)),
             Evidence::Provider(claimed) => Some(Subject::Provider(claimed.subject)),
-            Evidence::Contract(_) => None,
+            Evidence::Contract(_) | Evidence::KeyProof(_) | Evidence::Delegation(_) => None,
         }
     }
 
@@ -124,7 +120,7 @@ impl Reading {
         match self.evidence.as_ref()? {
             Evidence::Component(claimed) => Some(&claimed.common),
             Evidence::Provider(claimed) => Some(&claimed.common),
-            Evidence::Contract(_) => None,
+            Evidence::Contract(_) | Evidence::KeyProof(_) | Evidence::Delegation(_) => None,
         }
     }
 
@@ -155,7 +151,7 @@ impl Reading {
     pub fn caps(&self) -> Vec<String> {
         match &self.evidence {
             Some(Evidence::Component(claimed)) => claimed.caps.iter().flatten().map(ToString::to_string).collect(),
-            Some(Evidence::Provider(_) | Evidence::Contract(_)) | None => Vec::new(),
+            Some(_) | None => Vec::new(),
         }
     }
 
@@ -214,6 +210,7 @@ fn kind_of(evidence: &Evidence) -> Option<Kind> {
         Evidence::Component(_) => Kind::Component,
         Evidence::Provider(_) => Kind::Provider,
         Evidence::Contract(_) => Kind::Contract,
+        Evidence::KeyProof(_) | Evidence::Delegation(_) => return None,
     })
 }
 

@@ -12,7 +12,7 @@ use policy::govern::{
     ComponentAdmitted, ContractPublished, Event, HostInvited, HostJoined, IssuerAdded, LinkPut, LinkRecord,
     ProviderAdmitted, State,
 };
-use policy::issuer::{self, Kind, Standing};
+use policy::issuer::{self, Kind};
 use policy::key::{Administrator, Component, Host, Invite, Issuer, Name, Root};
 use policy::log::NoteKey;
 use policy::name::{ComponentId, LinkName, Package, Version};
@@ -57,6 +57,9 @@ impl World {
                 issuer,
                 imports: Vec::new(),
                 exports: Vec::new(),
+                rev: Some(1),
+                took_over: None,
+                downgraded: None,
             }),
         ];
         let providers: Vec<_> = (0..IMPORTS).map(provider).collect();
@@ -93,12 +96,8 @@ pub(crate) fn trusted(state: &State) -> usize {
 }
 
 fn everything() -> issuer::Issuer {
-    issuer::Issuer {
-        scope: BTreeSet::from(["*".parse().unwrap()]),
-        kinds: BTreeSet::from([Kind::Component, Kind::Provider, Kind::Contract]),
-        max_lifetime_s: None,
-        standing: Standing::Active,
-    }
+    let kinds = BTreeSet::from([Kind::Component, Kind::Provider, Kind::Contract]);
+    issuer::Issuer::trusted(BTreeSet::from(["*".parse().unwrap()]), kinds, None)
 }
 
 fn package_events(number: usize, issuer: Name<Issuer>) -> Vec<Event> {
@@ -127,6 +126,8 @@ fn package_events(number: usize, issuer: Name<Issuer>) -> Vec<Event> {
         serves: vec![served],
         capid: None,
         source: Source::Exports,
+        took_over: None,
+        downgraded: None,
     };
     vec![
         Event::ContractPublished(ContractPublished { sha256: Digest::of(b"contract"), contract }),

@@ -6,6 +6,11 @@ use nkeys::{KeyPair, KeyPairType};
 
 /// The component, signed under a name by the issuer whose seed lies in a file. One name is one subject.
 pub fn component(bytes: &[u8], name: &str, issuer: &Path) -> Vec<u8> {
+    component_of_revision(bytes, name, 1, issuer)
+}
+
+/// The same, as a revision of that number.
+pub fn component_of_revision(bytes: &[u8], name: &str, revision: i32, issuer: &Path) -> Vec<u8> {
     let seed = std::fs::read_to_string(issuer).expect("the issuer's seed");
     let account = KeyPair::from_seed(seed.trim()).expect("a seed");
     let subject = subject(name);
@@ -19,7 +24,7 @@ pub fn component(bytes: &[u8], name: &str, issuer: &Path) -> Vec<u8> {
         None,
         tags,
         false,
-        Some(1),
+        Some(revision),
         Some("0.1.0".to_owned()),
         None,
     );

@@ -11,6 +11,7 @@ mod disk;
 mod floods;
 mod injection;
 mod interop;
+mod issuers;
 mod journey;
 mod nkeys;
 mod outage;

@@ -91,8 +91,11 @@ fn attack(reason: Reason) -> (Chapter, Attack) {
         Reason::IssuerUnknown => (Issuers, issuers::stranger),
         Reason::IssuerRevoked => (Issuers, issuers::thief),
         Reason::IssuerRetired => (Issuers, issuers::pensioner),
+        Reason::IssuerPrepared => (Issuers, issuers::too_early),
         Reason::IssuerKind => (Issuers, issuers::owner_of_contracts_alone),
         Reason::IssuerScope => (Issuers, issuers::neighbour),
+        Reason::ProofMissing => (Issuers, issuers::key_of_somebody),
+        Reason::DelegationDepth => (Issuers, issuers::lent_on),
 
         Reason::HostUnknown => (Hosts, hosts::never_enrolled),
         Reason::HostBanned => (Hosts, hosts::banned),
@@ -105,6 +108,7 @@ fn attack(reason: Reason) -> (Chapter, Attack) {
         Reason::ComponentIdNotYours => (Components, components::under_anothers_id),
         Reason::SubjectOwned => (Components, components::anothers_subject),
         Reason::ComponentRetired => (Components, components::retired),
+        Reason::Downgrade => (Components, components::older_than_admitted),
         Reason::UndeclaredImport => (Components, components::more_than_its_claims_list),
 
         Reason::ContractUnknown => (Contracts, contracts::nobodys_package),

@@ -533,8 +533,8 @@ fn t11_each_kind_is_refused_as_the_other() {
 }
 
 #[test]
-fn t12_nothing_is_delegated() {
-    // There are no chains: an issuer's word makes nobody else an issuer, so there is no loop and no depth.
+fn t12_claims_delegate_nothing() {
+    // Claims make nobody an issuer: only a delegation that an administrator published does.
     let account = with(component(), "/sub", json!(nkey::<key::Issuer>(9)));
     refused(claims(&account), Kind::Component, Reason::KeyRole);
     let valid_signers = json!({"jti": "x", "iat": NOW - 100, "iss": issuer(), "sub": nkey::<key::Issuer>(9),

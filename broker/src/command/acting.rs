@@ -160,7 +160,7 @@ pub(super) fn paragraph(row: &Value) -> String {
 /// A member as people read it: times as dates, imports as they are written.
 pub(super) fn cell(name: &str, value: &Value) -> String {
     match (name, value) {
-        ("at" | "iat" | "exp" | "not_after" | "since" | "warrant_until", Value::Number(_)) => {
+        ("at" | "iat" | "exp" | "end" | "not_after" | "since" | "warrant_until", Value::Number(_)) => {
             let time = value.as_u64().and_then(|seconds| Timestamp::from_seconds(seconds).ok());
             time.map_or_else(|| value.to_string(), |time| time.to_string())
         }
@@ -188,7 +188,8 @@ pub(super) fn brief(row: &Value, name: &str) -> String {
     if cell.starts_with("native/") { cell } else { cell.chars().take(16).collect() }
 }
 
-fn with_epoch(view: Value, epoch: u64) -> Value {
+/// A view with the epoch at which it was taken.
+pub(super) fn with_epoch(view: Value, epoch: u64) -> Value {
     match view {
         Value::Object(mut members) => {
             members.insert("epoch".to_owned(), epoch.into());

@@ -162,7 +162,7 @@ impl Walk {
             self.checkpoint = opened.map_err(|refusal| refusal.within("the checkpoint"))?;
         }
         match &entry.body {
-            _ if entry.law != policy::decide::LAW => self.older_law += 1,
+            _ if !policy::decide::judges_again(entry.law) => self.older_law += 1,
             Body::Ruling(_) => self.rulings += 1,
             Body::Governance(_) | Body::Refusal(_) => self.judged += 1,
             Body::Inception(_) | Body::Door(_) => {}

@@ -2,12 +2,13 @@
 //!
 //! The bytes are read and their claims proved here first, by the functions that judge them later.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
 use policy::artifact::Artifact;
 use policy::digest::Digest;
-use policy::govern::{AdmitComponent, Operation, RetireComponent};
+use policy::govern::{AdmitComponent, Operation, RetireComponent, Waiver};
 use policy::issuer::Kind;
 use policy::name::ComponentId;
 use policy::verify::{self, Form, Reading};
@@ -38,6 +39,8 @@ enum Command {
         #[arg(long)]
         id: Option<String>,
         #[command(flatten)]
+        despite: Despite,
+        #[command(flatten)]
         acting: Acting,
     },
     /// List the components
@@ -59,10 +62,28 @@ enum Command {
     },
 }
 
+/// What an administrator lets pass at an admission; each is recorded as just that.
+#[derive(Debug, Clone, Copy, clap::Args)]
+pub(super) struct Despite {
+    /// Take the subject over from the issuer that it belongs to.
+    #[arg(long)]
+    take_over: bool,
+    /// Admit these bytes although a higher revision of the subject was admitted.
+    #[arg(long)]
+    allow_downgrade: bool,
+}
+
+impl Despite {
+    pub(super) fn waivers(self) -> BTreeSet<Waiver> {
+        let said = [(self.take_over, Waiver::TakeOver), (self.allow_downgrade, Waiver::Downgrade)];
+        said.into_iter().filter(|(said, _)| *said).map(|(_, waiver)| waiver).collect()
+    }
+}
+
 impl Args {
     pub(super) fn run(self, globals: &Globals) -> anyhow::Result<Report> {
         match self.command {
-            Command::Admit { file, id, acting } => admit(globals, &file, id.as_deref(), acting),
+            Command::Admit { file, id, despite, acting } => admit(globals, &file, id.as_deref(), despite, acting),
             Command::List => listing(
                 globals,
                 &Look::Components,
@@ -92,7 +113,8 @@ impl Args {
     }
 }
 
-fn admit(globals: &Globals, file: &Path, id: Option<&str>, acting: Acting) -> anyhow::Result<Report> {
+fn admit(globals: &Globals, file: &Path, id: Option<&str>, despite: Despite, acting: Acting) -> anyhow::Result<Report> {
+    let waivers = despite.waivers();
     let bytes = files::read(file)?;
     let reading = sound(file, &bytes, Some(Kind::Component))?;
     let name = reading.common().and_then(|common| common.name.clone());
@@ -104,7 +126,7 @@ fn admit(globals: &Globals, file: &Path, id: Option<&str>, acting: Acting) -> an
         Some(Artifact::Archive(_)) | None => (Vec::new(), Vec::new()),
     };
     let (sha256, imports) = (reading.sha256(), reading.imports().to_vec());
-    let admit = AdmitComponent { id: id.clone(), sha256, claims_sha256: Digest::of(&token), imports, exports };
+    let admit = AdmitComponent { id: id.clone(), sha256, claims_sha256: Digest::of(&token), imports, exports, waivers };
     let doing = Doing::one(Operation::AdmitComponent(admit), format!("component `{id}` is admitted"));
     let doing = doing.with_statement(token).with("component", id.as_str()).with("sha256", sha256.to_string());
     let (client, plan) = (Client::of(globals)?, acting.is_plan());

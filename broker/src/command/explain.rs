@@ -2,7 +2,6 @@
 
 use std::path::PathBuf;
 
-use policy::examine::Evidence;
 use policy::key::{Host, Name};
 use policy::name::ComponentId;
 use policy::reason::{Reason, Refusal};
@@ -43,11 +42,7 @@ impl Args {
         let (Some(subject), Some(evidence)) = (reading.subject(), reading.evidence()) else {
             return Err(Refusal::new(Reason::ClaimsMissing, "no signed claims").into());
         };
-        let token = match evidence {
-            Evidence::Component(claimed) => claimed.token(),
-            Evidence::Provider(claimed) => claimed.token(),
-            Evidence::Contract(claimed) => claimed.token(),
-        };
+        let token = evidence.token();
         let name = reading.common().and_then(|common| common.name.as_deref());
         let supposition = Supposition {
             id: self.id.as_deref().map(ComponentId::parse).transpose()?,

@@ -77,7 +77,7 @@ impl Facts {
                 self.add("vendor", Some(claimed.vendor.clone()));
                 self.add("config_schema", claimed.config_schema.clone());
             }
-            Some(Evidence::Contract(_)) | None => {}
+            Some(Evidence::Contract(_) | Evidence::KeyProof(_) | Evidence::Delegation(_)) | None => {}
         }
         self.add("jti", Some(common.jti.clone()));
         self.add("iat", Some(common.validity.iat.seconds()));

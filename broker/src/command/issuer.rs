@@ -1,16 +1,28 @@
-//! `issuer`: whose word counts, for which packages and which kinds of statement.
+//! `issuer`: whose word counts, for which packages and which kinds of statement, and until when.
+//!
+//! What the owner of an issuer's key makes offline, a proof or a delegation, is left to `making`; how issuers are listed
+//! to `telling`.
+
+mod making;
+mod telling;
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 
 use clap::{Subcommand, ValueEnum};
-use policy::govern::{AddIssuer, Operation, RevokeIssuer};
+use policy::digest::Digest;
+use policy::govern::{
+    ActivateIssuer, AddIssuer, DelegateIssuer, Operation, RetireIssuer, RevokeIssuer, RotateIssuer, ScopeIssuer,
+};
 use policy::issuer::Kind;
 use policy::key::{self, Name};
 use policy::name::Scope;
 
+use self::making::{Lend, Proof, Prove, delegation};
 use crate::client::Client;
 use crate::command::Globals;
-use crate::command::acting::{Acting, Doing, listing, member, showing};
+use crate::command::acting::{Acting, Doing, showing};
+use crate::command::when::{Span, When};
 use crate::output::Report;
 use crate::view::{Look, cell};
 
@@ -25,35 +37,62 @@ pub struct Args {
 enum Command {
     /// Trust an issuer, within a scope
     #[command(after_help = "Examples:\n  countersign issuer add A... --scope acme:shop\n  \
-        countersign issuer add A... --scope 'wasi:*' --kind contract --max-lifetime 31536000 --because 'the owner of wasi'")]
-    Add {
-        /// The issuer's public key (`A…`).
-        #[arg(value_name = "KEY")]
-        issuer: String,
-        /// What it may speak for: `ns:pkg`, `ns:*` or `*`; may be given more than once.
-        #[arg(long, required = true, value_name = "SCOPE")]
-        scope: Vec<String>,
-        /// What it may sign; may be given more than once [default: all].
-        #[arg(long, value_enum)]
-        kind: Vec<KindName>,
-        /// The longest lifetime that it may promise; without one, `exp` is not demanded.
-        #[arg(long, value_name = "SECONDS")]
-        max_lifetime: Option<u64>,
-        #[command(flatten)]
-        acting: Acting,
-    },
-    /// List the issuers
-    #[command(
-        visible_alias = "ls",
-        after_help = "Examples:\n  countersign issuer list\n  countersign -o json issuer list"
-    )]
-    List,
-    /// Show one issuer
-    #[command(visible_alias = "get", after_help = "Examples:\n  countersign issuer show A...")]
-    Show {
+        countersign issuer add A... --scope 'wasi:*' --kind contract --max-lifetime 365d --because 'the owner of wasi'\n  \
+        countersign issuer add A... --scope acme:shop --prepared --until +365d")]
+    Add(Box<Add>),
+    /// Activate a prepared issuer, whose owner proved to hold the key
+    #[command(after_help = "Examples:\n  countersign issuer activate A... --proof acme.proof")]
+    Activate {
         /// The issuer's public key.
         #[arg(value_name = "KEY")]
         issuer: String,
+        #[command(flatten)]
+        proof: Proof,
+        #[command(flatten)]
+        acting: Acting,
+    },
+    /// Put a new key in an issuer's place; the old one retires at the overlap's end
+    #[command(after_help = "Examples:\n  countersign issuer rotate A_OLD... A_NEW... --proof new.proof\n  \
+        countersign issuer rotate A_OLD... A_NEW... --proof new.proof --overlap-until +30d")]
+    Rotate {
+        /// The key that goes.
+        old: String,
+        /// The key that comes: a new one, or a prepared one.
+        new: String,
+        /// Until when the old key may sign, too; at most 90 days ahead.
+        #[arg(long, value_name = "TIME", default_value = "+7d")]
+        overlap_until: When,
+        /// The end of the new key's trust [default: the old one's].
+        #[arg(long, value_name = "TIME")]
+        until: Option<When>,
+        #[command(flatten)]
+        proof: Proof,
+        #[command(flatten)]
+        acting: Acting,
+    },
+    /// Say anew what an issuer may speak for
+    #[command(after_help = "Examples:\n  countersign issuer scope A... --scope acme:shop --scope acme:till")]
+    Scope {
+        /// The issuer's public key.
+        #[arg(value_name = "KEY")]
+        issuer: String,
+        /// What it may speak for from now on, all of it; may be given more than once.
+        #[arg(long, required = true, value_name = "SCOPE")]
+        scope: Vec<String>,
+        #[command(flatten)]
+        acting: Acting,
+    },
+    /// Retire an issuer: what it signed before stays good until its own end
+    #[command(after_help = "Examples:\n  countersign issuer retire A...\n  countersign issuer retire A... --at +30d")]
+    Retire {
+        /// The issuer's public key.
+        #[arg(value_name = "KEY")]
+        issuer: String,
+        /// From when on; it may lie ahead or back [default: now].
+        #[arg(long, value_name = "TIME")]
+        at: Option<When>,
+        #[command(flatten)]
+        acting: Acting,
     },
     /// Refuse everything that an issuer ever signed: its key was compromised
     #[command(
@@ -67,8 +106,69 @@ enum Command {
         #[command(flatten)]
         acting: Acting,
     },
+    /// Publish what an issuer lends to another key
+    #[command(after_help = "Examples:\n  countersign issuer delegate till.delegation")]
+    Delegate {
+        /// The delegation, as `issuer lend` writes it.
+        file: PathBuf,
+        #[command(flatten)]
+        acting: Acting,
+    },
+    /// As an issuer, lend a part of your say to another key: a signed delegation on standard output
+    #[command(after_help = "Examples:\n  countersign issuer lend A... --issuer-key acme.nk --scope acme:till \
+        --kind component --until +90d > till.delegation")]
+    Lend(Lend),
+    /// As an issuer, prove that you hold your key: a signed proof on standard output
+    #[command(after_help = "Examples:\n  countersign issuer prove --issuer-key acme.nk > acme.proof\n  \
+        countersign -x production issuer prove --issuer-key acme.nk > acme.proof")]
+    Prove(Prove),
+    /// List the issuers
+    #[command(
+        visible_alias = "ls",
+        after_help = "Examples:\n  countersign issuer list\n  countersign issuer list --expiring 30d\n  \
+        countersign -o json issuer list"
+    )]
+    List {
+        /// Only those whose trust ends within that time.
+        #[arg(long, value_name = "TIME")]
+        expiring: Option<Span>,
+    },
+    /// Show one issuer, and what was accepted under it
+    #[command(visible_alias = "get", after_help = "Examples:\n  countersign issuer show A...")]
+    Show {
+        /// The issuer's public key.
+        #[arg(value_name = "KEY")]
+        issuer: String,
+    },
 }
 
+#[derive(Debug, clap::Args)]
+struct Add {
+    /// The issuer's public key (`A…`).
+    #[arg(value_name = "KEY")]
+    issuer: String,
+    /// What it may speak for: `ns:pkg`, `ns:*` or `*`; may be given more than once.
+    #[arg(long, required = true, value_name = "SCOPE")]
+    scope: Vec<String>,
+    /// What it may sign; may be given more than once [default: all].
+    #[arg(long, value_enum)]
+    kind: Vec<KindName>,
+    /// The longest lifetime that it may promise; without one, `exp` is not demanded.
+    #[arg(long, value_name = "TIME")]
+    max_lifetime: Option<Span>,
+    /// The end of its trust: from then on it is retired.
+    #[arg(long, value_name = "TIME")]
+    until: Option<When>,
+    /// Only prepare it: its word does not count before `issuer activate`.
+    #[arg(long)]
+    prepared: bool,
+    #[command(flatten)]
+    proof: Proof,
+    #[command(flatten)]
+    acting: Acting,
+}
+
+/// What an issuer may sign.
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum KindName {
     /// Claims of components
@@ -83,35 +183,101 @@ enum KindName {
 impl Args {
     pub(super) fn run(self, globals: &Globals) -> anyhow::Result<Report> {
         match self.command {
-            Command::Add { issuer, scope, kind, max_lifetime, acting } => {
-                let key = Name::<key::Issuer>::parse(&issuer)?;
-                let scope = scope.iter().map(|scope| Scope::parse(scope)).collect::<Result<BTreeSet<_>, _>>()?;
-                let all = [KindName::Component, KindName::Provider, KindName::Contract];
-                let kinds = if kind.is_empty() { all.to_vec() } else { kind };
-                let kinds = kinds.into_iter().map(KindName::kind).collect();
-                let add = AddIssuer { key, scope, kinds, max_lifetime_s: max_lifetime };
-                let doing = Doing::one(Operation::AddIssuer(add), format!("issuer {key} is trusted"));
-                acting.run(&Client::of(globals)?, None, doing.with("key", key.to_string()))
+            Command::Add(add) => add.run(globals),
+            Command::Activate { issuer, proof, acting } => {
+                let (key, (proof_sha256, proof)) = (parse(&issuer)?, proof.read(globals)?);
+                let activate = Operation::ActivateIssuer(ActivateIssuer { key, proof_sha256 });
+                let doing = Doing::one(activate, format!("issuer {key} is active, its key proved"));
+                about(globals, acting, key, with(doing, proof))
             }
-            Command::List => listing(
-                globals,
-                &Look::Issuers,
-                "issuers",
-                ["KEY", "SCOPE", "KINDS", "STANDING", "MAX LIFETIME"],
-                |row| ["key", "scope", "kinds", "standing", "max_lifetime_s"].map(|name| member(row, name)),
-            ),
-            Command::Show { issuer } => {
-                let key = Name::<key::Issuer>::parse(&issuer)?.to_string();
-                showing(globals, &Look::Issuers, "issuers", |row| cell(row, "key") == key, &key)
+            Command::Rotate { old, new, overlap_until, until, proof, acting } => {
+                let (old, new, (proof_sha256, proof)) = (parse(&old)?, parse(&new)?, proof.read(globals)?);
+                let (overlap_until, until) = (overlap_until.timestamp()?, timestamp(until)?);
+                let rotate = Operation::RotateIssuer(RotateIssuer { old, new, overlap_until, until, proof_sha256 });
+                let says = format!("issuer {new} stands in the place of {old}, which retires at {overlap_until}");
+                let doing = with(Doing::one(rotate, says), proof).with("old", old.to_string());
+                about(globals, acting, new, doing.with("overlap_until", overlap_until.seconds()))
+            }
+            Command::Scope { issuer, scope, acting } => {
+                let (key, scope) = (parse(&issuer)?, scopes(&scope)?);
+                let says = format!("issuer {key} may speak for that alone");
+                about(globals, acting, key, Doing::one(Operation::ScopeIssuer(ScopeIssuer { key, scope }), says))
+            }
+            Command::Retire { issuer, at, acting } => {
+                let (key, at) = (parse(&issuer)?, timestamp(at)?);
+                let when = at.map_or_else(|| "now".to_owned(), |at| at.to_string());
+                let says = format!("issuer {key} retires: what it signs from {when} on does not count");
+                about(globals, acting, key, Doing::one(Operation::RetireIssuer(RetireIssuer { key, at }), says))
             }
             Command::Revoke { issuer, acting } => {
-                let key = Name::<key::Issuer>::parse(&issuer)?;
-                let revoke = Operation::RevokeIssuer(RevokeIssuer { key });
-                let doing = Doing::one(revoke, format!("issuer {key} is revoked: everything it signed is refused"));
-                acting.run(&Client::of(globals)?, None, doing.with("key", key.to_string()))
+                let key = parse(&issuer)?;
+                let says = format!("issuer {key} is revoked: everything it signed is refused");
+                about(globals, acting, key, Doing::one(Operation::RevokeIssuer(RevokeIssuer { key }), says))
+            }
+            Command::Delegate { file, acting } => {
+                let (key, token) = delegation(&file)?;
+                let sha256 = Digest::of(&token);
+                let delegate = Operation::DelegateIssuer(DelegateIssuer { key, sha256 });
+                let doing = Doing::one(delegate, format!("issuer {key} may sign what was lent to it"));
+                about(globals, acting, key, doing.with_statement(token))
+            }
+            Command::Lend(lend) => lend.run(globals),
+            Command::Prove(prove) => prove.run(globals),
+            Command::List { expiring } => telling::list(globals, expiring),
+            Command::Show { issuer } => {
+                let key = parse(&issuer)?.to_string();
+                showing(globals, &Look::Issuers, "issuers", |row| cell(row, "key") == key, &key)
             }
         }
     }
+}
+
+impl Add {
+    fn run(self, globals: &Globals) -> anyhow::Result<Report> {
+        let (key, (proof_sha256, proof)) = (parse(&self.issuer)?, self.proof.read(globals)?);
+        let add = AddIssuer {
+            key,
+            scope: scopes(&self.scope)?,
+            kinds: kinds(&self.kind),
+            max_lifetime_s: self.max_lifetime.map(|Span(seconds)| seconds),
+            until: timestamp(self.until)?,
+            prepared: self.prepared,
+            proof_sha256,
+        };
+        let done = if self.prepared { "prepared: its word does not count yet" } else { "trusted" };
+        let known = if proof.is_some() { "its key is proved" } else { "you vouch for its key" };
+        let doing = Doing::one(Operation::AddIssuer(add), format!("issuer {key} is {done}; {known}"));
+        about(globals, self.acting, key, with(doing, proof))
+    }
+}
+
+fn about(globals: &Globals, acting: Acting, key: Name<key::Issuer>, doing: Doing) -> anyhow::Result<Report> {
+    acting.run(&Client::of(globals)?, None, doing.with("key", key.to_string()))
+}
+
+fn with(doing: Doing, statement: Option<Vec<u8>>) -> Doing {
+    match statement {
+        None => doing,
+        Some(statement) => doing.with_statement(statement),
+    }
+}
+
+fn parse(text: &str) -> anyhow::Result<Name<key::Issuer>> {
+    Ok(Name::parse(text)?)
+}
+
+fn scopes(texts: &[String]) -> anyhow::Result<BTreeSet<Scope>> {
+    Ok(texts.iter().map(|text| Scope::parse(text)).collect::<Result<_, _>>()?)
+}
+
+fn kinds(names: &[KindName]) -> BTreeSet<Kind> {
+    let all = [KindName::Component, KindName::Provider, KindName::Contract];
+    let names = if names.is_empty() { &all[..] } else { names };
+    names.iter().map(|name| name.kind()).collect()
+}
+
+fn timestamp(when: Option<When>) -> anyhow::Result<Option<policy::time::Timestamp>> {
+    when.map(When::timestamp).transpose()
 }
 
 impl KindName {

@@ -2,6 +2,7 @@
 //!
 //! What one serves is read from its signed bytes; only where they are silent may an administrator state it.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
@@ -17,7 +18,7 @@ use policy::verify::Reading;
 
 use crate::client::Client;
 use crate::command::acting::{Acting, Doing, brief, id_from, listing, member, showing};
-use crate::command::component::{keep, sound};
+use crate::command::component::{Despite, keep, sound};
 use crate::command::link::resolve;
 use crate::command::{Globals, files};
 use crate::output::{Report, Usage};
@@ -47,6 +48,8 @@ enum Command {
         #[arg(long, value_name = "PKG[@VERSION]/IFACE,...")]
         serves: Vec<String>,
         #[command(flatten)]
+        despite: Despite,
+        #[command(flatten)]
         acting: Acting,
     },
     /// List the providers
@@ -75,7 +78,9 @@ enum Command {
 impl Args {
     pub(super) fn run(self, globals: &Globals) -> anyhow::Result<Report> {
         match self.command {
-            Command::Admit { file, id, serves, acting } => admit(globals, &file, id.as_deref(), &serves, acting),
+            Command::Admit { file, id, serves, despite, acting } => {
+                admit(globals, &file, id.as_deref(), &serves, despite, acting)
+            }
             Command::List => listing(
                 globals,
                 &Look::Providers,
@@ -117,6 +122,7 @@ fn admit(
     file: &Path,
     id: Option<&str>,
     serves: &[String],
+    despite: Despite,
     acting: Acting,
 ) -> anyhow::Result<Report> {
     let given = id.map(ComponentId::parse).transpose()?;
@@ -132,7 +138,8 @@ fn admit(
     let name = reading.common().and_then(|common| common.name.clone());
     let id = given.map_or_else(|| id_from(name.as_deref(), file), Ok)?;
     let (sha256, extension) = (reading.sha256(), extension(&reading));
-    let (admit, token) = admission(&reading, id.clone(), serves)?;
+    let (mut admit, token) = admission(&reading, id.clone(), serves)?;
+    admit.waivers = despite.waivers();
     let doing = Doing::one(Operation::AdmitProvider(admit), format!("provider `{id}` is admitted"));
     let doing = doing.with_statement(token).with("provider", id.as_str()).with("sha256", sha256.to_string());
     let plan = acting.is_plan();
@@ -158,6 +165,7 @@ fn native(name: &str, id: Option<ComponentId>) -> anyhow::Result<Doing> {
         claims_sha256: None,
         serves: vec![native.serves()?],
         source: Source::Native,
+        waivers: BTreeSet::new(),
     };
     let doing = Doing::one(Operation::AdmitProvider(admit), format!("native builtin `{name}` is admitted as `{id}`"));
     Ok(doing.with("provider", id.as_str()).with("sha256", native.sha256().to_string()))
@@ -183,7 +191,8 @@ fn admission(reading: &Reading, id: ComponentId, stated: &[String]) -> anyhow::R
     let subject: Option<Subject> = reading.subject();
     let subject = subject.ok_or_else(|| Refusal::new(Reason::ClaimsMissing, "no signed claims"))?;
     let claims_sha256 = Some(Digest::of(&token));
-    Ok((AdmitProvider { id, subject, sha256: reading.sha256(), claims_sha256, serves, source }, token))
+    let waivers = BTreeSet::new();
+    Ok((AdmitProvider { id, subject, sha256: reading.sha256(), claims_sha256, serves, source, waivers }, token))
 }
 
 // `wasi:keyvalue@0.2.0-draft/store,atomics`, or with the version at the end as WIT writes it.

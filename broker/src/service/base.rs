@@ -38,8 +38,7 @@ pub(super) fn sign(issuer: &SigningKey<Issuer>, now: Timestamp) -> Result<Vec<Ba
 pub(super) fn operations(bases: &[Base], issuer: &SigningKey<Issuer>) -> Result<Vec<Operation>, Refusal> {
     let scope: BTreeSet<Scope> = bases.iter().map(Base::scope).collect::<Result<_, _>>()?;
     let kinds = BTreeSet::from([Kind::Contract]);
-    let mut operations =
-        vec![Operation::AddIssuer(AddIssuer { key: issuer.name(), scope, kinds, max_lifetime_s: None })];
+    let mut operations = vec![Operation::AddIssuer(AddIssuer::vouched(issuer.name(), scope, kinds, None))];
     for base in bases {
         let package = base.package.clone();
         operations
@@ -92,6 +91,7 @@ impl Base {
             claims_sha256: None,
             serves: vec![native.serves()?],
             source: Source::Native,
+            waivers: Default::default(),
         })
     }
 }

@@ -1,18 +1,24 @@
 //! What the state holds, list by list.
 
-use policy::govern::{HostStanding, LinkSlot, State};
-use policy::issuer::Standing;
+use policy::govern::{HostStanding, LinkSlot, ProviderRecord, State};
+use policy::issuer::{Issuer, Standing};
+use policy::key::{self, Name};
 use policy::provider::Subject;
+use policy::time::Timestamp;
+use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::spelled;
 
-pub(super) fn issuers(state: &State) -> Value {
+pub(super) fn issuers(state: &State, now: Timestamp) -> Value {
     let rows = state.issuers().iter().map(|(key, issuer)| {
-        let (standing, since) = match issuer.standing {
-            Standing::Active => ("active", None),
-            Standing::Retired(since) => ("retired", Some(since)),
-            Standing::Revoked(since) => ("revoked", Some(since)),
+        // An end that lies ahead leaves it what it is until then.
+        let ended = issuer.end().filter(|end| *end <= now);
+        let (standing, since) = match (issuer.standing, ended) {
+            (Standing::Revoked(since), _) => ("revoked", Some(since)),
+            (_, Some(since)) => ("retired", Some(since)),
+            (Standing::Prepared, None) => ("prepared", None),
+            (Standing::Active | Standing::Retired(_), None) => ("active", None),
         };
         row([
             ("key", json!(key)),
@@ -21,9 +27,37 @@ pub(super) fn issuers(state: &State) -> Value {
             ("max_lifetime_s", json!(issuer.max_lifetime_s)),
             ("standing", json!(standing)),
             ("since", json!(since)),
+            ("end", json!(issuer.end().filter(|_| since.is_none()))),
+            ("known", json!(known(issuer))),
+            ("proof_sha256", json!(issuer.proof)),
+            ("succeeds", json!(issuer.succeeds)),
+            ("delegator", json!(issuer.delegator)),
+            ("delegates", listed(state.issuers().delegates(key))),
+            ("components", listed(state.components().iter().filter(|it| it.1.issuer == *key).map(|it| it.0))),
+            ("providers", listed(state.providers().values().filter(|it| signed_by(it, key)).map(|it| &it.id))),
+            ("contracts", listed(state.contracts().iter().filter(|it| it.1.contract.iss == *key).map(|it| it.0))),
         ])
     });
     json!({"issuers": rows.collect::<Vec<_>>()})
+}
+
+// From where it is known that somebody holds its key.
+const fn known(issuer: &Issuer) -> &'static str {
+    match (issuer.proof, issuer.delegator) {
+        (Some(_), _) => "proved",
+        (None, Some(_)) => "delegated",
+        (None, None) => "vouched",
+    }
+}
+
+fn signed_by(provider: &ProviderRecord, key: &Name<key::Issuer>) -> bool {
+    provider.signed.as_ref().is_some_and(|(issuer, _)| issuer == key)
+}
+
+// Nothing, where there is nothing to list.
+fn listed<T: Serialize>(items: impl Iterator<Item = T>) -> Value {
+    let items: Vec<T> = items.collect();
+    if items.is_empty() { Value::Null } else { json!(items) }
 }
 
 pub(super) fn contracts(state: &State) -> Value {

@@ -25,7 +25,8 @@ pub(super) async fn why(scene: Scene<'_>, about: &str, contract: Option<&Package
     let (Value::Object(members), Body::Ruling(ruled)) = (&mut told, &entry.body) else {
         return Ok(told);
     };
-    let ledger = fold(scene, index).await?;
+    let mut ledger = fold(scene, index).await?;
+    ledger.judge_under(entry.law);
     let question = ledger.question_of(&entry, &scene.log.kept(&entry).await?)?;
     let explanation = law::explain(ledger.state(), &question, &ruled.facts, Timestamp::from_millis(entry.at_ms));
     let refusal = explanation.decision.refusal();

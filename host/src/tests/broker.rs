@@ -140,7 +140,7 @@ impl Broker {
     fn furnish(&self) {
         let kinds = BTreeSet::from([Kind::Component, Kind::Provider, Kind::Contract]);
         let scope = BTreeSet::from([Scope::Everything]);
-        let issuer = AddIssuer { key: name(&guests::issuer()), scope, kinds, max_lifetime_s: None };
+        let issuer = AddIssuer::vouched(name(&guests::issuer()), scope, kinds, None);
         self.command(vec![Operation::AddIssuer(issuer)], &[]);
         for native in NATIVES {
             let serves = native.serves().unwrap();
@@ -154,6 +154,7 @@ impl Broker {
                 claims_sha256: None,
                 serves: vec![serves.clone()],
                 source: Source::Native,
+                waivers: Default::default(),
             };
             let default = PutDefault { package: serves.package, bind: Bind::Builtin, uniform: false };
             self.command(vec![Operation::AdmitProvider(admit), Operation::PutDefault(default)], &[]);
@@ -206,6 +207,7 @@ impl Broker {
             claims_sha256: Digest::of(&token),
             imports: file.imports().to_vec(),
             exports: file.exports().to_vec(),
+            waivers: Default::default(),
         };
         self.command(vec![Operation::AdmitComponent(admit)], &[&token]);
     }
@@ -219,6 +221,7 @@ impl Broker {
             claims_sha256: Some(Digest::of(&token)),
             serves: file.exports().to_vec(),
             source: Source::Exports,
+            waivers: Default::default(),
         };
         self.command(vec![Operation::AdmitProvider(admit)], &[&token]);
     }

@@ -25,7 +25,7 @@ pub(super) fn judge(start: &Start<'_>) -> Result<(), Refusal> {
         Evidence::Provider(claimed) if start.question.what == What::StartProvider => {
             (Subject::Provider(claimed.subject), Kind::Provider, claimed.issuer(), &claimed.common, None)
         }
-        Evidence::Provider(_) | Evidence::Contract(_) => {
+        Evidence::Provider(_) | Evidence::Contract(_) | Evidence::KeyProof(_) | Evidence::Delegation(_) => {
             return Err(Refusal::new(Reason::ClaimsKind, "the claims are of another kind than what would start"));
         }
     };
@@ -43,7 +43,9 @@ pub(super) fn fact(start: &Start<'_>) -> String {
     let (about, name, common, caps) = match &start.question.claims {
         None => return format!("`{}` carries no signed claims", runs.id),
         Some(Err(refusal)) => return format!("the claims do not hold: {}", refusal.reason),
-        Some(Ok(Evidence::Contract(_))) => return "a contract stands where claims belong".to_owned(),
+        Some(Ok(Evidence::Contract(_) | Evidence::KeyProof(_) | Evidence::Delegation(_))) => {
+            return "another statement stands where claims belong".to_owned();
+        }
         Some(Ok(Evidence::Component(claimed))) => {
             (claimed.subject.to_string(), claimed.issuer(), &claimed.common, claimed.caps.as_deref())
         }

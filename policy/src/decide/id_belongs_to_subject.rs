@@ -2,7 +2,10 @@
 //! be the very bytes that were admitted.
 
 use super::Start;
+use crate::claims::ComponentClaims;
+use crate::envelope::Claimed;
 use crate::examine::Evidence;
+use crate::govern::ComponentRecord;
 use crate::question::What;
 use crate::reason::{Reason, Refusal};
 
@@ -44,17 +47,33 @@ fn component(start: &Start<'_>) -> Result<(), Refusal> {
         let detail = format!("id `{}` belongs to `{}`, not to `{}`", runs.id, record.subject, runs.subject);
         return Err(Refusal::new(Reason::ComponentIdNotYours, detail));
     }
-    // Any trusted issuer can write any subject's name: only admission hands an id from one to another (T18).
-    if let Some(Ok(Evidence::Component(claimed))) = &start.question.claims
-        && *claimed.issuer() != record.issuer
-    {
-        let detail = format!("id `{}` came signed by `{}`, not by `{}`", runs.id, record.issuer, claimed.issuer());
-        return Err(Refusal::new(Reason::SubjectOwned, detail));
+    if let Some(Ok(Evidence::Component(claimed))) = &start.question.claims {
+        is_its_owners(start, record, claimed)?;
     }
     if record.retired {
         return Err(Refusal::new(Reason::ComponentRetired, format!("id `{}` was retired", runs.id)));
     }
     Ok(())
+}
+
+// Any trusted issuer can write any subject's name: only admission hands a subject from one to another (T18), and only
+// admission lets an older revision run (T29). What was admitted itself needs neither.
+fn is_its_owners(
+    start: &Start<'_>,
+    record: &ComponentRecord,
+    claimed: &Claimed<ComponentClaims>,
+) -> Result<(), Refusal> {
+    let (runs, state) = (&start.question.runs, start.state);
+    if *claimed.issuer() == record.issuer && (!state.has_owners() || runs.sha256 == record.sha256) {
+        return Ok(());
+    }
+    let owned = state.owned(&record.subject).filter(|_| state.has_owners());
+    let owner = owned.map_or(&record.issuer, |owned| &owned.issuer);
+    if !state.issuers().same_line(owner, claimed.issuer()) {
+        let detail = format!("id `{}` came signed by `{owner}`, not by `{}`", runs.id, claimed.issuer());
+        return Err(Refusal::new(Reason::SubjectOwned, detail));
+    }
+    state.is_current(&record.subject, claimed.common.rev)
 }
 
 fn provider(start: &Start<'_>) -> Result<(), Refusal> {
@@ -64,6 +83,13 @@ fn provider(start: &Start<'_>) -> Result<(), Refusal> {
         let detail = format!("no provider `{}` of `{}` with bytes {} is admitted", runs.id, runs.subject, runs.sha256);
         return Err(Refusal::new(Reason::ProviderUnknown, detail));
     };
+    if let (Some(Ok(claims)), Some((issuer, _)), true) =
+        (&start.question.claims, &record.signed, start.state.has_owners())
+        && claims.issuer() != issuer
+    {
+        let detail = format!("provider `{}` came signed by `{issuer}`, not by `{}`", runs.id, claims.issuer());
+        return Err(Refusal::new(Reason::SubjectOwned, detail));
+    }
     if record.retired {
         return Err(Refusal::new(Reason::ProviderRetired, format!("provider `{}` was retired", record.id)));
     }

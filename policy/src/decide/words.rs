@@ -34,7 +34,8 @@ pub(super) fn issuer(state: &State, name: &Name<key::Issuer>) -> String {
         return format!("issuer `{name}` (not trusted here)");
     };
     let standing = match issuer.standing {
-        Standing::Active => "active".to_owned(),
+        Standing::Prepared => "prepared".to_owned(),
+        Standing::Active => issuer.until.map_or_else(|| "active".to_owned(), |end| format!("active until {end}")),
         Standing::Retired(since) => format!("retired at {since}"),
         Standing::Revoked(since) => format!("revoked at {since}"),
     };

@@ -176,6 +176,11 @@ impl Reach {
             | Event::HostJoined(_)
             | Event::WarrantInstalled(_) => Self::Nothing,
             Event::IssuerAdded(_)
+            | Event::IssuerActivated(_)
+            | Event::IssuerScoped(_)
+            | Event::IssuerRotated(_)
+            | Event::IssuerDelegated(_)
+            | Event::IssuerRetired(_)
             | Event::IssuerRevoked(_)
             | Event::ProviderAdmitted(_)
             | Event::ProviderRetired(_) => Self::Everything,

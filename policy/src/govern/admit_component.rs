@@ -1,8 +1,11 @@
 //! Admit a component: this subject may run under this id.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
-use super::{Apply, Case, ComponentRecord, Judge, State};
+use super::owning::Waived;
+use super::{Apply, Case, ComponentRecord, Judge, State, Waiver};
 use crate::artifact::Import;
 use crate::digest::Digest;
 use crate::examine::Evidence;
@@ -26,6 +29,9 @@ pub struct AdmitComponent {
     pub imports: Vec<Import>,
     /// What the file exports.
     pub exports: Vec<Import>,
+    /// What is let pass.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub waivers: BTreeSet<Waiver>,
 }
 
 /// A component is admitted.
@@ -44,6 +50,15 @@ pub struct ComponentAdmitted {
     pub imports: Vec<Import>,
     /// What the file exports.
     pub exports: Vec<Import>,
+    /// Its revision, as its claims say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rev: Option<i32>,
+    /// The issuer from whom the subject was taken, which an administrator let pass.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub took_over: Option<Name<key::Issuer>>,
+    /// The higher revision that was admitted before, which an administrator let pass.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub downgraded: Option<i32>,
 }
 
 impl Judge for AdmitComponent {
@@ -63,12 +78,15 @@ impl Judge for AdmitComponent {
         state.issuers.judge(signed, exports.chain(caps), case.now)?;
         let subject = Subject::Component(claimed.subject);
         state.id_is_free_for(&self.id, &subject)?;
+        let rev = claimed.common.rev.filter(|_| state.has_owners());
+        let Waived { took_over, downgraded } = state.owns(&subject, claimed.issuer(), rev, &self.waivers)?;
         let same = |record: &&ComponentRecord| record.sha256 == self.sha256 && !record.retired;
         if state.components.get(&self.id).filter(same).is_some() {
             return Err(Refusal::new(Reason::AlreadyExists, format!("`{}` is admitted with these bytes", self.id)));
         }
         let Self { id, sha256, imports, exports, .. } = self.clone();
-        Ok(ComponentAdmitted { id, subject: claimed.subject, sha256, issuer: *claimed.issuer(), imports, exports })
+        let (subject, issuer) = (claimed.subject, *claimed.issuer());
+        Ok(ComponentAdmitted { id, subject, sha256, issuer, imports, exports, rev, took_over, downgraded })
     }
 }
 
@@ -76,12 +94,14 @@ impl Apply for ComponentAdmitted {
     fn apply(&self, state: &mut State, _index: u64) {
         let Self { subject, sha256, issuer, imports, exports, .. } = self.clone();
         let subject = Subject::Component(subject);
+        state.own(subject.clone(), issuer, self.rev, self.took_over.is_some());
         let record = ComponentRecord { subject, sha256, issuer, imports, exports, retired: false };
         state.components.insert(self.id.clone(), record);
     }
 
     fn told(&self) -> String {
-        format!("component `{}` admitted", self.id)
+        let waived = Waived { took_over: self.took_over, downgraded: self.downgraded };
+        format!("component `{}` admitted{}", self.id, waived.told())
     }
 }
 

@@ -1,8 +1,11 @@
 //! Admit a provider: these bytes, or this native builtin, may answer what they serve.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
-use super::{Apply, Case, Judge, ProviderRecord, State, state};
+use super::owning::Waived;
+use super::{Apply, Case, Judge, ProviderRecord, State, Waiver, state};
 use crate::artifact::Import;
 use crate::claims::Common;
 use crate::digest::Digest;
@@ -32,6 +35,9 @@ pub struct AdmitProvider {
     pub serves: Vec<Import>,
     /// From where that is known.
     pub source: Source,
+    /// What is let pass.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub waivers: BTreeSet<Waiver>,
 }
 
 /// A provider is admitted.
@@ -54,6 +60,12 @@ pub struct ProviderAdmitted {
     pub capid: Option<LegacyId>,
     /// From where that is known.
     pub source: Source,
+    /// The issuer from whom the subject was taken, which an administrator let pass.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub took_over: Option<Name<key::Issuer>>,
+    /// The higher revision that was admitted before, which an administrator let pass.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub downgraded: Option<i32>,
 }
 
 /// What the record keeps of its claims.
@@ -89,8 +101,12 @@ impl Judge for AdmitProvider {
         if state.providers.get(&self.sha256).is_some_and(|record| !record.retired && record.serves == self.serves) {
             return Err(Refusal::new(Reason::AlreadyExists, format!("provider `{}` is admitted already", self.id)));
         }
+        let waived = signed.as_ref().map_or(Ok(Waived::default()), |signed: &SignedBy| {
+            state.owns(&self.subject, &signed.issuer, signed.rev, &self.waivers)
+        });
+        let Waived { took_over, downgraded } = waived?;
         let Self { id, subject, sha256, serves, source, .. } = self.clone();
-        let event = ProviderAdmitted { id, subject, sha256, signed, serves, capid, source };
+        let event = ProviderAdmitted { id, subject, sha256, signed, serves, capid, source, took_over, downgraded };
         event.record().trusted(state, case.now)?;
         Ok(event)
     }
@@ -165,10 +181,14 @@ impl ProviderRecord {
 
 impl Apply for ProviderAdmitted {
     fn apply(&self, state: &mut State, _index: u64) {
+        if let Some(SignedBy { issuer, rev, .. }) = self.signed {
+            state.own(self.subject.clone(), issuer, rev, self.took_over.is_some());
+        }
         state.providers.insert(self.sha256, self.record());
     }
 
     fn told(&self) -> String {
-        format!("provider `{}` admitted", self.id)
+        let waived = Waived { took_over: self.took_over, downgraded: self.downgraded };
+        format!("provider `{}` admitted{}", self.id, waived.told())
     }
 }

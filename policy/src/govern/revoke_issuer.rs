@@ -43,14 +43,16 @@ impl Judge for RevokeIssuer {
             Some(Standing::Revoked(at)) => {
                 Err(Refusal::new(Reason::AlreadyExists, format!("issuer `{}` is revoked since {at}", self.key)))
             }
-            Some(Standing::Active | Standing::Retired(_)) => Ok(IssuerRevoked { key: self.key, at: case.now }),
+            Some(Standing::Prepared | Standing::Active | Standing::Retired(_)) => {
+                Ok(IssuerRevoked { key: self.key, at: case.now })
+            }
         }
     }
 }
 
 impl Apply for IssuerRevoked {
     fn apply(&self, state: &mut State, _index: u64) {
-        state.issuers.set_standing(&self.key, Standing::Revoked(self.at));
+        state.issuers.change(&self.key, |issuer| issuer.standing = Standing::Revoked(self.at));
     }
 
     fn told(&self) -> String {

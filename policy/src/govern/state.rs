@@ -7,8 +7,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::artifact::Import;
 use crate::claims::Common;
 use crate::contract::Contract;
+use crate::decide::LAW;
 use crate::digest::Digest;
-use crate::govern::{AdministratorKeys, Bind, HostKeys, end};
+use crate::govern::{AdministratorKeys, Bind, HostKeys, LinkKey, LinkSlot, Owned, end};
 use crate::issuer::Issuers;
 use crate::key::{Administrator, Decision, Host, Invite, Issuer, Name, Role, Root, refuse_published};
 use crate::name::{ComponentId, Lattice, LinkName, Package};
@@ -35,6 +36,9 @@ pub struct State {
     pub(super) hosts: BTreeMap<Name<Host>, HostRecord>,
     pub(super) invites: BTreeMap<Name<Invite>, Invitation>,
     pub(super) links: BTreeMap<LinkKey, LinkSlot>,
+    pub(super) subjects: BTreeMap<Subject, Owned>,
+    // The law it is judged under: that of an entry while it is judged again, the newest otherwise.
+    law: u64,
     host_keys: HostKeys,
     seen: BTreeMap<Nonce, Timestamp>,
     touched: BTreeMap<String, u64>,
@@ -126,47 +130,6 @@ pub(crate) struct Invitation {
     pub not_after: Timestamp,
 }
 
-/// Which import of which component a link answers.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct LinkKey {
-    /// The component.
-    pub component: ComponentId,
-    /// The package.
-    pub package: Package,
-    /// The link's name.
-    pub name: LinkName,
-}
-
-impl std::fmt::Display for LinkKey {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}/{}/{}", self.component, self.package, self.name)
-    }
-}
-
-/// What stands where a link can stand.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum LinkSlot {
-    /// A link.
-    Live(LinkRecord),
-    /// A link was deleted here, and nobody accepted the default in its place (T45).
-    Tombstone(LinkRecord),
-}
-
-/// A link: exactly this provider answers.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct LinkRecord {
-    /// The provider.
-    pub provider: Subject,
-    /// The one digest of it that may answer.
-    pub sha256: Digest,
-    /// SHA-256 of its configuration.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub config_sha256: Option<Digest>,
-    /// Grows with each change.
-    pub revision: u64,
-}
-
 impl State {
     /// The state after a lattice's inception.
     ///
@@ -186,6 +149,8 @@ impl State {
             hosts: BTreeMap::new(),
             invites: BTreeMap::new(),
             links: BTreeMap::new(),
+            subjects: BTreeMap::new(),
+            law: LAW,
             host_keys: HostKeys::default(),
             seen: BTreeMap::new(),
             touched: BTreeMap::new(),
@@ -232,6 +197,11 @@ impl State {
     /// The index of the newest governance event.
     pub const fn epoch(&self) -> u64 {
         self.epoch
+    }
+
+    /// The law it is judged under.
+    pub const fn law(&self) -> u64 {
+        self.law
     }
 
     /// The index that the next entry will have.
@@ -370,6 +340,10 @@ impl State {
         if governs {
             self.epoch = index;
         }
+    }
+
+    pub(crate) const fn put_under(&mut self, law: u64) {
+        self.law = law;
     }
 
     pub(crate) fn touch(&mut self, subject: String, index: u64) {

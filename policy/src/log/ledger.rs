@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use crate::command::Command;
-use crate::decide::{Decision, Facts, LAW, decide};
+use crate::decide::{Decision, Facts, decide};
 use crate::digest::Digest;
 use crate::envelope::Verified;
 use crate::examine::Examined;
@@ -149,7 +149,7 @@ impl Ledger {
             id: Some(command.jti),
             not_after: Some(command.not_after),
             because: command.because.clone(),
-            subjects: command.operations.iter().map(crate::govern::Operation::subject).collect(),
+            subjects: command.operations.iter().flat_map(crate::govern::Operation::subjects).collect(),
             ..Judged::of(command.sha256())
         };
         let evidence = pieces(command);
@@ -222,7 +222,7 @@ impl Ledger {
             evidence: evidence.iter().map(|(sha256, _)| *sha256).collect(),
             index,
             lattice: self.state.lattice().clone(),
-            law: LAW,
+            law: self.state.law(),
             prev: self.head.last,
         };
         let bytes = entry.to_bytes();

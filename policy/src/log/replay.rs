@@ -4,7 +4,7 @@
 //! not the same byte for byte did not follow from the log before it.
 
 use crate::command::Command;
-use crate::decide::{Decision, LAW};
+use crate::decide::{Decision, LAW, judges_again};
 use crate::digest::Digest;
 use crate::envelope::{Afresh, Unverified};
 use crate::examine::{self, Examined};
@@ -56,17 +56,24 @@ impl Ledger {
         self.follows(&entry)?;
         match rejudge {
             Rejudge::No => self.fold(&entry, leaf_hash(bytes)),
-            Rejudge::Yes(evidences) if entry.law != LAW => {
+            Rejudge::Yes(evidences) if !judges_again(entry.law) => {
                 entry.evidence.first().map_or(Ok(Vec::new()), |first| gather(&entry, *first, evidences))?;
                 self.fold(&entry, leaf_hash(bytes));
             }
             Rejudge::Yes(evidences) => {
+                self.state.put_under(entry.law);
                 if self.judge_again(&entry, evidences)? != bytes {
                     return Err(broken("judged again, it does not come out as it was recorded"));
                 }
+                self.state.put_under(LAW);
             }
         }
         Ok(entry)
+    }
+
+    /// Judges from here on by the law of that number, where that is still known: for telling an older entry anew.
+    pub fn judge_under(&mut self, law: u64) {
+        self.state.put_under(if judges_again(law) { law } else { LAW });
     }
 
     /// The question of a ruling, rebuilt from its evidence, for telling anew how it was decided.

@@ -8,7 +8,7 @@ use crate::decide::{Decision, Facts, decide};
 use crate::digest::Digest;
 use crate::explain::{explain, fix};
 use crate::govern::{
-    AdmitProvider, BanHost, Bind, DeleteLink, Operation, RetireComponent, RetireProvider, RevokeIssuer,
+    AdmitProvider, BanHost, Bind, DeleteLink, Operation, RetireComponent, RetireProvider, RevokeIssuer, Waiver,
     WithdrawContract,
 };
 use crate::key::{Component, Host, Issuer};
@@ -243,8 +243,15 @@ fn t18_another_trusted_issuer_does_not_take_a_subject_over() {
     world.trust(&["*"]);
     assert_eq!(reason(&world.start()), Some(Reason::SubjectOwned));
     // Handing it over is an act of its own.
+    let token = component_token(&world.issuer, "cart", None);
+    let refusal = world.admit("cart", &token, Vec::new()).unwrap_err();
+    assert_eq!(refusal.reason, Reason::SubjectOwned);
     world.act(Operation::RetireComponent(RetireComponent { id: "cart".parse().unwrap() })).unwrap();
-    world.admit_cart();
+    let refusal = world.admit("cart", &token, Vec::new()).unwrap_err();
+    assert_eq!(refusal.reason, Reason::SubjectOwned, "retiring an id leaves its subject whose it is");
+    world.admit_despite("cart", &token, Vec::new(), &[Waiver::TakeOver]).unwrap();
+    let told = String::from_utf8(world.rows.last().unwrap().clone()).unwrap();
+    assert!(told.contains(&format!("\"took_over\":\"{}\"", Pair::<Issuer>::seeded("1").name)), "{told}");
     assert_eq!(reason(&world.start()), None);
     world.issuer = Pair::seeded("1");
     assert_eq!(reason(&world.start()), Some(Reason::SubjectOwned));
@@ -315,6 +322,7 @@ fn a_native_builtin_is_its_name_and_nothing_else() {
         claims_sha256: None,
         serves: vec![logging()],
         source: Source::Native,
+        waivers: Default::default(),
     };
     assert_eq!(world.act(Operation::AdmitProvider(operation.clone())).unwrap_err().reason, Reason::HashMismatch);
     let subject = Subject::Component(Pair::<Component>::seeded("rogue").name);

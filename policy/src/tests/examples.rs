@@ -9,12 +9,15 @@ use serde_json::Value;
 
 use super::world::{NOW, Pair, World, at, component_token, contract, contract_token, logging};
 use crate::answer::{Receipt, StartAnswer, Verdict, View};
+use crate::delegation::Delegation;
 use crate::digest::Digest;
 use crate::envelope::{Document, Unverified};
 use crate::govern::{Bind, InviteHost, Operation, PutDefault};
+use crate::issuer::Kind;
 use crate::join::{InviteProof, Join, Possession};
-use crate::key::{Decision, Host, Invite, Root};
+use crate::key::{Decision, Host, Invite, Issuer, Root};
 use crate::log::{Checkpoint, Entry, Frontier, NoteKey, leaf_hash};
+use crate::possession::KeyProof;
 use crate::warrant::{DecisionKeys, Roots, Warrant};
 use crate::wire::{Nonce, PERMIT_TTL_MS};
 
@@ -131,6 +134,16 @@ fn examples() -> Vec<Example> {
 
     let owned = contract(&world.issuer, 1);
     let contract_wire = contract_token(&world.issuer, &owned);
+    let proof_of_key = KeyProof { iss: world.issuer.name, aud: inception.lattice.clone(), iat: at(NOW), jti };
+    let lent = Delegation {
+        iss: world.issuer.name,
+        sub: Pair::<Issuer>::seeded("delegate").name,
+        aud: inception.lattice.clone(),
+        iat: at(NOW),
+        exp: at(NOW + 7_776_000),
+        scope: ["acme:till".parse().unwrap()].into(),
+        kinds: [Kind::Component].into(),
+    };
     let claims_wire = component_token(&world.issuer, "cart", None);
     let warrant_document = Warrant::clone(&verified);
     assert_eq!(root.name, warrant_document.iss);
@@ -145,6 +158,18 @@ fn examples() -> Vec<Example> {
             doc: "wire.md",
             readable: pretty(&crate::json::write(&owned)),
             wire: contract_wire,
+        },
+        Example {
+            name: "possession",
+            doc: "wire.md",
+            readable: pretty(&crate::json::write(&proof_of_key)),
+            wire: world.issuer.state(proof_of_key.draft()),
+        },
+        Example {
+            name: "delegation",
+            doc: "wire.md",
+            readable: pretty(&crate::json::write(&lent)),
+            wire: world.issuer.state(lent.draft()),
         },
         signed("start", &asked.request, request),
         Example {

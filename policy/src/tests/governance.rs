@@ -10,7 +10,7 @@ use crate::reason::{Reason, Refusal};
 
 fn add(key: Name<Issuer>) -> Operation {
     let scope = BTreeSet::from(["wasi:*".parse().unwrap()]);
-    Operation::AddIssuer(AddIssuer { key, scope, kinds: BTreeSet::from([Kind::Provider]), max_lifetime_s: None })
+    Operation::AddIssuer(AddIssuer::vouched(key, scope, BTreeSet::from([Kind::Provider]), None))
 }
 
 fn reason(verdict: Result<(), Refusal>) -> Reason {

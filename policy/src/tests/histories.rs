@@ -5,17 +5,19 @@ use std::collections::BTreeSet;
 use data_encoding::BASE64URL_NOPAD;
 use proptest::prelude::*;
 
-use super::world::{Pair, World, contract, file, logging, unnamed};
+use super::world::{NOW, Pair, World, at, contract, file, logging, unnamed};
+use crate::delegation::Delegation;
+use crate::digest::Digest;
 use crate::envelope::MAX_ATTACHMENTS;
 use crate::govern::{
-    AddIssuer, BanHost, Bind, DeleteDefault, DeleteLink, MAX_NAMES, Operation, RetireComponent, RetireProvider,
-    RevokeIssuer, WithdrawContract,
+    ActivateIssuer, AddIssuer, BanHost, Bind, DelegateIssuer, DeleteDefault, DeleteLink, MAX_NAMES, Operation,
+    RetireComponent, RetireIssuer, RetireProvider, RevokeIssuer, RotateIssuer, ScopeIssuer, Waiver, WithdrawContract,
 };
 use crate::issuer::Kind;
 use crate::key::Issuer;
 use crate::log::{Ledger, Rejudge};
 use crate::question::MAX_IMPORTS;
-use crate::reason::Reason;
+use crate::reason::{Reason, Refusal};
 
 /// One thing that can happen to a lattice; most are refused at most moments, which is the point.
 #[derive(Debug, Clone)]
@@ -33,6 +35,13 @@ enum Act {
     DeleteLink(bool),
     AddIssuer(u8),
     RevokeIssuer(u8),
+    PrepareIssuer(u8),
+    ActivateIssuer(u8, bool),
+    RetireIssuer(u8, Option<u64>),
+    RotateIssuer(u8, u8, u64),
+    ScopeIssuer(u8, bool),
+    DelegateIssuer(u8, u8),
+    AdmitRevision(u8, i32, bool),
     RetireCart,
     AdmitCart,
     BanHost,
@@ -54,6 +63,13 @@ fn act() -> impl Strategy<Value = Act> {
         2 => any::<bool>().prop_map(Act::DeleteLink),
         1 => (0..3_u8).prop_map(Act::AddIssuer),
         1 => (0..3_u8).prop_map(Act::RevokeIssuer),
+        1 => (0..6_u8).prop_map(Act::PrepareIssuer),
+        1 => (0..6_u8, any::<bool>()).prop_map(|(number, proved)| Act::ActivateIssuer(number, proved)),
+        1 => (0..6_u8, any::<Option<u8>>()).prop_map(|(number, ahead)| Act::RetireIssuer(number, ahead.map(u64::from))),
+        2 => (0..6_u8, 0..6_u8, 0..100_u64).prop_map(|(old, new, overlap)| Act::RotateIssuer(old, new, overlap)),
+        1 => (0..6_u8, any::<bool>()).prop_map(|(number, wide)| Act::ScopeIssuer(number, wide)),
+        1 => (0..6_u8, 0..6_u8).prop_map(|(from, to)| Act::DelegateIssuer(from, to)),
+        3 => (0..6_u8, 0..4_i32, any::<bool>()).prop_map(|(by, rev, waive)| Act::AdmitRevision(by, rev, waive)),
         1 => Just(Act::RetireCart),
         1 => Just(Act::AdmitCart),
         1 => Just(Act::BanHost),
@@ -91,12 +107,19 @@ fn perform(world: &mut World, act: &Act) {
         Act::AddIssuer(number) => {
             let key = Pair::<Issuer>::seeded(&number.to_string()).name;
             let (scope, kinds) = (BTreeSet::from(["*".parse().unwrap()]), BTreeSet::from([Kind::Component]));
-            world.act(Operation::AddIssuer(AddIssuer { key, scope, kinds, max_lifetime_s: None }))
+            world.act(Operation::AddIssuer(AddIssuer::vouched(key, scope, kinds, None)))
         }
         Act::RevokeIssuer(number) => {
             let key = Pair::<Issuer>::seeded(&number.to_string()).name;
             world.act(Operation::RevokeIssuer(RevokeIssuer { key }))
         }
+        Act::PrepareIssuer(_)
+        | Act::ActivateIssuer(..)
+        | Act::RetireIssuer(..)
+        | Act::RotateIssuer(..)
+        | Act::ScopeIssuer(..)
+        | Act::DelegateIssuer(..)
+        | Act::AdmitRevision(..) => perform_on_issuers(world, act),
         Act::RetireCart => world.act(Operation::RetireComponent(RetireComponent { id: "cart".parse().unwrap() })),
         Act::AdmitCart => {
             let token = super::world::component_token(&world.issuer, "cart", None);
@@ -111,6 +134,53 @@ fn perform(world: &mut World, act: &Act) {
             Ok(())
         }
     };
+}
+
+fn perform_on_issuers(world: &mut World, act: &Act) -> Result<(), Refusal> {
+    let pair = |number: u8| Pair::<Issuer>::seeded(&number.to_string());
+    let (all, kinds) = (BTreeSet::from(["*".parse().unwrap()]), BTreeSet::from([Kind::Component]));
+    match *act {
+        Act::PrepareIssuer(number) => {
+            let add = AddIssuer::vouched(pair(number).name, all, kinds, None);
+            world.act(Operation::AddIssuer(AddIssuer { prepared: true, ..add }))
+        }
+        Act::ActivateIssuer(number, proved) => {
+            let proof = world.proof(&pair(number));
+            let proof_sha256 = proved.then(|| Digest::of(&proof));
+            world.act_with(Operation::ActivateIssuer(ActivateIssuer { key: pair(number).name, proof_sha256 }), &proof)
+        }
+        Act::RetireIssuer(number, ahead) => {
+            let at = ahead.map(|ahead| at(world.now_ms / 1000 + ahead));
+            world.act(Operation::RetireIssuer(RetireIssuer { key: pair(number).name, at }))
+        }
+        Act::RotateIssuer(old, new, overlap) => {
+            let proof = world.proof(&pair(new));
+            let (overlap_until, proof_sha256) = (at(world.now_ms / 1000 + overlap), Some(Digest::of(&proof)));
+            let (old, new) = (pair(old).name, pair(new).name);
+            world.act_with(
+                Operation::RotateIssuer(RotateIssuer { old, new, overlap_until, until: None, proof_sha256 }),
+                &proof,
+            )
+        }
+        Act::ScopeIssuer(number, wide) => {
+            let scope = if wide { all } else { BTreeSet::from(["wasi:*".parse().unwrap()]) };
+            world.act(Operation::ScopeIssuer(ScopeIssuer { key: pair(number).name, scope }))
+        }
+        Act::DelegateIssuer(from, to) => {
+            let (iss, sub, aud) = (pair(from).name, pair(to).name, world.ledger.state().lattice().clone());
+            let (iat, exp) = (at(NOW), at(NOW + 1000));
+            let token = pair(from).state(Delegation { iss, sub, aud, iat, exp, scope: all, kinds }.draft());
+            let sha256 = Digest::of(&token);
+            world.act_with(Operation::DelegateIssuer(DelegateIssuer { key: sub, sha256 }), &token)
+        }
+        Act::AdmitRevision(by, rev, waive) => {
+            let revised = crate::claims::Common { rev: Some(rev), ..super::world::common() };
+            let token = super::world::component_token_with(&pair(by), "cart", None, revised);
+            let waivers: &[Waiver] = if waive { &[Waiver::TakeOver, Waiver::Downgrade] } else { &[] };
+            world.admit_despite("till", &token, Vec::new(), waivers)
+        }
+        _ => Ok(()),
+    }
 }
 
 fn replay(world: &World, rejudge: Rejudge<'_>) -> Ledger {

@@ -13,7 +13,7 @@ use crate::digest::Digest;
 use crate::envelope::{Afresh, Document, Draft, Unverified};
 use crate::examine;
 use crate::govern::{
-    AddIssuer, AdmitComponent, AdmitProvider, Bind, InviteHost, Operation, PublishContract, PutDefault, PutLink,
+    AddIssuer, AdmitComponent, AdmitProvider, Bind, InviteHost, Operation, PublishContract, PutDefault, PutLink, Waiver,
 };
 use crate::issuer::Kind;
 use crate::join::{InviteProof, Join, Possession};
@@ -22,6 +22,7 @@ use crate::key::{Administrator, Component, Decision, Host, Invite, Issuer, Key, 
 use crate::log::{Evidences, Ledger, NoteKey, Ruling, Step};
 use crate::name::{InterfaceName, Lattice, LinkName, Package, Version};
 use crate::native::Native;
+use crate::possession::KeyProof;
 use crate::provider::{Source, Subject};
 use crate::question::{Inventory, Offer, Runs, Seen, StartRequest, What};
 use crate::reason::Refusal;
@@ -50,6 +51,11 @@ impl<R: Role> Pair<R> {
 
     pub(crate) fn sign(&self, bytes: &[u8]) -> [u8; 64] {
         self.signing.sign(bytes).to_bytes()
+    }
+
+    pub(crate) fn state(&self, draft: Draft) -> Vec<u8> {
+        let signature = self.sign(draft.signing_input());
+        draft.seal(&signature).into_bytes()
     }
 
     pub(crate) fn seal<T: Document>(&self, document: &T, attachments: &[Vec<u8>]) -> Vec<u8> {
@@ -172,11 +178,22 @@ impl World {
         self.submit(command, &[])
     }
 
+    pub(crate) fn act_with(&mut self, operation: Operation, statement: &[u8]) -> Result<(), Refusal> {
+        let command = self.command(vec![operation]);
+        self.submit(command, &[statement.to_vec()])
+    }
+
+    /// The proof that an issuer's owner would make now, for this lattice.
+    pub(crate) fn proof(&mut self, issuer: &Pair<Issuer>) -> Vec<u8> {
+        let (aud, iat) = (self.ledger.state().lattice().clone(), Timestamp::from_millis(self.now_ms));
+        issuer.state(KeyProof { iss: issuer.name, aud, iat, jti: self.nonce() }.draft())
+    }
+
     pub(crate) fn trust(&mut self, scope: &[&str]) {
         let scope = scope.iter().map(|scope| scope.parse().unwrap()).collect();
         let kinds = BTreeSet::from([Kind::Component, Kind::Provider, Kind::Contract]);
         let key = self.issuer.name;
-        self.act(Operation::AddIssuer(AddIssuer { key, scope, kinds, max_lifetime_s: None })).unwrap();
+        self.act(Operation::AddIssuer(AddIssuer::vouched(key, scope, kinds, None))).unwrap();
     }
 
     pub(crate) fn enrol(&mut self) {
@@ -204,12 +221,23 @@ impl World {
     }
 
     pub(crate) fn admit(&mut self, id: &str, token: &[u8], exports: Vec<Import>) -> Result<(), Refusal> {
+        self.admit_despite(id, token, exports, &[])
+    }
+
+    pub(crate) fn admit_despite(
+        &mut self,
+        id: &str,
+        token: &[u8],
+        exports: Vec<Import>,
+        waivers: &[Waiver],
+    ) -> Result<(), Refusal> {
         let operation = AdmitComponent {
             id: id.parse().unwrap(),
             sha256: file(id),
             claims_sha256: Digest::of(token),
             imports: vec![logging()],
             exports,
+            waivers: waivers.iter().copied().collect(),
         };
         let command = self.command(vec![Operation::AdmitComponent(operation)]);
         self.submit(command, &[token.to_vec()])
@@ -233,6 +261,7 @@ impl World {
             claims_sha256: None,
             serves: vec![native.serves().unwrap()],
             source: Source::Native,
+            waivers: Default::default(),
         }))
     }
 
@@ -246,6 +275,7 @@ impl World {
             claims_sha256: Some(Digest::of(&token)),
             serves: vec![logging()],
             source: Source::Exports,
+            waivers: Default::default(),
         };
         let command = self.command(vec![Operation::AdmitProvider(operation)]);
         self.submit(command, &[token])?;
@@ -380,9 +410,7 @@ pub(crate) fn component_token_with(
         call_alias: None,
         caps: caps.map(|caps| caps.into_iter().map(|cap| cap.parse().unwrap()).collect()),
     };
-    let draft = claims::draft_component(&issuer.name, &claims);
-    let signature = issuer.sign(draft.signing_input());
-    draft.seal(&signature).into_bytes()
+    issuer.state(claims::draft_component(&issuer.name, &claims))
 }
 
 pub(crate) fn contract(issuer: &Pair<Issuer>, revision: u64) -> Contract {
@@ -406,7 +434,5 @@ pub(crate) fn contract(issuer: &Pair<Issuer>, revision: u64) -> Contract {
 }
 
 pub(crate) fn contract_token(issuer: &Pair<Issuer>, contract: &Contract) -> Vec<u8> {
-    let draft = contract.draft();
-    let signature = issuer.sign(draft.signing_input());
-    draft.seal(&signature).into_bytes()
+    issuer.state(contract.draft())
 }

@@ -110,7 +110,11 @@ fn by_place<'a>(stage: &Stage, plan: &Plan, outcomes: &'a [Outcome]) -> Result<B
 
 // I2 and I5, read off the outcome itself: whoever had a say is trusted now, and no default answers where a link stood.
 fn holds_promises(stage: &Stage, plan: &Plan, decision: &Decision) {
-    let stands = |number: usize| plan.issuers[number].as_ref().is_some_and(|issuer| !issuer.revoked);
+    let stands = |number: usize| {
+        plan.issuers[number]
+            .as_ref()
+            .is_some_and(|issuer| !issuer.revoked && (!issuer.prepared || issuer.retired_at.is_some()))
+    };
     let outcomes = by_place(stage, plan, decision.outcomes()).unwrap();
     for ((import, name), outcome) in outcomes {
         let Ok(grant) = &outcome.grant else { continue };
@@ -168,6 +172,16 @@ const FAULTS: &[Fault] = &[
     ("retirement of issuers is forgotten", |plan| {
         plan.issuers.iter_mut().flatten().for_each(|issuer| issuer.retired_at = None);
     }),
+    ("a prepared issuer is believed", |plan| {
+        plan.issuers.iter_mut().flatten().for_each(|issuer| issuer.prepared = false);
+    }),
+    ("an end is forgotten", |plan| plan.issuers.iter_mut().flatten().for_each(|issuer| issuer.until = None)),
+    ("who lent is forgotten", |plan| plan.issuers.iter_mut().flatten().for_each(|issuer| issuer.lent_by = None)),
+    ("revisions are forgotten", |plan| {
+        plan.admitted_rev = None;
+        plan.elder = plan.elder.map(|(owner, _)| (owner, None));
+    }),
+    ("other bytes pass for those admitted", |plan| plan.same_bytes = true),
     ("scope is forgotten", |plan| plan.issuers.iter_mut().flatten().for_each(|issuer| issuer.scopes = vec!["*"])),
     ("kinds are forgotten", |plan| plan.issuers.iter_mut().flatten().for_each(|issuer| issuer.kinds = [true; 3])),
     ("lifetimes are forgotten", |plan| {

@@ -33,6 +33,17 @@ pub(super) fn anothers_subject(stage: &Stage) -> Seen {
     live.run(&other, "safe", &[])
 }
 
+// Genuine, signed by its owner, and older than what was admitted since.
+pub(super) fn older_than_admitted(stage: &Stage) -> Seen {
+    let live = stage.live();
+    let (key, newer) = (live.lattice.path("acme.nk"), live.lattice.path("mended-2.wasm"));
+    let bytes = wat::parse_str(exporting("demo:mended/a@0.1.0")).unwrap();
+    std::fs::write(&newer, harness::sign::component_of_revision(&bytes, "mended", 2, &key)).unwrap();
+    live.done(&["component", "admit", path(&newer), "--id", "mended"]);
+    let older = live.signed("mended", &importing(&[]), "acme");
+    live.told(&["component", "admit", path(&older), "--id", "mended"])
+}
+
 pub(super) fn retired(stage: &Stage) -> Seen {
     let live = stage.live();
     let file = live.component("retired", &importing(&[]));

@@ -43,3 +43,32 @@ pub(super) fn neighbour(stage: &Stage) -> Seen {
     live.trusted("neighbour", &["--scope", "next-door:*"]);
     admitted(live, "neighbour")
 }
+
+pub(super) fn too_early(stage: &Stage) -> Seen {
+    let live = stage.live();
+    live.trusted("early", &["--scope", "demo:*", "--prepared"]);
+    admitted(live, "early")
+}
+
+// Whoever would be trusted might not hold the key at all.
+pub(super) fn key_of_somebody(stage: &Stage) -> Seen {
+    let live = stage.live();
+    let somebody = live.trusted("somebody", &["--scope", "demo:*", "--prepared"]);
+    live.told(&["issuer", "activate", &somebody])
+}
+
+pub(super) fn lent_on(stage: &Stage) -> Seen {
+    let live = stage.live();
+    live.trusted("lender", &["--scope", "demo:*"]);
+    let [delegate, another] = ["delegate", "another"].map(|name| live.lattice.issuer(name));
+    let lent = |from: &str, to: &str| {
+        let key = live.lattice.path(&format!("{from}.nk"));
+        let what = ["--scope", "demo:lent", "--kind", "component", "--until", "+1h"];
+        let said = live.done(&[&["issuer", "lend", to, "--issuer-key", path(&key)], &what[..]].concat());
+        let file = live.lattice.path(&format!("{from}.delegation"));
+        std::fs::write(&file, said["delegation"].as_str().unwrap()).unwrap();
+        file
+    };
+    live.done(&["issuer", "delegate", path(&lent("lender", &delegate))]);
+    live.told(&["issuer", "delegate", path(&lent("delegate", &another))])
+}

@@ -15,7 +15,7 @@ use crate::govern::{
     Bind, ComponentAdmitted, DefaultPut, Event, HostJoined, IssuerAdded, LinkDeleted, LinkKey, LinkPut, LinkRecord,
     LinkSlot, ProviderAdmitted, ProviderRecord, SignedBy,
 };
-use crate::issuer::{Issuer, Kind, Standing};
+use crate::issuer::{Issuer, Kind};
 use crate::key::{self, Name};
 use crate::name::{ComponentId, LinkName, Scope};
 use crate::native::{NATIVES, Native};
@@ -29,7 +29,7 @@ pub(super) fn for_start(start: &Start<'_>, refusal: &Refusal) -> Vec<Proposal> {
     match refusal.reason {
         Reason::HostUnknown => enrol(start),
         Reason::IssuerUnknown => trust(start).into_iter().collect(),
-        Reason::ComponentUnknown | Reason::ComponentRetired | Reason::SubjectOwned => {
+        Reason::ComponentUnknown | Reason::ComponentRetired | Reason::SubjectOwned | Reason::Downgrade => {
             admit_component(start).into_iter().collect()
         }
         Reason::ProviderUnknown | Reason::ProviderRetired => admit_again(start).into_iter().collect(),
@@ -141,7 +141,7 @@ fn trust(start: &Start<'_>) -> Option<Proposal> {
     let (issuer, kind) = match start.question.claims.as_ref()?.as_ref().ok()? {
         Evidence::Component(claimed) => (*claimed.issuer(), Kind::Component),
         Evidence::Provider(claimed) => (*claimed.issuer(), Kind::Provider),
-        Evidence::Contract(_) => return None,
+        Evidence::Contract(_) | Evidence::KeyProof(_) | Evidence::Delegation(_) => return None,
     };
     let command = format!("countersign issuer add {issuer} --scope 'NAMESPACE:*'   # only if you know whose key it is");
     Some(by_administrator(command, issuer_added(issuer, BTreeSet::from([Scope::Everything]), kind)))
@@ -163,7 +163,7 @@ fn trust_provider(binding: &Binding<'_>) -> Option<Proposal> {
 }
 
 pub(super) fn issuer_added(key: Name<key::Issuer>, scope: BTreeSet<Scope>, kind: Kind) -> Event {
-    let issuer = Issuer { scope, kinds: BTreeSet::from([kind]), max_lifetime_s: None, standing: Standing::Active };
+    let issuer = Issuer::trusted(scope, BTreeSet::from([kind]), None);
     Event::IssuerAdded(IssuerAdded { key, issuer })
 }
 
@@ -174,6 +174,10 @@ fn admit_component(start: &Start<'_>) -> Option<Proposal> {
     else {
         return None;
     };
+    let (state, rev) = (start.state, claimed.common.rev);
+    let owned = state.owned(&runs.subject);
+    let took_over = owned.map(|owned| owned.issuer).filter(|owner| !state.issuers().same_line(owner, claimed.issuer()));
+    let downgraded = owned.and_then(|owned| owned.rev).filter(|highest| rev < Some(*highest));
     let event = ComponentAdmitted {
         id: runs.id.clone(),
         subject: *subject,
@@ -181,8 +185,13 @@ fn admit_component(start: &Start<'_>) -> Option<Proposal> {
         issuer: *claimed.issuer(),
         imports: start.question.imports.clone(),
         exports: Vec::new(),
+        rev,
+        took_over,
+        downgraded,
     };
-    let command = format!("countersign component admit FILE --id {}", runs.id);
+    let take_over = if took_over.is_some() { " --take-over" } else { "" };
+    let downgrade = if downgraded.is_some() { " --allow-downgrade" } else { "" };
+    let command = format!("countersign component admit FILE --id {}{take_over}{downgrade}", runs.id);
     Some(by_administrator(command, Event::ComponentAdmitted(event)))
 }
 
@@ -207,6 +216,8 @@ fn admit_again(start: &Start<'_>) -> Option<Proposal> {
             serves: Vec::new(),
             capid: claimed.capid.clone(),
             source: Source::Capid,
+            took_over: None,
+            downgraded: None,
         },
         _ => return None,
     };
@@ -229,7 +240,7 @@ fn readmit(binding: &Binding<'_>) -> Option<Proposal> {
 fn admitted(sha256: Digest, record: &ProviderRecord) -> ProviderAdmitted {
     let ProviderRecord { id, subject, signed, rev, serves, capid, source, .. } = record.clone();
     let signed = signed.map(|(issuer, validity)| SignedBy { issuer, validity, rev });
-    ProviderAdmitted { id, subject, sha256, signed, serves, capid, source }
+    ProviderAdmitted { id, subject, sha256, signed, serves, capid, source, took_over: None, downgraded: None }
 }
 
 fn default_to_builtin(binding: &Binding<'_>) -> Option<Proposal> {
@@ -276,6 +287,8 @@ fn admit_native(binding: &Binding<'_>) -> Option<Proposal> {
         serves: vec![native.serves().ok()?],
         capid: None,
         source: Source::Native,
+        took_over: None,
+        downgraded: None,
     };
     let command = format!("countersign provider admit {}", native.name);
     Some(by_administrator(command, Event::ProviderAdmitted(event)))

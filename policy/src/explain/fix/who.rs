@@ -76,6 +76,8 @@ impl Who {
             | R::LifetimeExceeded
             | R::IssuerRevoked
             | R::IssuerRetired
+            | R::ProofMissing
+            | R::DelegationDepth
             | R::IssuerKind
             | R::IssuerScope
             | R::UndeclaredImport
@@ -117,7 +119,9 @@ impl Who {
             R::KeyInUse
             | R::IssuerUnknown
             | R::ComponentUnknown
+            | R::IssuerPrepared
             | R::SubjectOwned
+            | R::Downgrade
             | R::ComponentRetired
             | R::LinkMissing
             | R::LinkRemoved

@@ -71,7 +71,7 @@ impl Stage {
             legacy: LEGACY.iter().chain(&PACKAGES).map(|text| (*text, text.parse().unwrap())).collect(),
             scopes: SCOPES.map(|text| (text, text.parse().unwrap())).into(),
             versions: VERSIONS.iter().map(version).collect(),
-            ids: ["cart", "other", "third", "p0", "p1", "p2", "p3", "p4", "p5"]
+            ids: ["cart", "other", "third", "elder", "p0", "p1", "p2", "p3", "p4", "p5"]
                 .map(|text| (text, text.parse().unwrap()))
                 .into(),
             tokens: BTreeMap::new(),
@@ -130,6 +130,22 @@ impl Stage {
                 issuer: self.issuers[plan.admitted_under].name,
                 imports: plan.crowd[0].imports.iter().map(|import| self.import(import)).collect(),
                 exports: Vec::new(),
+                rev: plan.admitted_rev,
+                took_over: None,
+                downgraded: None,
+            }));
+        }
+        if let Some((issuer, rev)) = plan.elder {
+            events.push(Event::ComponentAdmitted(ComponentAdmitted {
+                id: self.ids["elder"].clone(),
+                subject: self.cart[usize::from(plan.component == Component::AnothersId)],
+                sha256: Digest::of(b"elder"),
+                issuer: self.issuers[issuer].name,
+                imports: Vec::new(),
+                exports: Vec::new(),
+                rev,
+                took_over: None,
+                downgraded: None,
             }));
         }
         for neighbour in &plan.crowd[1..] {
@@ -141,6 +157,9 @@ impl Stage {
                 issuer: self.issuers[neighbour.issuer].name,
                 imports: neighbour.imports.iter().map(|import| self.import(import)).collect(),
                 exports: Vec::new(),
+                rev: None,
+                took_over: None,
+                downgraded: None,
             }));
             if neighbour.retired {
                 events.push(Event::ComponentRetired(ComponentRetired { id }));
@@ -157,9 +176,12 @@ impl Stage {
         let all = [Signs::Component, Signs::Provider, Signs::Contract];
         let kinds = all.into_iter().zip(issuer.kinds).filter(|(_, may)| *may).map(|(kind, _)| kind).collect();
         let scope = issuer.scopes.iter().map(|scope| self.scopes[scope].clone()).collect();
-        let standing = issuer.retired_at.map_or(Stands::Active, |since| Stands::Retired(at(since)));
+        let active = if issuer.prepared { Stands::Prepared } else { Stands::Active };
+        let standing = issuer.retired_at.map_or(active, |since| Stands::Retired(at(since)));
+        let (until, delegator) = (issuer.until.map(at), issuer.lent_by.map(|lender| self.issuers[lender].name));
         let key = self.issuers[number].name;
-        let issuer_added = Trusted { scope, kinds, max_lifetime_s: issuer.max_lifetime_s, standing };
+        let issuer_added =
+            Trusted { standing, until, delegator, ..Trusted::trusted(scope, kinds, issuer.max_lifetime_s) };
         let added = Event::IssuerAdded(IssuerAdded { key, issuer: issuer_added });
         let revoked = issuer.revoked.then(|| Event::IssuerRevoked(IssuerRevoked { key, at: at(NOW) }));
         [added].into_iter().chain(revoked).collect()
@@ -200,6 +222,8 @@ impl Stage {
             serves: provider.serves.iter().map(|served| self.import(served)).collect(),
             capid: provider.capid.map(|id| self.legacy[id].clone()),
             source: Source::Exports,
+            took_over: None,
+            downgraded: None,
         };
         let retired = provider.retired.then_some(Event::ProviderRetired(ProviderRetired { sha256 }));
         [Event::ProviderAdmitted(admitted)].into_iter().chain(retired).collect()
@@ -229,7 +253,7 @@ impl Stage {
         let runs = Runs {
             id: self.ids["cart"].clone(),
             subject: Subject::Component(self.cart[0]),
-            sha256: self.files[0],
+            sha256: if plan.same_bytes { self.files[0] } else { Digest::of(b"rebuilt") },
             claims_sha256: None,
         };
         let offer = |(number, misnamed): &(usize, bool)| {
@@ -245,11 +269,11 @@ impl Stage {
     }
 
     fn claims(&mut self, claims: &Claims) -> Result<Evidence, Refusal> {
-        let Claims::Signed { issuer, about_us, of_a_provider, caps, times } = claims else {
+        let Claims::Signed { issuer, about_us, of_a_provider, caps, times, rev } = claims else {
             return Err(Refusal::new(Reason::SignatureInvalid, "forged"));
         };
         let issuer = &self.issuers[*issuer];
-        let common = Common { jti: "j".to_owned(), validity: validity(times), name: None, rev: None, ver: None };
+        let common = Common { jti: "j".to_owned(), validity: validity(times), name: None, rev: *rev, ver: None };
         let make = || {
             let draft: Draft = if *of_a_provider {
                 let subject = Pair::<key::Provider>::seeded("cart").name;

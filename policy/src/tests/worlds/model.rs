@@ -64,13 +64,24 @@ fn start(plan: &Plan) -> Broken {
         None => drop(broken.insert("claims_missing")),
         Some(Claims::Forged) => drop(broken.insert("signature_invalid")),
         Some(Claims::Signed { of_a_provider: true, .. }) => drop(broken.insert("claims_kind")),
-        Some(Claims::Signed { issuer, about_us, caps, times, of_a_provider: false }) => {
+        Some(Claims::Signed { issuer, about_us, caps, times, rev, of_a_provider: false }) => {
             if !about_us {
                 broken.insert("component_id_not_yours");
             }
-            // An id stays with the issuer under whom it was admitted (T18).
-            if plan.component != Component::Unknown && plan.admitted_under != *issuer {
-                broken.insert("subject_owned");
+            // What was admitted itself may start; else a subject stays with the issuer under whom it was admitted last
+            // (T18), in the highest of its revisions or a higher one (T29).
+            let itself = plan.same_bytes && plan.admitted_under == *issuer;
+            if plan.component != Component::Unknown && !itself {
+                let (owner, highest) = match plan.elder {
+                    Some((owner, highest)) => (owner, highest.max(plan.admitted_rev)),
+                    None => (plan.admitted_under, plan.admitted_rev),
+                };
+                if owner != *issuer {
+                    broken.insert("subject_owned");
+                }
+                if *rev < highest {
+                    broken.insert("downgrade");
+                }
             }
             broken.extend(trust(plan, *issuer, Kind::Component, times, caps.iter().flatten().copied()));
             if let Some(caps) = caps {
@@ -203,6 +214,20 @@ fn serves<'a>(provider: &'a Provider, import: &'a Interfaces) -> impl Iterator<I
 
 // Whether an issuer's word counts now, for all that it says: the ways in which it does not.
 fn trust<'a>(plan: &Plan, issuer: usize, kind: Kind, times: &Times, says: impl IntoIterator<Item = &'a str>) -> Broken {
+    let says: Vec<&str> = says.into_iter().collect();
+    let mut broken = alone(plan, issuer, kind, times, &says);
+    // Lent say is worth no more than the lender's own, and nobody lends what was lent.
+    if let Some(lender) = plan.issuers[issuer].as_ref().and_then(|issuer| issuer.lent_by) {
+        broken.extend(alone(plan, lender, kind, times, &says));
+        if plan.issuers[lender].as_ref().is_some_and(|lender| lender.lent_by.is_some()) {
+            broken.insert("delegation_depth");
+        }
+    }
+    broken
+}
+
+// The same of one issuer by itself, whoever lent it its say.
+fn alone(plan: &Plan, issuer: usize, kind: Kind, times: &Times, says: &[&str]) -> Broken {
     let Some(issuer) = &plan.issuers[issuer] else {
         return Broken::from(["issuer_unknown"]);
     };
@@ -218,11 +243,14 @@ fn trust<'a>(plan: &Plan, issuer: usize, kind: Kind, times: &Times, says: impl I
         })
     };
     let too_long = issuer.max_lifetime_s.is_some_and(|longest| times.exp.is_none_or(|exp| exp - times.iat > longest));
-    let retired = !issuer.revoked && issuer.retired_at.is_some_and(|at| times.iat >= at);
-    let silent = issuer.scopes.is_empty() || !says.into_iter().all(in_scope);
+    let over = |end: Option<u64>| end.is_some_and(|end| times.iat >= end);
+    let retired = !issuer.revoked && (over(issuer.retired_at) || over(issuer.until));
+    let prepared = issuer.prepared && issuer.retired_at.is_none() && !issuer.revoked;
+    let silent = issuer.scopes.is_empty() || !says.iter().all(|id| in_scope(id));
     let ways = [
         (issuer.revoked, "issuer_revoked"),
-        (retired, "issuer_retired"),
+        (prepared, "issuer_prepared"),
+        (retired && !prepared, "issuer_retired"),
         (!kind, "issuer_kind"),
         (times.iat > NOW, "issued_in_future"),
         (times.nbf.is_some_and(|nbf| nbf > NOW), "not_yet_valid"),

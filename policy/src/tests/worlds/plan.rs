@@ -38,6 +38,12 @@ pub(super) struct Plan {
     /// The issuer under whom the component was admitted.
     pub(super) admitted_under: usize,
     pub(super) asked: Asked,
+    /// The revision under which the component was admitted.
+    pub(super) admitted_rev: Option<i32>,
+    /// Whether what asks is the very file that was admitted.
+    pub(super) same_bytes: bool,
+    /// The same subject, admitted under another id later: by whom, and in which revision.
+    pub(super) elder: Option<(usize, Option<i32>)>,
     /// What else is admitted: who else might feel what an administrator does.
     pub(super) crowd: Vec<Neighbour>,
 }
@@ -66,6 +72,11 @@ pub(super) struct Issuer {
     pub(super) max_lifetime_s: Option<u64>,
     pub(super) revoked: bool,
     pub(super) retired_at: Option<u64>,
+    pub(super) prepared: bool,
+    /// The end that its trust was given with.
+    pub(super) until: Option<u64>,
+    /// The issuer that lent it its say.
+    pub(super) lent_by: Option<usize>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -157,7 +168,14 @@ pub(super) struct Asked {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Claims {
     Forged,
-    Signed { issuer: usize, about_us: bool, of_a_provider: bool, caps: Option<Vec<&'static str>>, times: Times },
+    Signed {
+        issuer: usize,
+        about_us: bool,
+        of_a_provider: bool,
+        caps: Option<Vec<&'static str>>,
+        times: Times,
+        rev: Option<i32>,
+    },
 }
 
 /// A small generator (Steele, Lea and Flood, "Fast splittable pseudorandom number generators"): one seed, one world.
@@ -226,7 +244,39 @@ impl Plan {
         let links = last_of_each(links);
         // Drawn last, so that the rest of each world is what it was without them.
         let crowd = ["cart", "other", "third"].map(|id| neighbour(dice, home, id)).into();
-        Self { issuers, contracts, defaults, providers, links, host, component, admitted_under, asked, crowd }
+        let mut plan = Self {
+            issuers,
+            contracts,
+            defaults,
+            providers,
+            links,
+            host,
+            component,
+            admitted_under,
+            asked,
+            admitted_rev: None,
+            same_bytes: true,
+            elder: None,
+            crowd,
+        };
+        plan.grow_old(dice);
+        plan
+    }
+
+    // What time brings: issuers that come, end and lend, and files that are not the ones admitted.
+    fn grow_old(&mut self, dice: &mut Dice) {
+        let listed: Vec<usize> = (0..4).filter(|number| self.issuers[*number].is_some()).collect();
+        for issuer in self.issuers.iter_mut().flatten() {
+            issuer.prepared = dice.fault(48);
+            issuer.until = dice.fault(12).then(|| dice.pick(&[NOW - 1000, NOW - 50, NOW, NOW + 1000]));
+            issuer.lent_by = dice.fault(12).then(|| dice.pick(&listed));
+        }
+        self.admitted_rev = dice.pick(&[None, Some(1), Some(2)]);
+        self.same_bytes = !dice.one_in(4);
+        self.elder = dice.fault(8).then(|| (dice.below(3), dice.pick(&[None, Some(1), Some(2), Some(3)])));
+        if let Some(Claims::Signed { rev, .. }) = &mut self.asked.claims {
+            *rev = if dice.one_in(4) { dice.pick(&[None, Some(1), Some(2)]) } else { self.admitted_rev };
+        }
     }
 }
 
@@ -250,6 +300,9 @@ fn issuer(dice: &mut Dice) -> Issuer {
         max_lifetime_s: dice.fault(16).then(|| dice.pick(&[100, 5000])),
         revoked: dice.fault(32),
         retired_at: dice.fault(16).then(|| dice.pick(&[NOW - 1000, NOW - 50, NOW - 10])),
+        prepared: false,
+        until: None,
+        lent_by: None,
     }
 }
 
@@ -354,6 +407,7 @@ fn asked(dice: &mut Dice, home: [usize; 3]) -> Asked {
                 _ => None,
             },
             times: CLAIM_TIMES[if dice.fault(12) { dice.below(6) } else { dice.below(2) }],
+            rev: None,
         }),
     };
     let imports = imports(dice, home);

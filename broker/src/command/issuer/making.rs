@@ -1,0 +1,107 @@
+//! What the owner of an issuer's key makes offline: a proof that the key is held, and a delegation to another.
+//!
+//! Neither needs a lattice's folder or a wire; what they are worth is for the lattice to judge.
+
+use std::path::{Path, PathBuf};
+
+use policy::delegation::{self, Delegation};
+use policy::digest::Digest;
+use policy::key::{self, Name};
+use policy::possession::KeyProof;
+use serde_json::json;
+
+use super::{KindName, kinds, parse, scopes};
+use crate::client::told;
+use crate::command::verify::now;
+use crate::command::when::When;
+use crate::command::{Globals, files};
+use crate::keys::{SigningKey, nonce};
+use crate::output::Report;
+
+/// How it is known that somebody holds the key.
+#[derive(Debug, clap::Args)]
+pub(super) struct Proof {
+    /// The proof that its owner made with `issuer prove`.
+    #[arg(long, value_name = "FILE", conflicts_with = "issuer_key")]
+    proof: Option<PathBuf>,
+    /// The issuer's key file, where it is here: the proof is made on the spot.
+    #[arg(long, value_name = "FILE")]
+    issuer_key: Option<PathBuf>,
+}
+
+impl Proof {
+    /// The proof with its digest, where there is one.
+    pub(super) fn read(&self, globals: &Globals) -> anyhow::Result<(Option<Digest>, Option<Vec<u8>>)> {
+        let proof = match (&self.proof, &self.issuer_key) {
+            (Some(file), _) => Some(files::read(file)?.trim_ascii().to_vec()),
+            (None, Some(key)) => Some(make(globals, key)?.into_bytes()),
+            (None, None) => None,
+        };
+        Ok((proof.as_deref().map(Digest::of), proof))
+    }
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Prove {
+    /// The issuer's key file.
+    #[arg(long, value_name = "FILE")]
+    issuer_key: PathBuf,
+}
+
+impl Prove {
+    pub(super) fn run(self, globals: &Globals) -> anyhow::Result<Report> {
+        let token = make(globals, &self.issuer_key)?;
+        let key = SigningKey::<key::Issuer>::load(&self.issuer_key).map_err(told)?.name();
+        let members = json!({"key": key, "lattice": globals.lattice, "proof": token});
+        Ok(Report::new(format!("{token}\n"), members))
+    }
+}
+
+fn make(globals: &Globals, key: &Path) -> anyhow::Result<String> {
+    let key = SigningKey::<key::Issuer>::load(key).map_err(told)?;
+    let proof = KeyProof { iss: key.name(), aud: globals.lattice.clone(), iat: now()?, jti: nonce().map_err(told)? };
+    Ok(key.prove(&proof))
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Lend {
+    /// The delegate's public key.
+    #[arg(value_name = "KEY")]
+    delegate: String,
+    /// The key file of the issuer that lends.
+    #[arg(long, value_name = "FILE")]
+    issuer_key: PathBuf,
+    /// What the delegate may speak for, within your own scope; may be given more than once.
+    #[arg(long, required = true, value_name = "SCOPE")]
+    scope: Vec<String>,
+    /// What the delegate may sign, among what you may; may be given more than once.
+    #[arg(long, required = true, value_enum)]
+    kind: Vec<KindName>,
+    /// The end: what the delegate signs from then on does not count.
+    #[arg(long, value_name = "TIME")]
+    until: When,
+}
+
+impl Lend {
+    pub(super) fn run(self, globals: &Globals) -> anyhow::Result<Report> {
+        let key = SigningKey::<key::Issuer>::load(&self.issuer_key).map_err(told)?;
+        let delegation = Delegation {
+            iss: key.name(),
+            sub: parse(&self.delegate)?,
+            aud: globals.lattice.clone(),
+            iat: now()?,
+            exp: self.until.timestamp()?,
+            scope: scopes(&self.scope)?,
+            kinds: kinds(&self.kind),
+        };
+        let token = key.delegate(&delegation);
+        Ok(Report::new(format!("{token}\n"), json!({"delegation": token, "says": delegation})))
+    }
+}
+
+/// A delegation in a file, and the delegate that it names.
+pub(super) fn delegation(file: &Path) -> anyhow::Result<(Name<key::Issuer>, Vec<u8>)> {
+    let token = files::read(file)?.trim_ascii().to_vec();
+    let read = delegation::read(&token).map_err(|refusal| refusal.within(format!("`{}`", file.display())))?;
+    Ok((read.sub, token))
+}
