@@ -11,6 +11,7 @@ mod ban_host;
 mod delegate_issuer;
 mod delete_default;
 mod delete_link;
+mod host_joined;
 mod invite_host;
 mod label_host;
 mod link;
@@ -34,8 +35,7 @@ use crate::command::{Command, MAX_OPERATIONS};
 use crate::digest::Digest;
 use crate::envelope::{Keyring, sealed};
 use crate::examine::{Evidence, Examined};
-use crate::join::Join;
-use crate::key::{Administrator, Host, Key, Name, Role};
+use crate::key::{Administrator, Host, Key, Name};
 use crate::question::StartRequest;
 use crate::reason::{Reason, Refusal};
 use crate::skew::{Clock, Says, Skew};
@@ -50,6 +50,7 @@ pub use ban_host::BanHost;
 pub use delegate_issuer::DelegateIssuer;
 pub use delete_default::DeleteDefault;
 pub use delete_link::DeleteLink;
+pub use host_joined::HostJoined;
 pub use invite_host::InviteHost;
 pub use label_host::{HostLabelled, LabelHost};
 pub use link::{LinkKey, LinkRecord, LinkSlot};
@@ -284,46 +285,6 @@ impl Case<'_> {
 /// The end that an administrator gave, against the broker's clock.
 pub(crate) const fn end(document: Timestamp, clock: Timestamp) -> Skew {
     Skew { document, clock, says: Says::Ends, signer: Clock::Administrator, judge: Clock::Broker }
-}
-
-/// A host is enrolled.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct HostJoined {
-    /// The host.
-    pub host: Name<Host>,
-    /// The invitation that it used up.
-    pub invite: Name<crate::key::Invite>,
-}
-
-impl Apply for HostJoined {
-    fn apply(&self, state: &mut State, index: u64) {
-        state.enrol(self.host, self.invite, index);
-    }
-
-    fn told(&self) -> String {
-        format!("host {} joined", self.host)
-    }
-}
-
-impl State {
-    /// Judges a join.
-    ///
-    /// # Errors
-    /// `lattice_mismatch`, `invite_unknown`, `key_in_use` or `key_published`.
-    pub fn handle_join(&self, examined: &Examined<Join>, now: Timestamp) -> Result<Event, Refusal> {
-        let join = &examined.document;
-        let Some(proof) = &examined.proof else {
-            return Err(Refusal::new(Reason::InviteUnknown, "the join carries no proof of its invitation"));
-        };
-        if join.aud != *self.lattice() {
-            let detail = format!("the join is for lattice `{}`, this is `{}`", join.aud, self.lattice());
-            return Err(Refusal::new(Reason::LatticeMismatch, detail));
-        }
-        self.invitation(&proof.iss, now)?;
-        self.unused(join.iss.raw(), Host::WORD)?;
-        Ok(Event::HostJoined(HostJoined { host: join.iss, invite: proof.iss }))
-    }
 }
 
 /// A warrant of the root is in force.

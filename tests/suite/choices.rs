@@ -252,7 +252,7 @@ fn cart_with_caps(lattice: &Lattice, caps: &[&str]) -> PathBuf {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
     let validity = Validity { iat: Timestamp::from_seconds(now - 60).unwrap(), nbf: None, exp: None };
     let claims = ComponentClaims {
-        common: Common { jti: "caps".into(), validity, name: None, rev: None, ver: None },
+        common: Common { jti: "caps".into(), validity, name: None, rev: Some(1), ver: None },
         subject: Name::parse(&harness::sign::subject("cart").public_key()).unwrap(),
         hash: component::read(&bytes).unwrap().claims_hash(),
         tags: Vec::new(),
