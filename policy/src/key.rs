@@ -4,6 +4,8 @@
 //! canonical point of prime order: the only thing a signature can be checked with. Making keys is left to others.
 
 mod published;
+mod secrets;
+mod text;
 
 use std::cmp::Ordering;
 use std::fmt;
@@ -11,13 +13,15 @@ use std::hash::{Hash, Hasher};
 use std::marker::PhantomData;
 
 use curve25519_dalek::edwards::CompressedEdwardsY;
-use data_encoding::BASE32_NOPAD;
 use ed25519_dalek::VerifyingKey;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use crate::reason::{Reason, Refusal};
 
 pub use published::refuse_published;
+pub use secrets::{refuse_secrets, refuse_secrets_in_json};
+use text::decode;
+pub use text::{encode, inspect};
 
 /// A role that keys are made for.
 pub trait Role: 'static {
@@ -151,116 +155,6 @@ impl<R: Role> Key<R> {
     }
 }
 
-/// Refuses text that holds what looks like a seed, a PEM or a bearer token (T69).
-///
-/// # Errors
-/// `secret_in_input`; the message never repeats the text.
-pub fn refuse_secrets(bytes: &[u8]) -> Result<(), Refusal> {
-    let found = |what: &str| {
-        Err(Refusal::new(Reason::SecretInInput, format!("the input holds {what}; it was neither stored nor repeated")))
-    };
-    if contains(bytes, b"-----BEGIN ") {
-        return found("a PEM block");
-    }
-    if contains(bytes, b"Bearer ") {
-        return found("a bearer token");
-    }
-    if holds_seed(bytes) { found("an nkey seed") } else { Ok(()) }
-}
-
-/// As [`refuse_secrets`], for strict JSON: also what escapes hide in its strings.
-///
-/// # Errors
-/// `secret_in_input`.
-pub fn refuse_secrets_in_json(bytes: &[u8]) -> Result<(), Refusal> {
-    refuse_secrets(bytes)?;
-    if !bytes.contains(&b'\\') {
-        return Ok(());
-    }
-    // Written anew, every character that can be plain is plain.
-    let plain = serde_json::from_slice::<serde_json::Value>(bytes).map(|value| crate::json::write(&value));
-    plain.map_or(Ok(()), |plain| refuse_secrets(&plain))
-}
-
-/// Reads any nkey's role letter and bytes, for `keys show` and its like.
-///
-/// # Errors
-/// As [`Name::parse`], without the role.
-pub fn inspect(text: &str) -> Result<(char, [u8; 32]), Refusal> {
-    let (_, raw) = decode(text)?;
-    let letter = text.chars().next().unwrap_or_default();
-    Ok((letter, raw))
-}
-
-/// The canonical text of a prefix byte and 32 bytes: base32 of both and a CRC-16/XMODEM, little endian.
-pub fn encode(prefix: u8, raw: &[u8; 32]) -> String {
-    let mut bytes = Vec::with_capacity(35);
-    bytes.push(prefix);
-    bytes.extend_from_slice(raw);
-    let crc = crc16(&bytes);
-    bytes.extend_from_slice(&crc.to_le_bytes());
-    BASE32_NOPAD.encode(&bytes)
-}
-
-// The prefixes of public keys that exist; every other is refused, never mapped to a default.
-const PREFIXES: [u8; 8] = [0x00, 0x10, 0x60, 0x68, 0x70, 0xa0, 0xa8, 0xb8];
-
-fn decode(text: &str) -> Result<(u8, [u8; 32]), Refusal> {
-    refuse_secrets(text.as_bytes())?;
-    let malformed = |why: &str| Refusal::new(Reason::KeyMalformed, format!("not a public nkey: {why}"));
-    if text.len() != 56 {
-        return Err(malformed("it must have 56 characters"));
-    }
-    let bytes = BASE32_NOPAD.decode(text.as_bytes()).map_err(|_| malformed("it must be upper-case base32"))?;
-    let (Some((head, crc)), true) = (bytes.split_last_chunk::<2>(), bytes.len() == 35) else {
-        return Err(malformed("it must hold 35 bytes"));
-    };
-    if u16::from_le_bytes(*crc) != crc16(head) {
-        return Err(malformed("its checksum is wrong"));
-    }
-    let (Some((prefix, _)), Some(raw)) = (head.split_first(), head.last_chunk::<32>()) else {
-        return Err(malformed("it must hold 35 bytes"));
-    };
-    if !PREFIXES.contains(prefix) {
-        return Err(malformed("its prefix is unknown"));
-    }
-    Ok((*prefix, *raw))
-}
-
-fn crc16(bytes: &[u8]) -> u16 {
-    bytes.iter().fold(0, |crc, byte| {
-        (0..8).fold(
-            crc ^ (u16::from(*byte) << 8),
-            |crc, _| if crc & 0x8000 == 0 { crc << 1 } else { (crc << 1) ^ 0x1021 },
-        )
-    })
-}
-
-fn contains(bytes: &[u8], pattern: &[u8]) -> bool {
-    memchr::memmem::find(bytes, pattern).is_some()
-}
-
-// `S[A-Z2-7]{57}`, whatever its checksum: a mistyped seed is a secret too. So long a run holds one of every 58 bytes.
-fn holds_seed(bytes: &[u8]) -> bool {
-    let in_run = |byte: &u8| matches!(byte, b'A'..=b'Z' | b'2'..=b'7');
-    let mut at = SEED - 1;
-    while let (Some(before), Some(after)) = (bytes.get(..at), bytes.get(at..)) {
-        let length = after.iter().take_while(|byte| in_run(byte)).count();
-        if length > 0 {
-            let start = at - before.iter().rev().take_while(|byte| in_run(byte)).count();
-            let run = bytes.get(start..at + length).unwrap_or_default();
-            if run.iter().position(|byte| *byte == b'S').is_some_and(|first| run.len() - first >= SEED) {
-                return true;
-            }
-        }
-        at += length + SEED;
-    }
-    false
-}
-
-// The letters of an nkey seed.
-const SEED: usize = 58;
-
 fn article(word: &str) -> &'static str {
     if word.starts_with(['a', 'i']) { "an" } else { "a" }
 }
@@ -356,6 +250,7 @@ impl<'de, R: Role> Deserialize<'de> for Key<R> {
 mod tests {
     use curve25519_dalek::constants::EIGHT_TORSION;
 
+    use super::text::PREFIXES;
     use super::*;
 
     const ACCOUNT: &str = "ACODERUVFFAWZQDSS6SBIACUA5O6SXF7HJ3YTYXBALHZP3P7R4BUO4J2";
