@@ -1,7 +1,7 @@
 //! countersign's court: everything that can fail for reasons outside the law.
 //!
 //! One request, in reading order: [`transport`] → [`service`] → `door` → [`policy`] examines, [`recall`] remembers →
-//! `sequencer` → [`store`] → [`signer`] → [`transport`]. Beside them: [`folder`] and [`keys`] on disk, [`clock`], [`settings`], [`error`]. The
+//! `sequencer` → [`store`] → [`signer`] → [`transport`]. Beside them: [`rules`], which the law asks last, [`folder`] and [`keys`] on disk, [`clock`], [`settings`], [`error`]. The
 //! command line is [`command`], one file per command; [`client`] is how it reaches a lattice, [`view`] what it is shown,
 //! and [`output`] what it prints.
 //!
@@ -19,6 +19,7 @@ pub mod keys;
 pub mod output;
 pub mod place;
 pub mod recall;
+pub mod rules;
 mod sequencer;
 pub mod service;
 pub mod settings;

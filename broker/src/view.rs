@@ -7,6 +7,7 @@ mod builtins;
 mod explain;
 mod history;
 mod lists;
+mod rules;
 mod status;
 mod why;
 
@@ -15,6 +16,7 @@ use policy::govern::State;
 use policy::log::{Entry, Head};
 use policy::name::{ComponentId, Package};
 use policy::reason::{Reason, Refusal};
+use policy::rules::RulesText;
 use policy::time::Timestamp;
 use policy::wire::Nonce;
 use serde::{Deserialize, Serialize};
@@ -24,6 +26,7 @@ use crate::error::Error;
 use crate::store::{LogReader, Row};
 
 pub use explain::Supposition;
+pub use rules::standing;
 
 /// What is looked at: a state, and the log that it is the fold of.
 #[derive(Clone, Copy)]
@@ -93,6 +96,15 @@ pub enum Look {
     Links,
     /// Which host offers what by itself.
     Builtins,
+    /// The operator's rules that stand.
+    Rules,
+    /// Which of the newest starts another text of rules would decide otherwise.
+    RulesDiff {
+        /// The other text.
+        text: RulesText,
+        /// How many starts at most.
+        most: u64,
+    },
     /// The lattice at a glance.
     Status,
     /// What became of the links of one component.
@@ -132,6 +144,8 @@ impl Look {
             Self::Hosts => "hosts",
             Self::Links => "links",
             Self::Builtins => "builtins",
+            Self::Rules => "rules",
+            Self::RulesDiff { .. } => "rules_diff",
             Self::Status => "status",
             Self::History { .. } => "history",
             Self::Tail { .. } => "tail",
@@ -155,6 +169,8 @@ pub async fn answer(scene: Scene<'_>, look: &Look) -> Result<Value, Error> {
         Look::Hosts => lists::hosts(scene.state),
         Look::Links => lists::links(scene.state),
         Look::Builtins => builtins::builtins(scene).await?,
+        Look::Rules => rules::rules(scene),
+        Look::RulesDiff { text, most } => rules::diff(scene, text, *most).await?,
         Look::Status => status::status(scene).await?,
         Look::History { id } => history::history(scene, id).await?,
         Look::Tail { from, most } => history::tail(scene, *from, *most).await?,

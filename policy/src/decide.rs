@@ -13,6 +13,8 @@ mod contract_covers_import;
 mod host_is_enrolled;
 mod id_belongs_to_subject;
 mod lattice_is_ours;
+mod no_rule_forbids_binding;
+mod no_rule_forbids_start;
 mod nothing_answers_itself;
 mod one_candidate_answers;
 mod words;
@@ -69,6 +71,7 @@ pub(crate) enum About {
     Contract,
     Candidate,
     Permission,
+    Rules,
 }
 
 macro_rules! rules {
@@ -84,6 +87,7 @@ pub const START_RULES: &[StartRule] = rules! { StartRule:
     "the claims are trusted" => claims_are_trusted,
     "the id belongs to the subject" => id_belongs_to_subject,
     "the claims cover the imports" => claims_cover_imports,
+    "no rule forbids the start" => no_rule_forbids_start,
 };
 
 /// The rules on each import, in order; the candidate is resolved between the contract's rules and its own.
@@ -95,6 +99,7 @@ pub const IMPORT_RULES: &[ImportRule] = rules! { ImportRule:
     "the contract allows the provider" => contract_allows_provider about Permission,
     "the candidate serves it" => candidate_serves_it about Candidate,
     "the configuration fits" => configuration_fits about Candidate,
+    "no rule forbids the binding" => no_rule_forbids_binding about Rules,
 };
 
 /// What a rule on the start reads.

@@ -11,6 +11,7 @@ mod ban_host;
 mod delegate_issuer;
 mod delete_default;
 mod delete_link;
+mod delete_rules;
 mod host_joined;
 mod invite_host;
 mod label_host;
@@ -20,6 +21,7 @@ mod proving;
 mod publish_contract;
 mod put_default;
 mod put_link;
+mod put_rules;
 mod retire_component;
 mod retire_issuer;
 mod retire_provider;
@@ -50,6 +52,7 @@ pub use ban_host::BanHost;
 pub use delegate_issuer::DelegateIssuer;
 pub use delete_default::DeleteDefault;
 pub use delete_link::DeleteLink;
+pub use delete_rules::DeleteRules;
 pub use host_joined::HostJoined;
 pub use invite_host::InviteHost;
 pub use label_host::{HostLabelled, LabelHost};
@@ -60,6 +63,7 @@ pub use publish_contract::{ContractPublished, PublishContract};
 pub use put_default::{Bind, DefaultPut, PutDefault};
 pub(crate) use put_link::configured;
 pub use put_link::{LinkPut, MAX_NAMES, PutLink};
+pub use put_rules::{PutRules, RulesPut};
 pub use retire_component::RetireComponent;
 pub use retire_issuer::RetireIssuer;
 pub use retire_provider::RetireProvider;
@@ -78,6 +82,7 @@ pub use {
     delegate_issuer::IssuerDelegated,
     delete_default::DefaultDeleted,
     delete_link::LinkDeleted,
+    delete_rules::RulesDeleted,
     invite_host::HostInvited,
     retire_component::ComponentRetired,
     retire_issuer::IssuerRetired,
@@ -198,6 +203,8 @@ operations! {
     LabelHost => HostLabelled;
     PutLink => LinkPut;
     DeleteLink => LinkDeleted;
+    PutRules => RulesPut;
+    DeleteRules => RulesDeleted;
 }
 
 impl State {

@@ -4,7 +4,7 @@
 //! [`skew`].
 //! Bytes are read strictly: [`json`], [`envelope`], [`artifact`]. What was signed: [`claims`], [`contract`],
 //! [`delegation`], [`possession`], [`command`], [`warrant`], [`join`], [`question`], [`answer`]. What it is worth:
-//! [`issuer`], [`examine`], [`verify`]. The law itself: [`govern`], [`resolve`], [`decide`], [`explain`]. Evidence:
+//! [`issuer`], [`examine`], [`verify`]. The law itself: [`govern`], [`resolve`], [`decide`], [`rules`], [`explain`]. Evidence:
 //! [`log`].
 //!
 //! Guarantees: no IO, no clock, no randomness, no environment, no panic on any input; the same inputs give the same
@@ -36,6 +36,7 @@ pub mod provider;
 pub mod question;
 pub mod reason;
 pub mod resolve;
+pub mod rules;
 pub mod skew;
 mod text;
 pub mod time;

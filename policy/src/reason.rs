@@ -127,6 +127,11 @@ reasons! {
     ConfigRequired = "config_required", "the contract demands configuration and the binding has none", "`countersign link put … --config KEY=VALUE`";
     ConfigForbidden = "config_forbidden", "the contract takes no configuration and the binding has some", "put the link without `--config`";
 
+    RuleForbids = "rule_forbids", "a rule of the operator forbids what the law would permit", "`countersign explain FILE` names the rule; whoever wrote it may change it: `countersign rules put FILE`";
+    RuleError = "rule_error", "a rule of the operator could not be decided, which is a no", "mend the rule that `countersign explain FILE` names: `countersign rules test CASES`, then `rules put`";
+    RuleCase = "rule_case", "the rules answer a written case otherwise than its writer expected, or no case shows a rule", "mend the rule, or the case";
+    RulesMalformed = "rules_malformed", "the text of rules is too long or too deep, does not parse, does not fit the schema, or permits", "`countersign rules check FILE` says where and why";
+
     AdministratorUnknown = "administrator_unknown", "the signer is no administrator of this lattice", "sign with an administrator's key: `--key FILE`";
     ThresholdUnmet = "threshold_unmet", "too few administrators signed", "have another administrator sign";
     CommandExpired = "command_expired", "the command's last moment has passed, or lies too far ahead", "sign it again";

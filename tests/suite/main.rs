@@ -20,6 +20,7 @@ mod published;
 mod refusals;
 mod replays;
 mod rfc8037;
+mod rules;
 mod spoofing;
 mod subjects;
 mod threats;

@@ -14,6 +14,7 @@ mod issuers;
 mod keys;
 mod links;
 mod middle;
+mod rules;
 mod seen;
 mod stage;
 mod tokens;
@@ -38,6 +39,7 @@ enum Chapter {
     Components,
     Contracts,
     Links,
+    Rules,
     Administrators,
     Evidence,
 }
@@ -45,7 +47,7 @@ enum Chapter {
 // No arm for the rest: a new reason does not compile until somebody attacks it.
 fn attack(reason: Reason) -> (Chapter, Attack) {
     use Chapter::{
-        Administrators, Artifacts, Claims, Components, Contracts, Evidence, Hosts, Issuers, Keys, Links, Tokens,
+        Administrators, Artifacts, Claims, Components, Contracts, Evidence, Hosts, Issuers, Keys, Links, Rules, Tokens,
     };
     match reason {
         Reason::TokenMalformed => (Tokens, tokens::two_segments),
@@ -130,6 +132,11 @@ fn attack(reason: Reason) -> (Chapter, Attack) {
         Reason::ConfigRequired => (Links, links::without_configuration),
         Reason::ConfigForbidden => (Links, links::with_configuration),
 
+        Reason::RuleForbids => (Rules, rules::forbidden),
+        Reason::RuleError => (Rules, rules::undecided),
+        Reason::RuleCase => (Rules, rules::otherwise_than_written),
+        Reason::RulesMalformed => (Rules, rules::permitting),
+
         Reason::AdministratorUnknown => (Administrators, administrators::stranger),
         Reason::ThresholdUnmet => (Administrators, administrators::one_of_two),
         Reason::CommandExpired => (Administrators, administrators::too_long),
@@ -213,6 +220,11 @@ fn every_reason_about_contracts_is_met_end_to_end() {
 #[test]
 fn every_reason_about_links_is_met_end_to_end() {
     every_reason_is_met(Chapter::Links);
+}
+
+#[test]
+fn every_reason_about_rules_is_met_end_to_end() {
+    every_reason_is_met(Chapter::Rules);
 }
 
 #[test]

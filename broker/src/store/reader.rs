@@ -186,7 +186,7 @@ impl LogReader {
 fn step(ledger: &mut Option<Ledger>, row: &Row, how: Rejudge<'_>) -> Result<(), Refusal> {
     match ledger {
         Some(ledger) => ledger.replay(&row.bytes, how).map(drop),
-        None => Ledger::begin(&row.bytes).map(|begun| *ledger = Some(begun)),
+        None => Ledger::begin(&row.bytes).map(|begun| *ledger = Some(crate::rules::reading(begun))),
     }
 }
 

@@ -98,7 +98,7 @@ async fn fold(scene: Scene<'_>, index: u64) -> Result<Ledger, Error> {
     let mut ledger: Option<Ledger> = None;
     let visited = scene.forwards(index, |row| {
         match &mut ledger {
-            None => ledger = Some(Ledger::begin(&row.bytes)?),
+            None => ledger = Some(crate::rules::reading(Ledger::begin(&row.bytes)?)),
             Some(ledger) => {
                 ledger.replay(&row.bytes, Rejudge::No)?;
             }

@@ -45,6 +45,16 @@ pub(super) fn issuer(state: &State, name: &Name<key::Issuer>) -> String {
     format!("issuer `{name}` ({standing}, has scope {scope}, signs {kinds}{lifetime})")
 }
 
+/// Which of the operator's rules stand.
+pub(super) fn rules(state: &State) -> String {
+    match state.rules() {
+        None => "the operator has put no rules".to_owned(),
+        Some(rules) => {
+            format!("the rules {}, put by entry {}: {}", rules.sha256(), rules.since(), listed(rules.names(), "none"))
+        }
+    }
+}
+
 /// When a statement holds, against the clock that judges.
 pub(super) fn holds(validity: &Validity, now: Timestamp) -> String {
     let begins = validity.nbf.map(|nbf| format!(", valid from {nbf}")).unwrap_or_default();

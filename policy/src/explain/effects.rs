@@ -175,7 +175,9 @@ impl Reach {
             | Event::HostLabelled(_)
             | Event::HostJoined(_)
             | Event::WarrantInstalled(_) => Self::Nothing,
-            Event::IssuerAdded(_)
+            Event::RulesPut(_)
+            | Event::RulesDeleted(_)
+            | Event::IssuerAdded(_)
             | Event::IssuerActivated(_)
             | Event::IssuerScoped(_)
             | Event::IssuerRotated(_)

@@ -3,6 +3,7 @@
 //! Fields are private; what changes them is in the files of the operations, through the few doors at the end.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use crate::artifact::Import;
 use crate::claims::Common;
@@ -15,6 +16,7 @@ use crate::key::{Administrator, Decision, Host, Invite, Issuer, Name, Role, Root
 use crate::name::{ComponentId, Lattice, LinkName, Package};
 use crate::provider::{Source, Subject};
 use crate::reason::{Reason, Refusal};
+use crate::rules::{Language, NoLanguage, RulesRecord};
 use crate::time::{Timestamp, Validity};
 use crate::warrant::{Inception, Quorum};
 use crate::wire::Nonce;
@@ -37,6 +39,9 @@ pub struct State {
     pub(super) invites: BTreeMap<Name<Invite>, Invitation>,
     pub(super) links: BTreeMap<LinkKey, LinkSlot>,
     pub(super) subjects: BTreeMap<Subject, Owned>,
+    pub(super) rules: Option<RulesRecord>,
+    // Who reads rules: no part of what was recorded, but of who reads it.
+    language: Arc<dyn Language>,
     // The law it is judged under: that of an entry while it is judged again, the newest otherwise.
     law: u64,
     host_keys: HostKeys,
@@ -150,6 +155,8 @@ impl State {
             invites: BTreeMap::new(),
             links: BTreeMap::new(),
             subjects: BTreeMap::new(),
+            rules: None,
+            language: Arc::new(NoLanguage),
             law: LAW,
             host_keys: HostKeys::default(),
             seen: BTreeMap::new(),
@@ -249,6 +256,16 @@ impl State {
         self.invites.iter().map(|(key, invitation)| (key, &invitation.labels, invitation.not_after))
     }
 
+    /// The operator's rules that stand.
+    pub const fn rules(&self) -> Option<&RulesRecord> {
+        self.rules.as_ref()
+    }
+
+    /// Who reads rules.
+    pub(crate) fn language(&self) -> &dyn Language {
+        self.language.as_ref()
+    }
+
     /// The links and tombstones.
     pub const fn links(&self) -> &BTreeMap<LinkKey, LinkSlot> {
         &self.links
@@ -340,6 +357,14 @@ impl State {
         if governs {
             self.epoch = index;
         }
+    }
+
+    pub(crate) fn read_rules_by(&mut self, language: Arc<dyn Language>) {
+        self.language = language;
+    }
+
+    pub(crate) fn suppose_rules(&mut self, rules: Option<RulesRecord>) -> Option<RulesRecord> {
+        std::mem::replace(&mut self.rules, rules)
     }
 
     pub(crate) const fn put_under(&mut self, law: u64) {

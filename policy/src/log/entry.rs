@@ -118,6 +118,9 @@ pub struct Ruled {
     pub assurance: Assurance,
     /// What the broker asserted and could not prove.
     pub facts: Facts,
+    /// SHA-256 of the operator's rules that stood; absent where none did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rules_sha256: Option<Digest>,
     /// Why it was refused; absent when permitted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<Reason>,

@@ -4,6 +4,7 @@
 //! the caller: a step that was not committed must not be answered, and its ledger must be thrown away.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::command::Command;
 use crate::decide::{Decision, Facts, decide};
@@ -15,6 +16,7 @@ use crate::join::Join;
 use crate::log::entry::{Body, Entry, Judged, Ruled, leaf_hash};
 use crate::question::{Question, StartRequest};
 use crate::reason::{Reason, Refusal};
+use crate::rules::{Language, RulesRecord};
 use crate::time::Timestamp;
 use crate::warrant::{Inception, Warrant};
 
@@ -118,6 +120,27 @@ impl Ledger {
         self.head
     }
 
+    /// The same ledger, whose rules are read in that language: to be told before the first text is met.
+    #[must_use]
+    pub fn reading_rules(mut self, language: Arc<dyn Language>) -> Self {
+        self.state.read_rules_by(language);
+        self
+    }
+
+    /// What would be decided here if these rules stood, or none; recorded nowhere.
+    pub fn suppose(
+        &mut self,
+        rules: Option<&RulesRecord>,
+        question: &Question,
+        facts: &Facts,
+        now: Timestamp,
+    ) -> Decision {
+        let standing = self.state.suppose_rules(rules.cloned());
+        let decision = decide(&self.state, question, facts, now);
+        self.state.suppose_rules(standing);
+        decision
+    }
+
     /// Decides a question.
     pub fn rule(&mut self, examined: Examined<StartRequest>, facts: Facts, at_ms: u64) -> Step<Ruling> {
         let at_ms = self.later(at_ms);
@@ -131,6 +154,7 @@ impl Ledger {
             host: request.iss,
             assurance: question.assurance,
             facts,
+            rules_sha256: self.state.rules().map(RulesRecord::sha256),
             reason: decision.refusal().map(|refusal| refusal.reason),
             detail: decision.refusal().map(Refusal::brief),
             outcomes: decision.outcomes().to_vec(),

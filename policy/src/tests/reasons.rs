@@ -18,7 +18,7 @@ This page is made from `policy/src/reason.rs`, and a test holds it to it.
 ";
 
 /// Where each chapter begins.
-const CHAPTERS: [(Reason, &str); 11] = [
+const CHAPTERS: [(Reason, &str); 12] = [
     (Reason::TokenMalformed, "Tokens and JSON"),
     (Reason::KeyMalformed, "Keys and names"),
     (Reason::ClaimsMissing, "Claims: their place, their hashes, their times"),
@@ -28,6 +28,7 @@ const CHAPTERS: [(Reason, &str); 11] = [
     (Reason::ComponentUnknown, "Components"),
     (Reason::ContractUnknown, "Contracts"),
     (Reason::LinkMissing, "Links, builtins and providers"),
+    (Reason::RuleForbids, "The operator's rules"),
     (Reason::AdministratorUnknown, "Commands and invitations"),
     (Reason::AuditUnavailable, "The log, the answer, and the host"),
 ];

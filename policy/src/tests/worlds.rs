@@ -17,6 +17,7 @@ use crate::decide::{Decision, Facts, Outcome, decide};
 use crate::digest::Digest;
 use crate::govern::State;
 use crate::question::Question;
+use crate::reason::Reason;
 use crate::resolve::By;
 
 const WORLDS: u64 = 50_000;
@@ -42,6 +43,37 @@ fn the_law_agrees_with_its_description() {
     let permitted = seen.get("permitted").copied().unwrap_or_default();
     assert!(permitted * 10 > count, "{permitted} of {count} are permitted with an import");
     assert!(seen.len() >= 30, "{} kinds of outcome", seen.len());
+}
+
+#[test]
+fn whatever_rules_say_they_only_narrow() {
+    let (mut stage, mut seen) = (Stage::new(), BTreeMap::<String, u64>::new());
+    for number in 0..10_000 {
+        let mut dice = Dice::of(number);
+        let plan = Plan::drawn(&mut dice);
+        let (mut state, question) = (stage.state(&plan), stage.question(&plan));
+        let without = decide(&state, &question, &Facts::default(), at(NOW));
+        let text = super::rules::drawn(|end| dice.below(end));
+        state.suppose_rules(Some(super::rules::record(&text)));
+        let with = decide(&state, &question, &Facts::default(), at(NOW));
+        let ruled = |reason: Reason| matches!(reason, Reason::RuleForbids | Reason::RuleError);
+        match (&without, &with) {
+            (Decision::Permitted(outcomes), Decision::Permitted(kept)) => assert_eq!(outcomes, kept, "world {number}"),
+            (Decision::Permitted(_), Decision::Refused { refusal, .. }) => {
+                assert!(ruled(refusal.reason), "world {number}: {text}: {refusal}");
+            }
+            (Decision::Refused { .. }, Decision::Permitted(_)) => panic!("world {number}: {text}"),
+            (Decision::Refused { .. }, Decision::Refused { refusal, outcomes: kept }) => {
+                let same = kept.iter().zip(without.outcomes()).all(|(kept, outcome)| {
+                    kept == outcome
+                        || (outcome.grant.is_ok() && kept.grant.as_ref().is_err_and(|reason| ruled(*reason)))
+                });
+                assert!(same && (kept.len() == without.outcomes().len() || ruled(refusal.reason)), "world {number}");
+            }
+        }
+        *seen.entry(told(&with)).or_default() += 1;
+    }
+    assert!(["rule_forbids", "rule_error", "permitted"].iter().all(|kind| seen[*kind] > 100), "{seen:?}");
 }
 
 // What the description says of a world, and what the law said.

@@ -40,6 +40,10 @@ pub(super) fn for_start(start: &Start<'_>, refusal: &Refusal) -> Vec<Proposal> {
 
 /// The act that lifts the refusal of an import.
 pub(super) fn for_import(binding: &Binding<'_>, about: About, refusal: &Refusal) -> Option<Proposal> {
+    if about == About::Rules {
+        // A rule was written to say no: to change it is a decision of people, and no act to propose.
+        return None;
+    }
     if about == About::Contract {
         return contracts::publish(binding, refusal.reason);
     }
@@ -61,7 +65,7 @@ pub(super) fn outside(start: &Start<'_>, refusing: Refusing<'_>, refusal: &Refus
     let package = refusing.map(|(import, _)| import.package.clone());
     let by_issuer = match refusing {
         Some((_, About::Contract)) => Who::ContractOwner,
-        Some((_, About::Candidate | About::Permission)) | None => Who::IssuerOwner,
+        Some((_, About::Candidate | About::Permission | About::Rules)) | None => Who::IssuerOwner,
     };
     let (role, must) = match (refusal.reason, refusing) {
         (Reason::LatticeMismatch, _) => (
@@ -77,6 +81,14 @@ pub(super) fn outside(start: &Start<'_>, refusing: Refusing<'_>, refusal: &Refus
             "a ban is for good; if it was wrong, enrol the host under a new key: a new `--host-dir`, and \
              `countersign host invite | countersign-host join -`"
                 .to_owned(),
+        ),
+        (Reason::RuleForbids | Reason::RuleError, _) => (
+            Who::Administrator,
+            format!(
+                "{}: where that is not what was meant, change it in the text (`countersign rules show`), try it \
+                 (`countersign rules test CASES`, `countersign rules diff FILE`), and `countersign rules put FILE`",
+                refusal.detail
+            ),
         ),
         (Reason::ClaimsMissing, _) => (
             by_issuer,

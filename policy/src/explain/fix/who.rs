@@ -140,7 +140,11 @@ impl Who {
             | R::NotFound
             | R::NotDefaultable
             | R::NotSupportedYet
-            | R::InviteUnknown => Self::Administrator,
+            | R::InviteUnknown
+            | R::RuleForbids
+            | R::RuleError
+            | R::RuleCase
+            | R::RulesMalformed => Self::Administrator,
         }
     }
 }
