@@ -1,7 +1,7 @@
 //! countersign's court: everything that can fail for reasons outside the law.
 //!
 //! One request, in reading order: [`transport`] → [`service`] → `door` → [`policy`] examines, [`recall`] remembers →
-//! `sequencer` → [`store`] → [`signer`] → [`transport`]. Beside them: [`folder`] and [`keys`] on disk, [`clock`], [`settings`], [`error`]. The
+//! `sequencer` → [`store`] → [`signer`] → [`transport`]. Beside them: [`folder`] and [`keys`] on disk, [`clock`], [`settings`], [`error`], and `config`, the values of links. The
 //! command line is [`command`], one file per command; [`client`] is how it reaches a lattice, [`view`] what it is shown,
 //! and [`output`] what it prints.
 //!
@@ -11,6 +11,7 @@
 pub mod client;
 pub mod clock;
 pub mod command;
+mod config;
 mod door;
 pub mod error;
 pub mod folder;

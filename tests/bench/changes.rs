@@ -80,6 +80,8 @@ impl Changer {
             provider,
             sha256,
             config_sha256: None,
+            pin: None,
+            component_pin: None,
         };
         let basis = self.epoch.load(Ordering::Relaxed);
         let bytes = command(&self.admin, basis, vec![Operation::PutLink(put)]);

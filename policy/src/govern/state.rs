@@ -36,6 +36,8 @@ pub struct State {
     pub(super) hosts: BTreeMap<Name<Host>, HostRecord>,
     pub(super) invites: BTreeMap<Name<Invite>, Invitation>,
     pub(super) links: BTreeMap<LinkKey, LinkSlot>,
+    // The bytes of each subject in the order of their admission, the newest last.
+    pub(super) admitted: BTreeMap<Subject, Vec<Digest>>,
     pub(super) subjects: BTreeMap<Subject, Owned>,
     // The law it is judged under: that of an entry while it is judged again, the newest otherwise.
     law: u64,
@@ -64,6 +66,8 @@ pub struct ComponentRecord {
     pub sha256: Digest,
     /// Who signed its claims.
     pub issuer: Name<Issuer>,
+    /// Its revision.
+    pub rev: Option<i32>,
     /// What it imports, for people.
     pub imports: Vec<Import>,
     /// What it exports, for people.
@@ -149,6 +153,7 @@ impl State {
             hosts: BTreeMap::new(),
             invites: BTreeMap::new(),
             links: BTreeMap::new(),
+            admitted: BTreeMap::new(),
             subjects: BTreeMap::new(),
             law: LAW,
             host_keys: HostKeys::default(),
