@@ -7,7 +7,6 @@ mod local;
 mod proof;
 mod wire;
 
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
@@ -65,6 +64,8 @@ pub struct Act {
     pub operations: Vec<Operation>,
     /// The signed statements that the operations speak of.
     pub statements: Vec<Vec<u8>>,
+    /// Configurations that the operations name by digest: they travel beside the command, never in it.
+    pub beside: Vec<Vec<u8>>,
     /// Why.
     pub because: Option<String>,
 }
@@ -93,7 +94,15 @@ pub enum Over {
 struct Signed {
     command: Command,
     bytes: Vec<u8>,
+    beside: Vec<Vec<u8>>,
     token_sha256: Digest,
+}
+
+impl Signed {
+    fn message(&self) -> Vec<u8> {
+        let lines = std::iter::once(&self.bytes).chain(&self.beside).map(Vec::as_slice);
+        lines.collect::<Vec<_>>().join(&b'\n')
+    }
 }
 
 impl Client {
@@ -218,7 +227,7 @@ impl Client {
 
     fn signed(&self, basis: u64, act: Act) -> anyhow::Result<Signed> {
         let key = self.administrator()?;
-        let Act { operations, statements, because } = act;
+        let Act { operations, statements, beside, because } = act;
         if because.as_ref().is_some_and(|because| because.len() > policy::json::MAX_STRING) {
             return Err(Usage(format!("`--because` takes at most {} bytes", policy::json::MAX_STRING)).into());
         }
@@ -238,7 +247,7 @@ impl Client {
         // Whatever the broker's reader would turn away is told here, before anything leaves.
         Unverified::<Command>::parse(&bytes)?;
         let token = bytes.split(|byte| *byte == b'\n').next().unwrap_or_default();
-        Ok(Signed { token_sha256: Digest::of(token), command, bytes })
+        Ok(Signed { token_sha256: Digest::of(token), command, bytes, beside })
     }
 
     fn administrator(&self) -> anyhow::Result<SigningKey<Administrator>> {
@@ -276,7 +285,7 @@ impl Client {
         let until = Instant::now() + DEADLINE;
         loop {
             if let Some(folder) = &self.folder
-                && let Some(bytes) = in_process(folder, &signed.bytes).await.map_err(told)?
+                && let Some(bytes) = in_process(folder, &signed.message()).await.map_err(told)?
             {
                 let receipt = pin.receipt(&bytes, signed.token_sha256, &self.lattice, SystemClock::default().now())?;
                 return Ok(Done { receipt, id: signed.command.jti, over: Over::Folder });
@@ -291,11 +300,11 @@ impl Client {
     }
 
     async fn over_nats(&self, signed: &Signed, pin: &Pin) -> anyhow::Result<Done> {
-        let Signed { command, bytes, token_sha256 } = signed;
+        let Signed { command, token_sha256, .. } = signed;
         let wire = wire::Wire::connect(self.nats()?, &command.iss).await?;
         let subject = Topic::Command.subject(&self.lattice);
         let check = |answer: &[u8]| pin.receipt(answer, *token_sha256, &self.lattice, SystemClock::default().now());
-        let receipt = wire.ask(&subject, bytes, DEADLINE, check).await?;
+        let receipt = wire.ask(&subject, &signed.message(), DEADLINE, check).await?;
         Ok(Done { receipt, id: command.jti, over: Over::Nats })
     }
 
@@ -336,11 +345,6 @@ pub(crate) fn told(error: Error) -> anyhow::Error {
         Error::Refused(refusal) => refusal.into(),
         other => other.into(),
     }
-}
-
-/// Where the files of one lattice's configuration values lie.
-pub(crate) fn config_folder(folder: &Folder) -> PathBuf {
-    folder.path().join("config")
 }
 
 // Where a NATS server usually listens.

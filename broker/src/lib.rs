@@ -1,7 +1,8 @@
 //! countersign's court: everything that can fail for reasons outside the law.
 //!
 //! One request, in reading order: [`transport`] → [`service`] → `door` → [`policy`] examines, [`recall`] remembers →
-//! `sequencer` → [`store`] → [`signer`] → [`transport`]. Beside them: [`rules`], which the law asks last, [`folder`] and [`keys`] on disk, [`clock`], [`settings`], [`error`]. The
+//! `sequencer` → [`store`] → [`signer`] → [`transport`]. Beside them: [`rules`], which the law asks last, `config`, the
+//! values of links, [`folder`] and [`keys`] on disk, [`clock`], [`settings`], [`error`]. The
 //! command line is [`command`], one file per command; [`client`] is how it reaches a lattice, [`view`] what it is shown,
 //! and [`output`] what it prints.
 //!
@@ -11,6 +12,7 @@
 pub mod client;
 pub mod clock;
 pub mod command;
+mod config;
 mod door;
 pub mod error;
 pub mod folder;

@@ -50,6 +50,13 @@ impl Report {
         self
     }
 
+    /// The same report, its refusal told in other words.
+    #[must_use]
+    pub fn refused_within(mut self, words: impl FnOnce(&str) -> String) -> Self {
+        self.refused = self.refused.map(|refusal| Refusal { detail: words(&refusal.detail), ..refusal });
+        self
+    }
+
     /// The text form.
     pub fn text(&self) -> &str {
         &self.text

@@ -14,7 +14,7 @@ use policy::decide::Facts;
 use policy::digest::Digest;
 use policy::envelope::Verified;
 use policy::examine::Examined;
-use policy::govern::{HostKeys, State};
+use policy::govern::{Checked, HostKeys, State};
 use policy::join::Join;
 use policy::log::{Checkpoint, Head, Ruling, Step};
 use policy::question::StartRequest;
@@ -59,7 +59,7 @@ pub(crate) struct Unavailable;
 
 enum Input {
     Rule(Box<Examined<StartRequest>>, oneshot::Sender<Recorded<Ruling>>),
-    Govern(Box<Examined<Command>>, Reply),
+    Govern(Box<Examined<Command>>, Vec<Checked>, Reply),
     Enrol(Box<Examined<Join>>, Reply),
     Install(Box<Verified<Warrant>>, Reply),
     Count(BTreeMap<Reason, u64>, oneshot::Sender<()>),
@@ -84,8 +84,13 @@ impl Sequencer {
         self.ask(|reply| Input::Rule(Box::new(examined), reply)).await
     }
 
-    pub(crate) async fn govern(&self, examined: Examined<Command>) -> Result<Recorded<Judgement>, Unavailable> {
-        self.ask(|reply| Input::Govern(Box::new(examined), reply)).await
+    /// Judges a command, knowing what was found of configurations.
+    pub(crate) async fn govern(
+        &self,
+        examined: Examined<Command>,
+        found: Vec<Checked>,
+    ) -> Result<Recorded<Judgement>, Unavailable> {
+        self.ask(|reply| Input::Govern(Box::new(examined), found, reply)).await
     }
 
     pub(crate) async fn enrol(&self, examined: Examined<Join>) -> Result<Recorded<Judgement>, Unavailable> {
@@ -242,9 +247,9 @@ impl Bench {
                 ledger.rule(*examined, Facts::default(), at_ms).map(|ruling| Act::Ruled(Box::new(ruling))),
                 Answer::Ruled(reply),
             ),
-            Input::Govern(examined, reply) => {
+            Input::Govern(examined, found, reply) => {
                 let sha256 = examined.document().sha256();
-                (ledger.govern(&examined, at_ms).map(judged(sha256)), Answer::Judged(reply))
+                (ledger.govern_knowing(&examined, found, at_ms).map(judged(sha256)), Answer::Judged(reply))
             }
             Input::Enrol(examined, reply) => {
                 let sha256 = examined.document().sha256();
@@ -338,7 +343,7 @@ impl Input {
     fn bytes(&self) -> usize {
         match self {
             Self::Rule(examined, _) => weight(examined.document()),
-            Self::Govern(examined, _) => weight(examined.document()),
+            Self::Govern(examined, ..) => weight(examined.document()),
             Self::Enrol(examined, _) => weight(examined.document()),
             Self::Install(warrant, _) => weight(warrant),
             Self::Count(..) | Self::Look(_) | Self::Close(_) => 0,

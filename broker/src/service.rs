@@ -3,6 +3,7 @@
 //! Who may come in is left to `door`, order and durability to `sequencer`, what is right to `policy`.
 
 mod base;
+mod configured;
 mod init;
 mod memory;
 mod notary;
@@ -22,6 +23,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::clock::Clock;
+use crate::config;
 use crate::door::{Door, Reply};
 use crate::error::Error;
 use crate::folder::Folder;
@@ -86,10 +88,13 @@ impl Service {
 
     /// As [`Service::command`], when the receipt goes to an inbox.
     pub(crate) async fn command_to(&self, bytes: &[u8], reply: Reply<'_>) -> Result<Vec<u8>, Error> {
+        let (bytes, beside) = config::parted(bytes); // The values of configuration come no further than this.
         let passed = self.door.command(bytes, reply)?;
+        self.door.counted(configured::refuse_unreadable(passed.examined.document()))?;
+        let found = self.find_configured(&passed.examined, &beside).await?;
         let (sequencer, signer) = self.court();
         let answered = self.remembered(&self.commands, passed.key, passed.until, async move {
-            let recorded = sequencer.govern(passed.examined).await?;
+            let recorded = sequencer.govern(passed.examined, found).await?;
             Ok(signer.receipt(&recorded))
         });
         answered.await

@@ -6,6 +6,7 @@
 mod builtins;
 mod explain;
 mod history;
+mod links;
 mod lists;
 mod rules;
 mod status;
@@ -14,7 +15,7 @@ mod why;
 use policy::artifact::Import;
 use policy::govern::State;
 use policy::log::{Entry, Head};
-use policy::name::{ComponentId, Package};
+use policy::name::{ComponentId, LinkName, Package};
 use policy::reason::{Reason, Refusal};
 use policy::rules::RulesText;
 use policy::time::Timestamp;
@@ -27,6 +28,7 @@ use crate::store::{LogReader, Row};
 
 pub use explain::Supposition;
 pub use rules::standing;
+pub use links::Which;
 
 /// What is looked at: a state, and the log that it is the fold of.
 #[derive(Clone, Copy)]
@@ -92,8 +94,17 @@ pub enum Look {
     Providers,
     /// The hosts and the invitations.
     Hosts,
-    /// The links and tombstones.
-    Links,
+    /// The links and tombstones, a page of those that are meant.
+    Links(Box<Which>),
+    /// One link, with both its ends as they were agreed and as they are.
+    Link {
+        /// The component.
+        component: ComponentId,
+        /// The package.
+        package: Package,
+        /// The link's name.
+        name: LinkName,
+    },
     /// Which host offers what by itself.
     Builtins,
     /// The operator's rules that stand.
@@ -111,6 +122,12 @@ pub enum Look {
     History {
         /// The component.
         id: ComponentId,
+        /// Only this package's.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        package: Option<Package>,
+        /// Only those of this name.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        name: Option<LinkName>,
     },
     /// The newest entries, or those from an index on.
     Tail {
@@ -142,7 +159,8 @@ impl Look {
             Self::Components => "components",
             Self::Providers => "providers",
             Self::Hosts => "hosts",
-            Self::Links => "links",
+            Self::Links(_) => "links",
+            Self::Link { .. } => "link",
             Self::Builtins => "builtins",
             Self::Rules => "rules",
             Self::RulesDiff { .. } => "rules_diff",
@@ -167,12 +185,13 @@ pub async fn answer(scene: Scene<'_>, look: &Look) -> Result<Value, Error> {
         Look::Components => lists::components(scene.state),
         Look::Providers => lists::providers(scene.state),
         Look::Hosts => lists::hosts(scene.state),
-        Look::Links => lists::links(scene.state),
+        Look::Links(which) => links::links(scene.state, which)?,
+        Look::Link { component, package, name } => links::link(scene.state, component, package, name)?,
         Look::Builtins => builtins::builtins(scene).await?,
         Look::Rules => rules::rules(scene),
         Look::RulesDiff { text, most } => rules::diff(scene, text, *most).await?,
         Look::Status => status::status(scene).await?,
-        Look::History { id } => history::history(scene, id).await?,
+        Look::History { id, package, name } => history::history(scene, id, package.as_ref(), name.as_ref()).await?,
         Look::Tail { from, most } => history::tail(scene, *from, *most).await?,
         Look::Explain(supposition) => explain::explain(scene, supposition).await?,
         Look::Why { about, contract } => why::why(scene, about, contract.as_ref()).await?,

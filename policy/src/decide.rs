@@ -10,6 +10,7 @@ mod claims_cover_imports;
 mod configuration_fits;
 mod contract_allows_provider;
 mod contract_covers_import;
+mod ends_are_agreed;
 mod host_is_enrolled;
 mod id_belongs_to_subject;
 mod lattice_is_ours;
@@ -17,6 +18,7 @@ mod no_rule_forbids_binding;
 mod no_rule_forbids_start;
 mod nothing_answers_itself;
 mod one_candidate_answers;
+mod supposing;
 mod words;
 
 use serde::{Deserialize, Serialize};
@@ -31,6 +33,8 @@ use crate::reason::{Reason, Refusal};
 use crate::resolve::{By, Candidate, resolve};
 use crate::time::Timestamp;
 
+pub(crate) use ends_are_agreed::runs;
+pub(crate) use supposing::supposed_to_answer;
 pub(crate) use words::surface;
 
 /// Bumped with any change to what `decide`, `resolve` or `handle` answer.
@@ -94,6 +98,7 @@ pub const START_RULES: &[StartRule] = rules! { StartRule:
 pub const IMPORT_RULES: &[ImportRule] = rules! { ImportRule:
     "the contract covers the import" => contract_covers_import about Contract,
     "one candidate answers" => one_candidate_answers about Candidate,
+    "the ends are as agreed" => ends_are_agreed about Candidate,
     "nothing answers itself" => nothing_answers_itself about Candidate,
     "the candidate is trusted" => candidate_is_trusted about Candidate,
     "the contract allows the provider" => contract_allows_provider about Permission,

@@ -3,11 +3,13 @@
 //! One file per operation, each with its operation, its event, how it is judged and what it changes. A new operation
 //! is its file and one line in the table below.
 
+mod accept_link;
 mod activate_issuer;
 mod add_issuer;
 mod admit_component;
 mod admit_provider;
 mod ban_host;
+mod checked;
 mod delegate_issuer;
 mod delete_default;
 mod delete_link;
@@ -17,6 +19,7 @@ mod invite_host;
 mod label_host;
 mod link;
 mod owning;
+mod pin;
 mod proving;
 mod publish_contract;
 mod put_default;
@@ -29,6 +32,7 @@ mod revoke_issuer;
 mod rotate_issuer;
 mod scope_issuer;
 mod state;
+mod switch_link;
 mod withdraw_contract;
 
 use serde::{Deserialize, Serialize};
@@ -44,11 +48,13 @@ use crate::skew::{Clock, Says, Skew};
 use crate::time::Timestamp;
 use crate::wire::COMMAND_LIFETIME_S;
 
+pub use accept_link::AcceptLink;
 pub use activate_issuer::ActivateIssuer;
 pub use add_issuer::AddIssuer;
 pub use admit_component::AdmitComponent;
 pub use admit_provider::AdmitProvider;
 pub use ban_host::BanHost;
+pub use checked::{Checked, Configured};
 pub use delegate_issuer::DelegateIssuer;
 pub use delete_default::DeleteDefault;
 pub use delete_link::DeleteLink;
@@ -56,8 +62,9 @@ pub use delete_rules::DeleteRules;
 pub use host_joined::HostJoined;
 pub use invite_host::InviteHost;
 pub use label_host::{HostLabelled, LabelHost};
-pub use link::{LinkKey, LinkRecord, LinkSlot};
+pub use link::{Beside, End, LinkKey, LinkRecord, LinkSlot};
 pub use owning::{Owned, Waiver};
+pub use pin::{Departed, Now, Pin, Schemas, Signer};
 use proving::begins_before;
 pub use publish_contract::{ContractPublished, PublishContract};
 pub use put_default::{Bind, DefaultPut, PutDefault};
@@ -71,9 +78,11 @@ pub use revoke_issuer::RevokeIssuer;
 pub use rotate_issuer::{OVERLAP_S, RotateIssuer};
 pub use scope_issuer::{Reach, ScopeIssuer};
 pub use state::{ComponentRecord, HostRecord, HostStanding, ProviderRecord, Published, State};
+pub use switch_link::{Stage, SwitchLink, Target};
 pub use withdraw_contract::WithdrawContract;
 
 pub use {
+    accept_link::LinkAccepted,
     activate_issuer::IssuerActivated,
     add_issuer::IssuerAdded,
     admit_component::ComponentAdmitted,
@@ -90,6 +99,7 @@ pub use {
     revoke_issuer::IssuerRevoked,
     rotate_issuer::IssuerRotated,
     scope_issuer::IssuerScoped,
+    switch_link::{LinkSwitched, Staged},
     withdraw_contract::ContractWithdrawn,
 };
 
@@ -120,6 +130,8 @@ pub(crate) trait Apply {
 pub(crate) struct Case<'a> {
     pub(crate) now: Timestamp,
     pub(crate) examined: &'a Examined<Command>,
+    /// What the broker found of this operation's configuration.
+    pub(crate) checked: Option<&'a Checked>,
 }
 
 macro_rules! operations {
@@ -205,28 +217,35 @@ operations! {
     DeleteLink => LinkDeleted;
     PutRules => RulesPut;
     DeleteRules => RulesDeleted;
+    SwitchLink => LinkSwitched;
+    AcceptLink => LinkAccepted;
 }
 
 impl State {
-    /// Judges a command whole: every event it would cause, or the first reason why not.
+    /// As [`State::handle`], with what the broker found of configurations.
     ///
     /// # Errors
-    /// The reason of the command itself, or of the operation that is refused, with its number.
-    pub fn handle(&self, examined: &Examined<Command>, now: Timestamp) -> Result<Vec<Event>, Refusal> {
+    /// As [`State::handle`].
+    pub fn handle_knowing(
+        &self,
+        examined: &Examined<Command>,
+        found: &[Checked],
+        now: Timestamp,
+    ) -> Result<Vec<Event>, Refusal> {
         let command = &examined.document;
         self.in_context(command, now)?;
-        let case = Case { now, examined };
+        let case = |number: usize| Case { now, examined, checked: Checked::of(found, number) };
         // A lone operation is judged on the state itself; later ones must see what earlier ones changed.
         if let [only] = command.operations.as_slice() {
             self.on_basis(only, command.basis)?;
-            return Ok(vec![only.judge(self, &case)?]);
+            return Ok(vec![only.judge(self, &case(0))?]);
         }
         let mut after = self.clone();
         let mut events = Vec::with_capacity(command.operations.len());
         for (index, operation) in command.operations.iter().enumerate() {
             let numbered = |refusal: Refusal| refusal.within(format!("operation {}", index + 1));
             self.on_basis(operation, command.basis).map_err(numbered)?;
-            let event = operation.judge(&after, &case).map_err(numbered)?;
+            let event = operation.judge(&after, &case(index)).map_err(numbered)?;
             after.apply(&event, self.next_index());
             events.push(event);
         }

@@ -116,6 +116,7 @@ reasons! {
 
     LinkMissing = "link_missing", "no link answers the import, and the lattice's default is never", "`countersign link put`, or `countersign default put PACKAGE --bind builtin`";
     LinkRemoved = "link_removed", "its link was deleted, and nobody accepted the default in its place", "`countersign link put`, or `countersign link del --accept-default`";
+    LinkSuspended = "link_suspended", "an end of the link changed outside its pin, and nobody accepted that yet", "look at `countersign link show`, then `countersign link accept`, or put the old end back";
     Ambiguous = "ambiguous", "two candidates could answer, and order never decides", "retire one, or link to one by digest";
     BuiltinAbsent = "builtin_absent", "no admitted builtin of this host serves the package", "`countersign provider admit`, or start the host with that builtin";
     AnswersItself = "answers_itself", "the provider is the very thing whose import it would answer", "link to another provider";
@@ -126,6 +127,7 @@ reasons! {
     ProviderInterface = "provider_interface", "the provider does not serve every interface that is imported", "link to a provider that serves them all";
     ConfigRequired = "config_required", "the contract demands configuration and the binding has none", "`countersign link put … --config KEY=VALUE`";
     ConfigForbidden = "config_forbidden", "the contract takes no configuration and the binding has some", "put the link without `--config`";
+    ConfigMismatch = "config_mismatch", "the configuration does not fit the schema of the contract or of the provider", "mend the member that the message names";
 
     RuleForbids = "rule_forbids", "a rule of the operator forbids what the law would permit", "`countersign explain FILE` names the rule; whoever wrote it may change it: `countersign rules put FILE`";
     RuleError = "rule_error", "a rule of the operator could not be decided, which is a no", "mend the rule that `countersign explain FILE` names: `countersign rules test CASES`, then `rules put`";

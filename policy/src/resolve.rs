@@ -59,11 +59,10 @@ pub fn resolve<'s>(
 }
 
 fn linked<'s>(state: &'s State, key: &LinkKey, link: &'s LinkRecord) -> Result<Candidate<'s>, Refusal> {
-    let found = state.providers().get(&link.sha256).filter(|record| record.subject == link.provider);
-    let provider = found.ok_or_else(|| {
+    let (sha256, provider) = state.answering(link).ok_or_else(|| {
         Refusal::new(Reason::ProviderUnknown, format!("link `{key}` names `{}`, which is not admitted", link.provider))
     })?;
-    Ok(Candidate { by: By::Link, sha256: link.sha256, provider, link: Some(link) })
+    Ok(Candidate { by: By::Link, sha256, provider, link: Some(link) })
 }
 
 fn by_default<'s>(

@@ -8,6 +8,7 @@ mod histories;
 mod invariants;
 mod issuers;
 mod lent;
+mod links;
 mod owners;
 mod reasons;
 mod rules;

@@ -1,7 +1,7 @@
 //! Starts while a hundred links change each second, next to starts while nothing changes.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_nats::Client;
@@ -14,7 +14,7 @@ use policy::govern::{Operation, PutLink};
 use policy::key::Administrator;
 use policy::provider::Subject;
 use policy::wire::{Topic, inbox_prefix};
-use tokio::task::JoinSet;
+use tokio::task::JoinHandle;
 use tokio::time::MissedTickBehavior;
 
 use broker::keys::SigningKey;
@@ -29,18 +29,22 @@ pub(crate) async fn measure(board: &mut Board, field: &Field) {
     let client = options.connect(field.lattice.nats.url()).await.expect("the server answers");
     let providers = PROVIDERS.map(|provider| provider_of(field, provider));
     let changer = Changer { client, admin: Arc::new(admin), providers, epoch: Arc::default(), done: Arc::default() };
-    let (mut ratios, mut changed, mut seconds) = (Vec::new(), 0, 0.0);
+    let (mut ratios, mut changed, mut seconds, mut next) = (Vec::new(), 0, 0.0, 0);
     for _ in 0..TURNS {
         let shots = field.questions(SHOTS);
         let quiet = turn(field, &shots).await;
-        let changing = tokio::spawn(changer.clone().change());
-        // The first change is through before the clock starts.
-        let before = changer.wait_for_one().await;
+        let stop = Arc::new(AtomicBool::new(false));
+        let changing = tokio::spawn(changer.clone().change(next, Arc::clone(&stop)));
+        changer.wait_for_one().await;
         let shots = field.questions(SHOTS);
+        // Only what is accepted while the starts run is counted.
+        let before = changer.done.load(Ordering::Relaxed);
         let busy = turn(field, &shots).await;
         changed += changer.done.load(Ordering::Relaxed) - before;
         seconds += busy.elapsed.as_secs_f64();
-        changing.abort();
+        stop.store(true, Ordering::Relaxed);
+        // What is under way ends before the next turn, which goes on where this one stopped.
+        next = changing.await.expect("every change is answered");
         ratios.push(busy.rate() / quiet.rate());
     }
     board.put("starts while links change / while none does", median(ratios), "ratio", Goal::AtLeast(0.9));
@@ -58,17 +62,25 @@ struct Changer {
 }
 
 impl Changer {
-    async fn change(self) {
+    // One change each ten milliseconds at most, and never two of one link: each waits for the one before it on its link.
+    async fn change(self, first: u64, stop: Arc<AtomicBool>) -> u64 {
         let mut beat = tokio::time::interval(Duration::from_millis(10));
-        beat.set_missed_tick_behavior(MissedTickBehavior::Burst);
-        // Those that are under way end with this task.
-        let mut sent = JoinSet::new();
-        for number in self.done.load(Ordering::Relaxed).. {
+        beat.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        let mut under_way: Vec<Option<JoinHandle<()>>> = (0..LINKED).map(|_| None).collect();
+        let mut number = first;
+        while !stop.load(Ordering::Relaxed) {
             beat.tick().await;
-            let round = number as usize / LINKED;
-            sent.spawn(self.clone().put(number as usize % LINKED, round % 2));
-            while sent.try_join_next().is_some() {}
+            let (link, round) = (number as usize % LINKED, number as usize / LINKED);
+            if let Some(earlier) = under_way[link].take() {
+                earlier.await.expect("it is answered");
+            }
+            under_way[link] = Some(tokio::spawn(self.clone().put(link, round % 2)));
+            number += 1;
         }
+        for change in under_way.into_iter().flatten() {
+            change.await.expect("it is answered");
+        }
+        number
     }
 
     async fn put(self, number: usize, provider: usize) {
@@ -80,6 +92,8 @@ impl Changer {
             provider,
             sha256,
             config_sha256: None,
+            pin: None,
+            component_pin: None,
         };
         let basis = self.epoch.load(Ordering::Relaxed);
         let bytes = command(&self.admin, basis, vec![Operation::PutLink(put)]);
@@ -95,12 +109,11 @@ impl Changer {
         self.done.fetch_add(u64::from(refused.is_none()), Ordering::Relaxed);
     }
 
-    async fn wait_for_one(&self) -> u64 {
+    async fn wait_for_one(&self) {
         let before = self.done.load(Ordering::Relaxed);
         while self.done.load(Ordering::Relaxed) == before {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
-        self.done.load(Ordering::Relaxed)
     }
 }
 

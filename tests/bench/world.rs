@@ -142,7 +142,7 @@ fn provider(number: usize) -> Name<Component> {
 fn link(component: &str, number: usize, providers: &[Name<Component>]) -> Event {
     let sha256 = Digest::of(format!("provider-{number}").as_bytes());
     let provider = Subject::Component(providers[number]);
-    let after = LinkRecord { provider, sha256, config_sha256: None, revision: 1 };
+    let after = LinkRecord::new(provider, sha256, None, 1);
     let component: ComponentId = component.parse().unwrap();
     Event::LinkPut(LinkPut {
         component,

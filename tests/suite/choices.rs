@@ -17,7 +17,7 @@ use serde_json::Value;
 const STORE: &str = "demo:kv/store@0.1.0";
 
 /// A provider of a store that says which it is.
-fn store(number: u32) -> String {
+pub(super) fn store(number: u32) -> String {
     format!(
         "(component
            (core module $m (func (export \"which\") (result i32) (i32.const {number})))
@@ -57,10 +57,10 @@ fn asker() -> String {
 }
 
 /// `asker`, two stores called `east` (1) and `west` (2), and their contract; nothing is linked.
-struct Shop(Lattice);
+pub(super) struct Shop(pub(super) Lattice);
 
 impl Shop {
-    fn open() -> Self {
+    pub(super) fn open() -> Self {
         let lattice = Lattice::with_cart();
         let signed = |name: &str, wat: &str| {
             let bytes = harness::sign::component(&wat_bytes(wat), name, &lattice.path("acme.nk"));
@@ -82,7 +82,7 @@ impl Shop {
         Self(lattice)
     }
 
-    fn link(&self, provider: &str, name: &str) {
+    pub(super) fn link(&self, provider: &str, name: &str) {
         self.0.accepted(&["link", "put", "asker", provider, "--contract", "demo:kv", "--name", name]);
     }
 
@@ -93,7 +93,7 @@ impl Shop {
     }
 
     // What answered, by number and by id.
-    fn answered(&self) -> (String, String) {
+    pub(super) fn answered(&self) -> (String, String) {
         let (code, ran) = self.run(&[]);
         assert_eq!(code, 0, "{ran}");
         let imports = ran["imports"].as_array().unwrap();
@@ -101,7 +101,7 @@ impl Shop {
         (text(&ran, "result").to_owned(), text(store, "id").to_owned())
     }
 
-    fn refused(&self, reason: &str, more: &[&str]) {
+    pub(super) fn refused(&self, reason: &str, more: &[&str]) {
         let (code, told) = self.run(more);
         assert_eq!((code, told["error"].as_str()), (3, Some(reason)), "{told}");
     }

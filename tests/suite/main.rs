@@ -13,6 +13,7 @@ mod injection;
 mod interop;
 mod issuers;
 mod journey;
+mod links;
 mod nkeys;
 mod outage;
 mod poison;

@@ -121,6 +121,7 @@ fn attack(reason: Reason) -> (Chapter, Attack) {
 
         Reason::LinkMissing => (Links, links::nothing_answers),
         Reason::LinkRemoved => (Links, links::deleted),
+        Reason::LinkSuspended => (Links, links::to_one_that_changed),
         Reason::Ambiguous => (Links, links::twins),
         Reason::BuiltinAbsent => (Links, links::host_without_it),
         Reason::AnswersItself => (Links, links::to_itself),
@@ -131,6 +132,7 @@ fn attack(reason: Reason) -> (Chapter, Attack) {
         Reason::ProviderInterface => (Links, links::to_half_of_it),
         Reason::ConfigRequired => (Links, links::without_configuration),
         Reason::ConfigForbidden => (Links, links::with_configuration),
+        Reason::ConfigMismatch => (Links, links::with_a_value_of_another_type),
 
         Reason::RuleForbids => (Rules, rules::forbidden),
         Reason::RuleError => (Rules, rules::undecided),

@@ -21,7 +21,7 @@ use crate::view::Look;
 #[command(next_help_heading = "Signing")]
 pub(super) struct Acting {
     /// Why, for those who read the log.
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, visible_alias = "reason", value_name = "TEXT")]
     because: Option<String>,
     /// Say what it would change, and change nothing.
     #[arg(long, visible_alias = "dry-run")]
@@ -38,6 +38,8 @@ pub(super) struct Doing {
     pub(super) operations: Vec<Operation>,
     /// The signed statements that they speak of.
     pub(super) statements: Vec<Vec<u8>>,
+    /// The configurations that they name.
+    pub(super) beside: Vec<Vec<u8>>,
     /// One line for people.
     pub(super) says: String,
     /// Members for programs.
@@ -52,12 +54,12 @@ impl Acting {
 
     /// Has it judged, and tells what came of it. `seen` is the epoch of what the command was made from.
     pub(super) fn run(self, client: &Client, seen: Option<u64>, doing: Doing) -> anyhow::Result<Report> {
-        let Doing { operations, statements, says, mut members } = doing;
+        let Doing { operations, statements, beside, says, mut members } = doing;
         let basis = match self.basis.or(seen) {
             Some(basis) => basis,
             None => client.look(&Look::Status)?.epoch,
         };
-        let act = Act { operations, statements, because: self.because };
+        let act = Act { operations, statements, beside, because: self.because };
         members.insert("lattice".to_owned(), client.lattice().as_str().into());
         members.insert("basis".to_owned(), basis.into());
         if self.plan {

@@ -1,6 +1,5 @@
 //! `apply`: any operations, as JSON, in one signed command; applied whole or not at all.
 
-use std::io::Read;
 use std::path::PathBuf;
 
 use policy::command::MAX_OPERATIONS;
@@ -33,7 +32,7 @@ pub struct Args {
 
 impl Args {
     pub(super) fn run(self, globals: &Globals) -> anyhow::Result<Report> {
-        let bytes = if self.file.as_os_str() == "-" { standard_input()? } else { files::read(&self.file)? };
+        let bytes = files::read_or_input(&self.file)?;
         let operations: Vec<Operation> =
             json::read(&bytes).map_err(|refusal| refusal.within(format!("`{}`", self.file.display())))?;
         if operations.is_empty() || operations.len() > MAX_OPERATIONS {
@@ -48,10 +47,4 @@ impl Args {
         let doing = Doing { operations, statements, says, ..Doing::default() }.with("statements", attached);
         self.acting.run(&Client::of(globals)?, None, doing)
     }
-}
-
-fn standard_input() -> anyhow::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    std::io::stdin().lock().take(files::MAX_BYTES).read_to_end(&mut bytes)?;
-    Ok(bytes)
 }

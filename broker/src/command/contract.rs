@@ -11,12 +11,12 @@ use policy::artifact::{Artifact, Import};
 use policy::contract::{self, Configuration, Contract, Providers};
 use policy::digest::Digest;
 use policy::govern::{Operation, PublishContract, WithdrawContract};
-use policy::json;
+use policy::json::{self, Profile};
 use policy::key::{self, Name};
 use policy::name::{InterfaceName, LegacyId, Package, Track, Version};
 use policy::native::NATIVES;
 use policy::provider::Subject;
-use policy::reason::Refusal;
+use policy::reason::{Reason, Refusal};
 use policy::verify::{self, Form};
 use serde_json::Value;
 
@@ -24,6 +24,7 @@ use crate::client::{Client, told};
 use crate::command::acting::{Acting, Doing, brief, listing, member, showing};
 use crate::command::verify::now;
 use crate::command::{Globals, files};
+use crate::config::MAX_SCHEMA;
 use crate::keys::SigningKey;
 use crate::output::{self, Report, Usage};
 use crate::view::{Look, cell, rows};
@@ -59,6 +60,9 @@ enum Command {
     Publish {
         /// The signed contract.
         file: PathBuf,
+        /// The JSON Schema of its configuration, where the contract names one by digest.
+        #[arg(long, value_name = "SCHEMA.json")]
+        config_schema: Option<PathBuf>,
         #[command(flatten)]
         acting: Acting,
     },
@@ -109,6 +113,9 @@ struct Draft {
     /// Whether a binding needs configuration.
     #[arg(long, value_enum, default_value_t = ConfigName::None)]
     config: ConfigName,
+    /// A JSON Schema of that configuration.
+    #[arg(long, value_name = "SCHEMA.json")]
+    config_schema: Option<PathBuf>,
     /// Never let a lattice's default answer it: only links.
     #[arg(long)]
     links_only: bool,
@@ -132,7 +139,9 @@ impl Args {
         match self.command {
             Command::Draft(draft) => draft.run(globals),
             Command::Sign { file, issuer_key, out } => sign(&file, &issuer_key, out),
-            Command::Publish { file, acting } => publish(globals, &file, acting),
+            Command::Publish { file, config_schema, acting } => {
+                publish(globals, &file, config_schema.as_deref(), acting)
+            }
             Command::List => listing(
                 globals,
                 &Look::Contracts,
@@ -188,7 +197,7 @@ impl Draft {
             providers: Providers { issuers, subjects },
             defaultable: !self.links_only,
             config: self.config.configuration(),
-            config_schema_sha256: None,
+            config_schema_sha256: self.config_schema.as_deref().map(read_schema).transpose()?.map(|it| Digest::of(&it)),
             legacy_ids: legacy_ids(&package)?,
         };
         if contract.providers.issuers.is_empty() && contract.providers.subjects.is_empty() {
@@ -326,7 +335,7 @@ fn sign(file: &Path, issuer_key: &Path, out: Option<PathBuf>) -> anyhow::Result<
     Ok(Report::new(format!("signed\n{}", output::fields(pairs)), members))
 }
 
-fn publish(globals: &Globals, file: &Path, acting: Acting) -> anyhow::Result<Report> {
+fn publish(globals: &Globals, file: &Path, schema: Option<&Path>, acting: Acting) -> anyhow::Result<Report> {
     let bytes = files::read(file)?;
     let token = bytes.trim_ascii();
     let contract = contract::read(token).map_err(|refusal| refusal.within(format!("`{}`", file.display())))?;
@@ -334,8 +343,28 @@ fn publish(globals: &Globals, file: &Path, acting: Acting) -> anyhow::Result<Rep
     let says = format!("revision {} of the contract for `{package}` is published", contract.revision);
     let publish = Operation::PublishContract(PublishContract { package: package.clone(), sha256 });
     let doing = Doing::one(publish, says).with_statement(token.to_vec());
-    let doing = doing.with("package", package.as_str()).with("sha256", sha256.to_string());
+    let mut doing = doing.with("package", package.as_str()).with("sha256", sha256.to_string());
+    match (schema.map(read_schema).transpose()?, contract.config_schema_sha256) {
+        (None, None) => {}
+        (Some(schema), Some(named)) if Digest::of(&schema) == named => doing = doing.with_statement(schema),
+        (Some(_), _) => return Err(Refusal::new(Reason::HashMismatch, "the contract names another schema").into()),
+        (None, Some(named)) => {
+            let detail = format!("the contract names schema {named}; give it with `--config-schema SCHEMA.json`");
+            return Err(Refusal::new(Reason::EvidenceMissing, detail).into());
+        }
+    }
     acting.run(&Client::of(globals)?, None, doing.with("revision", contract.revision))
+}
+
+// As it is named by its digest: canonical, so that spaces do not make another of it.
+fn read_schema(path: &Path) -> anyhow::Result<Vec<u8>> {
+    let bytes = files::read(path)?;
+    json::check(&bytes, Profile::Any).map_err(|refusal| refusal.within(format!("`{}`", path.display())))?;
+    let canonical = json::write(&serde_json::from_slice::<Value>(&bytes)?);
+    if canonical.len() > MAX_SCHEMA {
+        return Err(Refusal::new(Reason::TokenOversize, format!("a schema has at most {MAX_SCHEMA} bytes")).into());
+    }
+    Ok(canonical)
 }
 
 fn split(text: &str) -> Result<(Package, Option<Version>), Refusal> {

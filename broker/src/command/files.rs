@@ -22,6 +22,19 @@ pub fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
     read_open(OpenOptions::new().read(true).custom_flags(flags(OFlags::NONBLOCK)).open(path), path)
 }
 
+/// As [`read`], or all of standard input for `-`.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_or_input(path: &Path) -> anyhow::Result<Vec<u8>> {
+    if path.as_os_str() != "-" {
+        return read(path);
+    }
+    let mut bytes = Vec::new();
+    std::io::stdin().lock().take(MAX_BYTES).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
 /// Reads a file of a builtin folder: no link, and nobody else may write to it (T46).
 ///
 /// # Errors

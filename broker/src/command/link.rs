@@ -1,23 +1,22 @@
-//! `link`: which one provider answers an import of a component.
+//! `link`: which one provider answers an import of a component, with both ends pinned, and every change a revision.
 //!
-//! Configuration travels and is recorded by its digest; its values stay in the folder.
+//! How links are written is left to `putting`, how they move to `moving`.
 
 use clap::Subcommand;
 use policy::digest::Digest;
-use policy::govern::{DeleteLink, Operation, PutLink};
-use policy::json;
+use policy::govern::{DeleteLink, Operation};
 use policy::name::{ComponentId, LinkName, Package};
-use policy::provider::Subject;
 use policy::reason::{Reason, Refusal};
 use serde_json::Value;
 
-use crate::client::{Client, config_folder, told};
+use crate::client::Client;
 use crate::command::Globals;
-use crate::command::acting::{Acting, Doing, brief, listing, member, pairs};
-use crate::error::Error;
-use crate::folder::{make_private_folder, write_private};
+use crate::command::acting::{Acting, Doing, brief, listing, member, paragraph, with_epoch};
 use crate::output::{self, Report};
-use crate::view::{Look, cell, rows};
+use crate::view::{Look, Which, cell, rows};
+
+mod moving;
+mod putting;
 
 /// Link an import of a component to exactly one provider.
 #[derive(Debug, clap::Args)]
@@ -28,28 +27,41 @@ pub struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Put a link
-    #[command(after_help = "Examples:\n  countersign link put cart logger --contract wasi:logging\n  \
-        countersign link put cart kv --contract wasi:keyvalue --name sessions --config bucket=eu")]
-    Put {
-        /// The component whose import is answered.
+    /// Put a link, or as many as a file lists: all of them or none
+    #[command(after_help = "A FILE holds one link per line, or one list of them, such as\n  \
+        {\"component\":\"cart\",\"package\":\"wasi:logging\",\"provider\":\"logger\",\"name\":\"default\",\"config\":{\"level\":\"info\"},\n   \
+        \"pin_provider\":\"issuer=A…,rev=3..7\",\"pin_component\":\"sha256=…\"}\n\n\
+        Examples:\n  countersign link put cart logger --contract wasi:logging --reason 'one log for all'\n  \
+        countersign link put cart kv --contract wasi:keyvalue --name sessions --config bucket=eu\n  \
+        countersign link put -f links.jsonl --plan")]
+    Put(Box<putting::Put>),
+    /// Switch a link to another provider: verified first, the old one kept until it is retired
+    #[command(after_help = "Running components keep the provider they were bound to until their next start.\n\n\
+        Examples:\n  countersign link switch cart wasi:logging --to logger-2\n  \
+        countersign link switch cart wasi:logging --to logger-2 --stage prepare\n  \
+        countersign link switch cart wasi:logging --stage cut-over")]
+    Switch(Box<moving::Switch>),
+    /// Let the provider answer again that a switch left
+    #[command(
+        after_help = "Examples:\n  countersign link rollback cart wasi:logging --reason 'errors since the switch'"
+    )]
+    Rollback(moving::Place),
+    /// Let the provider go that a switch left or prepared
+    #[command(after_help = "Examples:\n  countersign link retire cart wasi:logging")]
+    Retire(moving::Place),
+    /// Accept the ends of a suspended link as they are now
+    #[command(after_help = "Examples:\n  countersign link accept cart wasi:logging --reason 'reviewed revision 8'")]
+    Accept(moving::Place),
+    /// Show a link, and what changed at its ends
+    #[command(visible_alias = "get", after_help = "Examples:\n  countersign link show cart wasi:logging")]
+    Show {
+        /// The component.
         id: String,
-        /// The provider: its id, its subject, or the start of its digest; it must mean exactly one.
-        target: String,
         /// The package.
-        #[arg(long, value_name = "PACKAGE")]
-        contract: String,
+        package: String,
         /// The link's name.
         #[arg(long, default_value = "default")]
         name: String,
-        /// A value of its configuration; may be given more than once.
-        #[arg(long, value_name = "K=V")]
-        config: Vec<String>,
-        /// The digest that the provider must have.
-        #[arg(long, value_name = "SHA256")]
-        pin: Option<String>,
-        #[command(flatten)]
-        acting: Acting,
     },
     /// Delete a link; nothing takes its place unless the default is accepted
     #[command(
@@ -72,25 +84,53 @@ enum Command {
         #[command(flatten)]
         acting: Acting,
     },
-    /// List the links, and the tombstones of deleted ones
-    #[command(visible_aliases = ["ls", "query"], after_help = "Examples:\n  countersign link list\n  countersign link query")]
-    List,
-    /// Tell what became of a component's links
-    #[command(after_help = "Examples:\n  countersign link history cart")]
+    /// List the links, and the tombstones of deleted ones, a thousand at a time
+    #[command(visible_aliases = ["ls", "query"], after_help = "Examples:\n  countersign link list\n  countersign link query\n  \
+        countersign link list --suspended\n  countersign link list --provider logger --limit 50 --after cart/wasi:logging/default")]
+    List {
+        /// Those after this one, as the page before named it.
+        #[arg(long, value_name = "COMPONENT/PACKAGE/NAME")]
+        after: Option<String>,
+        /// How many at most.
+        #[arg(long, value_parser = clap::value_parser!(u64).range(1..=1000))]
+        limit: Option<u64>,
+        /// Only this component's.
+        #[arg(long, value_name = "ID")]
+        component: Option<String>,
+        /// Only those of a provider: its id, its subject or its digest.
+        #[arg(long)]
+        provider: Option<String>,
+        /// Only this package's.
+        #[arg(long)]
+        package: Option<String>,
+        /// Only those whose ends changed outside their pins.
+        #[arg(long)]
+        suspended: bool,
+    },
+    /// Tell what became of a component's links: each revision, by whom and why
+    #[command(
+        after_help = "Examples:\n  countersign link history cart\n  countersign link history cart wasi:logging --name default"
+    )]
     History {
         /// The component.
         id: String,
+        /// Only this package's.
+        package: Option<String>,
+        /// Only those of this name.
+        #[arg(long)]
+        name: Option<String>,
     },
 }
 
 impl Args {
     pub(super) fn run(self, globals: &Globals) -> anyhow::Result<Report> {
         match self.command {
-            Command::Put { id, target, contract, name, config, pin, acting } => {
-                let link = (ComponentId::parse(&id)?, Package::parse(&contract)?, LinkName::parse(&name)?);
-                let pin = pin.as_deref().map(Digest::parse).transpose()?;
-                put(globals, link, (&target, pin), &config, acting)
-            }
+            Command::Put(put) => put.run(globals),
+            Command::Switch(switch) => switch.run(globals),
+            Command::Rollback(place) => place.roll_back(globals),
+            Command::Retire(place) => place.retire(globals),
+            Command::Accept(place) => place.accept(globals),
+            Command::Show { id, package, name } => show(globals, &id, &package, &name),
             Command::Del { id, contract, name, accept_default, acting } => {
                 let (component, package) = (ComponentId::parse(&id)?, Package::parse(&contract)?);
                 let name = LinkName::parse(&name)?;
@@ -101,79 +141,47 @@ impl Args {
                 let delete = DeleteLink { component, package, name, accept_default };
                 acting.run(&Client::of(globals)?, None, Doing::one(Operation::DeleteLink(delete), says))
             }
-            Command::List => listing(
-                globals,
-                &Look::Links,
-                "links",
-                ["COMPONENT", "PACKAGE", "NAME", "STANDING", "PROVIDER", "SHA256", "REVISION"],
-                |row| {
-                    let [component, package, name, standing, id, revision] =
-                        ["component", "package", "name", "standing", "id", "revision"].map(|name| member(row, name));
-                    [component, package, name, standing, id, brief(row, "sha256"), revision]
-                },
-            ),
-            Command::History { id } => listing(
-                globals,
-                &Look::History { id: ComponentId::parse(&id)? },
-                "changes",
-                ["INDEX", "AT", "WHAT", "BY", "BECAUSE"],
-                |row| {
-                    [
-                        member(row, "index"),
-                        member(row, "at"),
-                        member(row, "summary"),
-                        brief(row, "by"),
-                        member(row, "because"),
-                    ]
-                },
-            ),
+            Command::List { after, limit, component, provider, package, suspended } => {
+                let component = component.as_deref().map(ComponentId::parse).transpose()?;
+                let package = package.as_deref().map(Package::parse).transpose()?;
+                list(globals, Which { after, limit, component, provider, package, suspended })
+            }
+            Command::History { id, package, name } => {
+                let id = ComponentId::parse(&id)?;
+                let package = package.as_deref().map(Package::parse).transpose()?;
+                let name = name.as_deref().map(LinkName::parse).transpose()?;
+                history(globals, &Look::History { id, package, name })
+            }
         }
     }
 }
 
-fn put(
-    globals: &Globals,
-    link: (ComponentId, Package, LinkName),
-    (target, pin): (&str, Option<Digest>),
-    config: &[String],
-    acting: Acting,
-) -> anyhow::Result<Report> {
-    let (component, package, name) = link;
-    let client = Client::of(globals)?;
-    let seen = client.look(&Look::Providers)?;
-    let found = resolve(&seen.view, target, pin)?;
-    let (sha256, id) = (Digest::parse(&cell(found, "sha256"))?, cell(found, "id"));
-    let provider = Subject::parse(&cell(found, "subject"))?;
-    let config_sha256 = if config.is_empty() { None } else { Some(keep_config(&client, config, acting.is_plan())?) };
-    let says = format!("`{package}` of `{component}` is answered by `{id}` ({provider}) under `{name}`");
-    let members = [("component", component.to_string()), ("package", package.to_string()), ("provider", id)];
-    let put = PutLink { component, package, name, provider, sha256, config_sha256 };
-    let mut doing = Doing::one(Operation::PutLink(put), says).with("sha256", sha256.to_string());
-    for (name, value) in members {
-        doing = doing.with(name, value);
-    }
-    if let Some(config) = config_sha256 {
-        doing = doing.with("config_sha256", config.to_string());
-    }
-    acting.run(&client, Some(seen.epoch), doing)
+fn list(globals: &Globals, which: Which) -> anyhow::Result<Report> {
+    listing(
+        globals,
+        &Look::Links(Box::new(which)),
+        "links",
+        ["COMPONENT", "PACKAGE", "NAME", "STANDING", "PROVIDER", "SHA256", "REVISION"],
+        |row| {
+            let [component, package, name, standing, id, revision] =
+                ["component", "package", "name", "standing", "id", "revision"].map(|name| member(row, name));
+            [component, package, name, standing, id, brief(row, "sha256"), revision]
+        },
+    )
 }
 
-// The values stay here under their digest; only the digest is signed, sent and recorded (T69).
-fn keep_config(client: &Client, config: &[String], plan: bool) -> anyhow::Result<Digest> {
-    let bytes = json::write(&pairs(config)?);
-    let sha256 = Digest::of(&bytes);
-    let Some(folder) = client.folder().filter(|_| !plan) else {
-        return Ok(sha256);
-    };
-    let place = config_folder(folder);
-    if !place.exists() {
-        make_private_folder(&place).map_err(told)?;
-    }
-    match write_private(&place.join(format!("{sha256}.json")), &bytes) {
-        // The same values were kept before.
-        Ok(()) | Err(Error::AlreadyThere(_)) => Ok(sha256),
-        Err(error) => Err(told(error)),
-    }
+fn history(globals: &Globals, look: &Look) -> anyhow::Result<Report> {
+    listing(globals, look, "changes", ["INDEX", "AT", "REVISION", "WHAT", "BY", "BECAUSE"], |row| {
+        let [index, at, revision, summary, because] =
+            ["index", "at", "revision", "summary", "because"].map(|name| member(row, name));
+        [index, at, revision, summary, brief(row, "by"), because]
+    })
+}
+
+fn show(globals: &Globals, id: &str, package: &str, name: &str) -> anyhow::Result<Report> {
+    let (component, package, name) = (ComponentId::parse(id)?, Package::parse(package)?, LinkName::parse(name)?);
+    let seen = Client::of(globals)?.look(&Look::Link { component, package, name })?;
+    Ok(Report::new(paragraph(&seen.view), with_epoch(seen.view, seen.epoch)))
 }
 
 /// Whether a provider of a view is meant by that id, subject or start of a digest.

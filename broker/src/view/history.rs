@@ -1,9 +1,9 @@
 //! The log as people read it: the newest entries, and what became of the links of one component.
 
 use policy::decide::Outcome;
-use policy::govern::Event;
+use policy::govern::{Event, LinkRecord, Staged};
 use policy::log::{Body, Entry, Judged, Ruled, leaf_hash};
-use policy::name::ComponentId;
+use policy::name::{ComponentId, LinkName, Package};
 use serde_json::{Value, json};
 
 use super::Scene;
@@ -95,41 +95,80 @@ fn joined(parts: impl Iterator<Item = String>) -> String {
     if parts.is_empty() { "nothing to answer".to_owned() } else { parts.join("; ") }
 }
 
-pub(super) async fn history(scene: Scene<'_>, id: &ComponentId) -> Result<Value, Error> {
+pub(super) async fn history(
+    scene: Scene<'_>,
+    id: &ComponentId,
+    package: Option<&Package>,
+    name: Option<&LinkName>,
+) -> Result<Value, Error> {
+    let meant = |change: &Change<'_>| {
+        *change.component == *id
+            && package.is_none_or(|only| only == change.package)
+            && name.is_none_or(|only| only == change.name)
+    };
     let mut changes = Vec::new();
     let visited = scene.forwards(scene.head.size, |row| {
         let entry = Entry::read(&row.bytes)?;
         let Body::Governance(judged) = &entry.body else {
             return Ok(());
         };
-        changes.extend(judged.events.iter().filter_map(|event| changed(&entry, judged, event, id)));
+        let all = judged.events.iter().filter_map(Change::of).filter(|change| meant(change));
+        changes.extend(all.map(|change| change.told(&entry, judged)));
         Ok(())
     });
     visited.await?;
     Ok(json!({"id": id, "changes": changes}))
 }
 
-fn changed(entry: &Entry, judged: &Judged, event: &Event, id: &ComponentId) -> Option<Value> {
-    let (package, name, before, after, accepted) = match event {
-        Event::LinkPut(put) if put.component == *id => {
-            (&put.package, &put.name, json!(put.before), json!(put.after), Value::Null)
-        }
-        Event::LinkDeleted(deleted) if deleted.component == *id => {
-            let accepted = json!(deleted.accept_default);
-            (&deleted.package, &deleted.name, json!(deleted.before), Value::Null, accepted)
-        }
-        _ => return None,
-    };
-    Some(row([
-        ("index", json!(entry.index)),
-        ("at", json!(entry.at_ms / 1000)),
-        ("package", json!(package)),
-        ("name", json!(name)),
-        ("summary", json!(event.told())),
-        ("before", before),
-        ("after", after),
-        ("accept_default", accepted),
-        ("by", json!(judged.by)),
-        ("because", json!(judged.because)),
-    ]))
+// A revision of a link: what stood, and what stands since.
+struct Change<'e> {
+    event: &'e Event,
+    component: &'e ComponentId,
+    package: &'e Package,
+    name: &'e LinkName,
+    act: &'static str,
+    before: Option<&'e LinkRecord>,
+    after: Option<&'e LinkRecord>,
+    accepted: Value,
+}
+
+impl<'e> Change<'e> {
+    fn of(event: &'e Event) -> Option<Self> {
+        let (component, package, name, act, before, after) = match event {
+            Event::LinkPut(it) => (&it.component, &it.package, &it.name, "put", it.before.as_ref(), Some(&it.after)),
+            Event::LinkSwitched(it) => {
+                let act = match it.stage {
+                    Staged::Prepared => "prepare",
+                    Staged::CutOver => "cut_over",
+                    Staged::RolledBack => "rollback",
+                    Staged::Retired => "retire",
+                };
+                (&it.component, &it.package, &it.name, act, Some(&it.before), Some(&it.after))
+            }
+            Event::LinkAccepted(it) => {
+                (&it.component, &it.package, &it.name, "accept", Some(&it.before), Some(&it.after))
+            }
+            Event::LinkDeleted(it) => (&it.component, &it.package, &it.name, "delete", Some(&it.before), None),
+            _ => return None,
+        };
+        let accepted = if let Event::LinkDeleted(it) = event { json!(it.accept_default) } else { Value::Null };
+        Some(Self { event, component, package, name, act, before, after, accepted })
+    }
+
+    fn told(self, entry: &Entry, judged: &Judged) -> Value {
+        row([
+            ("index", json!(entry.index)),
+            ("at", json!(entry.at_ms / 1000)),
+            ("package", json!(self.package)),
+            ("name", json!(self.name)),
+            ("act", json!(self.act)),
+            ("revision", json!(self.after.map(|after| after.revision))),
+            ("summary", json!(self.event.told())),
+            ("before", json!(self.before)),
+            ("after", json!(self.after)),
+            ("accept_default", self.accepted),
+            ("by", json!(judged.by)),
+            ("because", json!(judged.because)),
+        ])
+    }
 }

@@ -1,6 +1,6 @@
 //! What the state holds, list by list.
 
-use policy::govern::{HostStanding, LinkSlot, ProviderRecord, State};
+use policy::govern::{HostStanding, ProviderRecord, State};
 use policy::issuer::{Issuer, Standing};
 use policy::key::{self, Name};
 use policy::provider::Subject;
@@ -120,28 +120,6 @@ pub(super) fn hosts(state: &State) -> Value {
         .invitations()
         .map(|(key, labels, not_after)| json!({"key": key, "labels": labels, "not_after": not_after}));
     json!({"hosts": hosts.collect::<Vec<_>>(), "invitations": invitations.collect::<Vec<_>>()})
-}
-
-pub(super) fn links(state: &State) -> Value {
-    let rows = state.links().iter().map(|(key, slot)| {
-        let record = slot.record();
-        let standing = match slot {
-            LinkSlot::Live(_) => "live",
-            LinkSlot::Tombstone(_) => "removed",
-        };
-        row([
-            ("component", json!(key.component)),
-            ("package", json!(key.package)),
-            ("name", json!(key.name)),
-            ("standing", json!(standing)),
-            ("provider", json!(record.provider)),
-            ("id", json!(state.providers().get(&record.sha256).map(|provider| &provider.id))),
-            ("sha256", json!(record.sha256)),
-            ("config_sha256", json!(record.config_sha256)),
-            ("revision", json!(record.revision)),
-        ])
-    });
-    json!({"links": rows.collect::<Vec<_>>()})
 }
 
 // How one provider is told wherever it is offered.

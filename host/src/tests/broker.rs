@@ -235,6 +235,8 @@ impl Broker {
             provider: subject(&token),
             sha256: file.sha256(),
             config_sha256: None,
+            pin: None,
+            component_pin: None,
         };
         self.command(vec![Operation::PutLink(link)], &[]);
     }

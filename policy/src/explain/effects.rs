@@ -168,6 +168,8 @@ impl Reach {
             Event::DefaultDeleted(event) => Self::Package(event.package.clone()),
             Event::LinkPut(event) => Self::Import(event.component.clone(), event.package.clone()),
             Event::LinkDeleted(event) => Self::Import(event.component.clone(), event.package.clone()),
+            Event::LinkSwitched(event) => Self::Import(event.component.clone(), event.package.clone()),
+            Event::LinkAccepted(event) => Self::Import(event.component.clone(), event.package.clone()),
             Event::ComponentAdmitted(event) => Self::Component(event.id.clone()),
             Event::ComponentRetired(event) => Self::Component(event.id.clone()),
             Event::HostInvited(_)

@@ -95,7 +95,7 @@ impl Apply for ComponentAdmitted {
         let Self { subject, sha256, issuer, imports, exports, .. } = self.clone();
         let subject = Subject::Component(subject);
         state.own(subject.clone(), issuer, self.rev, self.took_over.is_some());
-        let record = ComponentRecord { subject, sha256, issuer, imports, exports, retired: false };
+        let record = ComponentRecord { subject, sha256, issuer, rev: self.rev, imports, exports, retired: false };
         state.components.insert(self.id.clone(), record);
     }
 

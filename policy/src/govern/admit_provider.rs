@@ -184,6 +184,9 @@ impl Apply for ProviderAdmitted {
         if let Some(SignedBy { issuer, rev, .. }) = self.signed {
             state.own(self.subject.clone(), issuer, rev, self.took_over.is_some());
         }
+        let admitted = state.admitted.entry(self.subject.clone()).or_default();
+        admitted.retain(|sha256| *sha256 != self.sha256);
+        admitted.push(self.sha256);
         state.providers.insert(self.sha256, self.record());
     }
 

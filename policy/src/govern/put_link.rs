@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Apply, Case, Judge, LinkKey, LinkRecord, LinkSlot, State};
+use super::{Apply, Case, Judge, LinkKey, LinkRecord, LinkSlot, Now, Pin, ProviderRecord, Published, State};
 use crate::contract::Configuration;
 use crate::digest::Digest;
 use crate::name::{ComponentId, LinkName, Package};
@@ -26,6 +26,12 @@ pub struct PutLink {
     /// SHA-256 of its configuration.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub config_sha256: Option<Digest>,
+    /// What the provider must be from now on; without one, these bytes answer whatever else of it is admitted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pin: Option<Pin>,
+    /// What the component must be.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub component_pin: Option<Pin>,
 }
 
 /// A link is put.
@@ -52,40 +58,58 @@ impl Judge for PutLink {
         format!("link {}/{}/{}", self.component, self.package, self.name)
     }
 
-    fn judge(&self, state: &State, _case: &Case<'_>) -> Result<LinkPut, Refusal> {
-        let Self { component, package, name, provider, sha256, config_sha256 } = self.clone();
+    fn judge(&self, state: &State, case: &Case<'_>) -> Result<LinkPut, Refusal> {
+        let Self { component, package, name, provider, sha256, config_sha256, pin, component_pin } = self.clone();
         let known =
             state.components.contains_key(&component) || state.providers.values().any(|record| record.id == component);
         if !known {
             return Err(Refusal::new(Reason::ComponentUnknown, format!("nothing was admitted as `{component}`")));
         }
-        let record = state.providers.get(&sha256).filter(|record| record.subject == provider);
-        let Some(record) = record else {
-            return Err(Refusal::new(
-                Reason::ProviderUnknown,
-                format!("provider `{provider}` with bytes {sha256} is not admitted"),
-            ));
-        };
-        if record.retired {
-            return Err(Refusal::new(Reason::ProviderRetired, format!("provider `{}` is retired", record.id)));
-        }
-        let Some(published) = state.contracts.get(&package).filter(|published| !published.withdrawn) else {
-            return Err(Refusal::new(Reason::ContractUnknown, format!("no contract for `{package}` is published")));
-        };
+        let record = state.usable(&provider, sha256)?;
+        pin.as_ref().map_or(Ok(()), |pin| fits(pin, &Now::of_provider(sha256, record)))?;
+        let runs = state.components.get(&component).map(Now::of_component);
+        component_pin.as_ref().zip(runs).map_or(Ok(()), |(pin, runs)| fits(pin, &runs))?;
+        let published = state.contract_in_force(&package)?;
         configured(published.contract.config, config_sha256, &package)?;
+        let checked = case.schemas(config_sha256, published)?;
         self.has_room(state)?;
         let before =
             state.links.get(&LinkKey { component: component.clone(), package: package.clone(), name: name.clone() });
         let revision = before.map_or(1, |slot| slot.record().revision + 1);
-        let after = LinkRecord { provider, sha256, config_sha256, revision };
-        let before = match before {
-            Some(LinkSlot::Live(record)) => Some(record.clone()),
-            Some(LinkSlot::Tombstone(_)) | None => None,
-        };
+        let after =
+            LinkRecord { pin, component_pin, checked, ..LinkRecord::new(provider, sha256, config_sha256, revision) };
+        let before = before.and_then(LinkSlot::live).cloned();
         if before.as_ref().is_some_and(|before| LinkRecord { revision, ..before.clone() } == after) {
             return Err(Refusal::new(Reason::AlreadyExists, "the link stands as it is"));
         }
         Ok(LinkPut { component, package, name, before, after })
+    }
+}
+
+// A pin that does not hold what is put would suspend its link at once.
+fn fits(pin: &Pin, now: &Now) -> Result<(), Refusal> {
+    if pin.holds(now) {
+        return Ok(());
+    }
+    Err(Refusal::new(Reason::LinkSuspended, format!("the pin is {pin}, the end is {now}")))
+}
+
+impl State {
+    /// A provider that a link may name.
+    pub(super) fn usable(&self, provider: &Subject, sha256: Digest) -> Result<&ProviderRecord, Refusal> {
+        let record = self.providers.get(&sha256).filter(|record| record.subject == *provider);
+        let unknown = || format!("provider `{provider}` with bytes {sha256} is not admitted");
+        let record = record.ok_or_else(|| Refusal::new(Reason::ProviderUnknown, unknown()))?;
+        if record.retired {
+            return Err(Refusal::new(Reason::ProviderRetired, format!("provider `{}` is retired", record.id)));
+        }
+        Ok(record)
+    }
+
+    /// The contract that links for a package need.
+    pub(super) fn contract_in_force(&self, package: &Package) -> Result<&Published, Refusal> {
+        let found = self.contracts.get(package).filter(|published| !published.withdrawn);
+        found.ok_or_else(|| Refusal::new(Reason::ContractUnknown, format!("no contract for `{package}` is published")))
     }
 }
 
@@ -118,15 +142,6 @@ pub(crate) fn configured(wanted: Configuration, config: Option<Digest>, package:
             Err(Refusal::new(Reason::ConfigForbidden, format!("the contract for `{package}` takes no configuration")))
         }
         _ => Ok(()),
-    }
-}
-
-impl LinkSlot {
-    /// What stands or stood here.
-    pub const fn record(&self) -> &LinkRecord {
-        match self {
-            Self::Live(record) | Self::Tombstone(record) => record,
-        }
     }
 }
 

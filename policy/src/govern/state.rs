@@ -38,6 +38,8 @@ pub struct State {
     pub(super) hosts: BTreeMap<Name<Host>, HostRecord>,
     pub(super) invites: BTreeMap<Name<Invite>, Invitation>,
     pub(super) links: BTreeMap<LinkKey, LinkSlot>,
+    // The bytes of each subject in the order of their admission, the newest last.
+    pub(super) admitted: BTreeMap<Subject, Vec<Digest>>,
     pub(super) subjects: BTreeMap<Subject, Owned>,
     pub(super) rules: Option<RulesRecord>,
     // Who reads rules: no part of what was recorded, but of who reads it.
@@ -69,6 +71,8 @@ pub struct ComponentRecord {
     pub sha256: Digest,
     /// Who signed its claims.
     pub issuer: Name<Issuer>,
+    /// Its revision.
+    pub rev: Option<i32>,
     /// What it imports, for people.
     pub imports: Vec<Import>,
     /// What it exports, for people.
@@ -154,6 +158,7 @@ impl State {
             hosts: BTreeMap::new(),
             invites: BTreeMap::new(),
             links: BTreeMap::new(),
+            admitted: BTreeMap::new(),
             subjects: BTreeMap::new(),
             rules: None,
             language: Arc::new(NoLanguage),

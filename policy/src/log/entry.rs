@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::decide::{Facts, Outcome};
 use crate::digest::Digest;
-use crate::govern::Event;
+use crate::govern::{Checked, Event};
 use crate::json;
 use crate::key::{Administrator, Host, Name};
 use crate::name::{ComponentId, Lattice};
@@ -94,6 +94,9 @@ pub struct Judged {
     /// What it changed; empty when refused.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub events: Vec<Event>,
+    /// What the broker found of configurations, and cannot prove.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub checked: Vec<Checked>,
     /// Why it was refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<Reason>,

@@ -11,7 +11,7 @@ use crate::decide::{Decision, Facts, decide};
 use crate::digest::Digest;
 use crate::envelope::Verified;
 use crate::examine::Examined;
-use crate::govern::{Event, State, WarrantInstalled};
+use crate::govern::{Checked, Event, State, WarrantInstalled};
 use crate::join::Join;
 use crate::log::entry::{Body, Entry, Judged, Ruled, leaf_hash};
 use crate::question::{Question, StartRequest};
@@ -165,8 +165,18 @@ impl Ledger {
 
     /// Judges a command; refused ones are recorded too.
     pub fn govern(&mut self, examined: &Examined<Command>, at_ms: u64) -> Step<Result<(), Refusal>> {
+        self.govern_knowing(examined, Vec::new(), at_ms)
+    }
+
+    /// As [`Ledger::govern`], with what the broker found of configurations.
+    pub fn govern_knowing(
+        &mut self,
+        examined: &Examined<Command>,
+        checked: Vec<Checked>,
+        at_ms: u64,
+    ) -> Step<Result<(), Refusal>> {
         let at_ms = self.later(at_ms);
-        let verdict = self.state.handle(examined, Timestamp::from_millis(at_ms));
+        let verdict = self.state.handle_knowing(examined, &checked, Timestamp::from_millis(at_ms));
         let command = &examined.document;
         let judged = Judged {
             by: Some(command.iss),
@@ -174,6 +184,7 @@ impl Ledger {
             not_after: Some(command.not_after),
             because: command.because.clone(),
             subjects: command.operations.iter().flat_map(crate::govern::Operation::subjects).collect(),
+            checked,
             ..Judged::of(command.sha256())
         };
         let evidence = pieces(command);
@@ -293,6 +304,7 @@ impl Judged {
             because: None,
             subjects: Vec::new(),
             events: Vec::new(),
+            checked: Vec::new(),
             reason: None,
             detail: None,
         }

@@ -136,7 +136,7 @@ impl Ledger {
         if judged.by.is_some() {
             let command = Unverified::<Command>::parse(&bytes).map_err(unfit)?;
             let command = command.verify(&self.state.administrator_keys()).map_err(unfit)?;
-            return Ok(self.govern(&examine::command(command), entry.at_ms).bytes);
+            return Ok(self.govern_knowing(&examine::command(command), judged.checked.clone(), entry.at_ms).bytes);
         }
         if let Ok(warrant) = Unverified::<Warrant>::parse(&bytes) {
             let inception = self.state.inception().clone();

@@ -33,6 +33,10 @@ enum Act {
     RetireLogger,
     Link(bool, bool),
     DeleteLink(bool),
+    PinLink(bool, i32),
+    Switch(u8),
+    Accept,
+    Revise(bool, i32),
     AddIssuer(u8),
     RevokeIssuer(u8),
     PrepareIssuer(u8),
@@ -61,6 +65,10 @@ fn act() -> impl Strategy<Value = Act> {
         1 => Just(Act::RetireLogger),
         3 => (any::<bool>(), any::<bool>()).prop_map(|(which, named)| Act::Link(which, named)),
         2 => any::<bool>().prop_map(Act::DeleteLink),
+        2 => (any::<bool>(), 0..3_i32).prop_map(|(which, rev)| Act::PinLink(which, rev)),
+        4 => (0..5_u8).prop_map(Act::Switch),
+        2 => Just(Act::Accept),
+        2 => (any::<bool>(), 0..4_i32).prop_map(|(which, rev)| Act::Revise(which, rev)),
         1 => (0..3_u8).prop_map(Act::AddIssuer),
         1 => (0..3_u8).prop_map(Act::RevokeIssuer),
         1 => (0..6_u8).prop_map(Act::PrepareIssuer),
@@ -104,6 +112,10 @@ fn perform(world: &mut World, act: &Act) {
             name: unnamed(),
             accept_default,
         })),
+        Act::PinLink(which, rev) => world.link_pinned(provider(which), rev),
+        Act::Switch(step) => world.switch(step, "archive").or_else(|_| world.switch(step, "logger")),
+        Act::Accept => world.accept(),
+        Act::Revise(which, rev) => world.revise(provider(which), rev).map(drop),
         Act::AddIssuer(number) => {
             let key = Pair::<Issuer>::seeded(&number.to_string()).name;
             let (scope, kinds) = (BTreeSet::from(["*".parse().unwrap()]), BTreeSet::from([Kind::Component]));
@@ -183,7 +195,7 @@ fn perform_on_issuers(world: &mut World, act: &Act) -> Result<(), Refusal> {
     }
 }
 
-fn replay(world: &World, rejudge: Rejudge<'_>) -> Ledger {
+pub(super) fn replay(world: &World, rejudge: Rejudge<'_>) -> Ledger {
     let mut rows = world.rows.iter();
     let mut ledger = Ledger::begin(rows.next().unwrap()).unwrap();
     for row in rows {

@@ -13,7 +13,8 @@ use crate::digest::Digest;
 use crate::envelope::{Afresh, Document, Draft, Unverified};
 use crate::examine;
 use crate::govern::{
-    AddIssuer, AdmitComponent, AdmitProvider, Bind, InviteHost, Operation, PublishContract, PutDefault, PutLink, Waiver,
+    AcceptLink, AddIssuer, AdmitComponent, AdmitProvider, Bind, Checked, InviteHost, LinkKey, Operation, Pin,
+    PublishContract, PutDefault, PutLink, Stage, SwitchLink, Target, Waiver,
 };
 use crate::issuer::Kind;
 use crate::join::{InviteProof, Join, Possession};
@@ -165,11 +166,21 @@ impl World {
         }
     }
 
-    pub(crate) fn submit(&mut self, mut command: Command, statements: &[Vec<u8>]) -> Result<(), Refusal> {
+    pub(crate) fn submit(&mut self, command: Command, statements: &[Vec<u8>]) -> Result<(), Refusal> {
+        self.submit_knowing(command, statements, Vec::new())
+    }
+
+    /// As `submit`, with what a broker would say of configurations.
+    pub(crate) fn submit_knowing(
+        &mut self,
+        mut command: Command,
+        statements: &[Vec<u8>],
+        found: Vec<Checked>,
+    ) -> Result<(), Refusal> {
         command.statements = statements.iter().map(|token| Digest::of(token)).collect();
         let bytes = self.administrator.seal(&command, statements);
         let verified = Unverified::<Command>::parse(&bytes)?.verify(&self.ledger.state().administrator_keys())?;
-        let step = self.ledger.govern(&examine::command(verified), self.now_ms);
+        let step = self.ledger.govern_knowing(&examine::command(verified), found, self.now_ms);
         self.keep(step)
     }
 
@@ -287,14 +298,68 @@ impl World {
     }
 
     pub(crate) fn link(&mut self, provider: &str, name: &str) -> Result<(), Refusal> {
-        self.act(Operation::PutLink(PutLink {
-            component: "cart".parse().unwrap(),
-            package: logging().package,
-            name: name.parse().unwrap(),
-            provider: Subject::Component(Pair::<Component>::seeded(provider).name),
-            sha256: file(provider),
-            config_sha256: None,
+        self.put(PutLink { name: name.parse().unwrap(), ..put_to(provider) })
+    }
+
+    /// Links to a provider as its issuer signs it, from a revision on.
+    pub(crate) fn link_pinned(&mut self, provider: &str, from: i32) -> Result<(), Refusal> {
+        let (subject, key) = (Subject::Component(Pair::<Component>::seeded(provider).name), self.issuer.name);
+        let pin = Some(Pin::Issuer(crate::govern::Signer { key, from: Some(from), to: Some(from + 1) }));
+        let newest = self.ledger.state().newest(&subject).map(|(sha256, _)| sha256);
+        self.put(PutLink { sha256: newest.unwrap_or(file(provider)), pin, ..put_to(provider) })
+    }
+
+    pub(crate) fn put(&mut self, put: PutLink) -> Result<(), Refusal> {
+        self.act(Operation::PutLink(put))
+    }
+
+    /// One stage of a switch of cart's link; prepared is the newest of a provider.
+    pub(crate) fn switch(&mut self, step: u8, to: &str) -> Result<(), Refusal> {
+        let PutLink { component, package, name, provider, .. } = put_to(to);
+        let newest = self.ledger.state().newest(&provider).map(|(sha256, _)| sha256);
+        let target = Target { provider, sha256: newest.unwrap_or(file(to)), config_sha256: None, pin: None };
+        let stage = match step {
+            0 | 1 => Stage::Prepare(target),
+            2 => Stage::CutOver,
+            3 => Stage::Rollback,
+            _ => Stage::Retire,
+        };
+        self.act(Operation::SwitchLink(SwitchLink { component, package, name, stage }))
+    }
+
+    /// Accepts the ends of cart's link as they are.
+    pub(crate) fn accept(&mut self) -> Result<(), Refusal> {
+        let PutLink { component, package, name, .. } = put_to("logger");
+        let key = LinkKey { component: component.clone(), package: package.clone(), name: name.clone() };
+        let state = self.ledger.state();
+        let link = state.links().get(&key).map(|slot| slot.record().provider.clone());
+        let newest = link.and_then(|provider| state.newest(&provider)).map(|(sha256, _)| sha256);
+        let provider_sha256 = newest.unwrap_or(file("logger"));
+        self.act(Operation::AcceptLink(AcceptLink {
+            component,
+            package,
+            name,
+            provider_sha256,
+            component_sha256: None,
         }))
+    }
+
+    /// Admits other bytes of a component that serves logging, in that revision, and returns their digest.
+    pub(crate) fn revise(&mut self, id: &str, rev: i32) -> Result<Digest, Refusal> {
+        let token = component_token_with(&self.issuer, id, None, Common { rev: Some(rev), ..common() });
+        let sha256 = file(&format!("{id} {rev}"));
+        let operation = AdmitProvider {
+            id: id.parse().unwrap(),
+            subject: Subject::Component(Pair::<Component>::seeded(id).name),
+            sha256,
+            claims_sha256: Some(Digest::of(&token)),
+            serves: vec![logging()],
+            source: Source::Exports,
+            waivers: Default::default(),
+        };
+        let command = self.command(vec![Operation::AdmitProvider(operation)]);
+        self.submit(command, &[token])?;
+        Ok(sha256)
     }
 
     /// The request that this world's host would sign to start `cart`.
@@ -435,4 +500,18 @@ pub(crate) fn contract(issuer: &Pair<Issuer>, revision: u64) -> Contract {
 
 pub(crate) fn contract_token(issuer: &Pair<Issuer>, contract: &Contract) -> Vec<u8> {
     issuer.state(contract.draft())
+}
+
+/// A link of cart's logging to a provider's first bytes.
+pub(crate) fn put_to(provider: &str) -> PutLink {
+    PutLink {
+        component: "cart".parse().unwrap(),
+        package: logging().package,
+        name: unnamed(),
+        provider: Subject::Component(Pair::<Component>::seeded(provider).name),
+        sha256: file(provider),
+        config_sha256: None,
+        pin: None,
+        component_pin: None,
+    }
 }

@@ -110,7 +110,7 @@ fn same(stage: &Stage, plan: &Plan, expected: &Result<Answer, model::Broken>, ou
         (Ok(answer), Ok(grant)) => {
             let provider = &plan.providers[answer.provider];
             grant.by == (if answer.by_link { By::Link } else { By::Builtin })
-                && grant.sha256 == stage.files[answer.provider]
+                && grant.sha256 == if answer.newer { &stage.newer } else { &stage.files }[answer.provider]
                 && grant.provider == stage.subject(answer.provider, provider.kind)
                 && grant.id.as_str() == format!("p{}", answer.provider)
                 && grant.config_sha256 == answer.config.then(|| Digest::of(b"config"))
@@ -151,11 +151,13 @@ fn holds_promises(stage: &Stage, plan: &Plan, decision: &Decision) {
     for ((import, name), outcome) in outcomes {
         let Ok(grant) = &outcome.grant else { continue };
         let package = plan.asked.imports[import].package;
-        let number = stage.files.iter().position(|file| *file == grant.sha256).unwrap();
+        let newer = stage.newer.contains(&grant.sha256);
+        let files = if newer { &stage.newer } else { &stage.files };
+        let number = files.iter().position(|file| *file == grant.sha256).unwrap();
         let provider = &plan.providers[number];
         assert!(stands(plan.contracts[package].as_ref().unwrap().issuer), "I2: the contract's issuer");
         assert!(provider.kind == Kind::Native || stands(provider.issuer), "I2: the provider's issuer");
-        assert!(!provider.retired && plan.host == Standing::Good);
+        assert!((newer || !provider.retired) && plan.host == Standing::Good);
         let Some(Claims::Signed { issuer, .. }) = &plan.asked.claims else { panic!("I2: no claims") };
         assert!(stands(*issuer), "I2: the component's issuer");
         let linked = plan.links.iter().any(|link| {
@@ -198,6 +200,21 @@ const FAULTS: &[Fault] = &[
     ("a link that fails falls back to the default", |plan| {
         let ends = plan.providers.len();
         plan.links.retain(|link| link.provider < ends && !link.misnamed);
+    }),
+    ("pins of providers are forgotten", |plan| {
+        plan.links.iter_mut().filter(|link| link.pin == plan::Pinned::Bytes).for_each(|link| {
+            link.pin = plan::Pinned::Freely;
+        });
+    }),
+    ("a pin to an issuer holds any revision", |plan| {
+        plan.links.iter_mut().for_each(|link| {
+            if let plan::Pinned::Issuer(_, from, to) = &mut link.pin {
+                (*from, *to) = (None, None);
+            }
+        });
+    }),
+    ("pins of components are forgotten", |plan| {
+        plan.links.iter_mut().for_each(|link| link.component_pin = plan::Pinned::Freely);
     }),
     ("links are of any component", |plan| plan.links.iter_mut().for_each(|link| link.component = "cart")),
     ("revocation is forgotten", |plan| plan.issuers.iter_mut().flatten().for_each(|issuer| issuer.revoked = false)),

@@ -4,6 +4,7 @@ use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
 
 use harness::lattice::path;
+use policy::digest::Digest;
 use serde_json::json;
 
 use super::seen::Seen;
@@ -37,6 +38,19 @@ pub(super) fn deleted(stage: &Stage) -> Seen {
     linked(live, "deleted", "a@0.1.0");
     live.done(&["link", "del", "deleted", "--contract", "demo:deleted"]);
     live.run(&file, "deleted", &[])
+}
+
+// The provider was agreed on by its bytes, and others of it are admitted since; the default is not taken in its place.
+pub(super) fn to_one_that_changed(stage: &Stage) -> Seen {
+    let live = stage.live();
+    let file = needing(live, "changed");
+    live.done(&["default", "put", "demo:changed", "--bind", "builtin"]);
+    let provider = live.provider("changed-provider", &exporting("demo:changed/a@0.1.0"));
+    let pin = format!("sha256={}", Digest::of(&std::fs::read(provider).unwrap()));
+    let put = ["link", "put", "changed", "changed-provider", "--contract", "demo:changed", "--pin-provider", &pin];
+    live.done(&put);
+    live.provider("changed-provider", &exporting("demo:changed/a@0.1.1"));
+    live.run(&file, "changed", &[])
 }
 
 // Two builtins that could answer, both admitted: a name that sorts first wins nothing.
@@ -131,4 +145,20 @@ pub(super) fn with_configuration(stage: &Stage) -> Seen {
     let put = configured(stage.live(), "takes-none", "none");
     let words: Vec<_> = put.iter().map(String::as_str).chain(["--config", "key=value"]).collect();
     stage.live().told(&words)
+}
+
+// The contract's own schema says that it is a number.
+pub(super) fn with_a_value_of_another_type(stage: &Stage) -> Seen {
+    let live = stage.live();
+    let schema = br#"{"properties":{"key":{"type":"integer"}},"type":"object"}"#;
+    let contract = live.contract("demo:mistyped", |contract| {
+        contract["config"] = json!("optional");
+        contract["config_schema_sha256"] = json!(Digest::of(schema));
+    });
+    let schema = stage.file("mistyped.schema.json", schema);
+    live.done(&["contract", "publish", path(&contract), "--config-schema", path(&schema)]);
+    live.component("mistyped", &importing(&["demo:mistyped/a@0.1.0"]));
+    live.provider("mistyped-provider", &exporting("demo:mistyped/a@0.1.0"));
+    let put = ["link", "put", "mistyped", "mistyped-provider", "--contract", "demo:mistyped", "--config", "key=three"];
+    live.told(&put)
 }

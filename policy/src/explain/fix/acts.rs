@@ -12,8 +12,8 @@ use crate::decide::{About, Binding, Nobody, Start, awaits_permission, grant};
 use crate::digest::Digest;
 use crate::examine::Evidence;
 use crate::govern::{
-    Bind, ComponentAdmitted, DefaultPut, Event, HostJoined, IssuerAdded, LinkDeleted, LinkKey, LinkPut, LinkRecord,
-    LinkSlot, ProviderAdmitted, ProviderRecord, SignedBy,
+    Bind, ComponentAdmitted, DefaultPut, Event, HostJoined, IssuerAdded, LinkAccepted, LinkDeleted, LinkKey, LinkPut,
+    LinkRecord, LinkSlot, Now, ProviderAdmitted, ProviderRecord, Schemas, SignedBy,
 };
 use crate::issuer::{Issuer, Kind};
 use crate::key::{self, Name};
@@ -50,6 +50,7 @@ pub(super) fn for_import(binding: &Binding<'_>, about: About, refusal: &Refusal)
     match refusal.reason {
         Reason::LinkMissing => default_to_builtin(binding).or_else(|| relink(binding)),
         Reason::LinkRemoved => accept_default(binding),
+        Reason::LinkSuspended => accept(binding),
         Reason::BuiltinAbsent => admit_native(binding).or_else(|| relink(binding)),
         Reason::ProviderNotAllowed => contracts::publish(binding, refusal.reason),
         Reason::NotDefaultable => relink(binding).or_else(|| contracts::publish(binding, refusal.reason)),
@@ -288,6 +289,29 @@ fn accept_default(binding: &Binding<'_>) -> Option<Proposal> {
     Some(by_administrator(command, Event::LinkDeleted(event)))
 }
 
+// The ends as they are, for somebody who has looked at them.
+fn accept(binding: &Binding<'_>) -> Option<Proposal> {
+    let (component, package) = (binding.start.question.runs.id.clone(), binding.import.package.clone());
+    let (name, state) = (binding.link.clone(), binding.start.state);
+    let key = LinkKey { component: component.clone(), package: package.clone(), name: name.clone() };
+    let before = state.links().get(&key)?.live()?.clone();
+    // What is accepted of a component is what was admitted.
+    let runs = state.components().get(&component).map(Now::of_component);
+    let demanded = state.contracts().get(&package)?.contract.config_schema_sha256;
+    let checked = before.checked.map(|checked| Schemas { contract: demanded, ..checked });
+    let after = LinkRecord { checked, ..state.accepted(&before, runs) };
+    // What runs and was never admitted cannot be accepted.
+    if state.departed(&package, &after, Some(crate::decide::runs(&binding.start))).is_some() {
+        return None;
+    }
+    let named = if name == LinkName::unnamed() { String::new() } else { format!(" --name {name}") };
+    let command = format!(
+        "countersign link accept {component} {package}{named}   # after a look at `countersign link show {component} \
+         {package}{named}`; or put the old end back"
+    );
+    Some(by_administrator(command, Event::LinkAccepted(LinkAccepted { component, package, name, before, after })))
+}
+
 fn admit_native(binding: &Binding<'_>) -> Option<Proposal> {
     let native = offered_native(binding)?;
     let id = native.name.trim_start_matches("native/").split('@').next()?;
@@ -340,7 +364,7 @@ fn relink(binding: &Binding<'_>) -> Option<Proposal> {
     };
     let revision = slot.map_or(1, |slot| slot.record().revision + 1);
     let found = state.providers().iter().take(TRIED).filter_map(|(sha256, provider)| {
-        let link = LinkRecord { provider: provider.subject.clone(), sha256: *sha256, config_sha256, revision };
+        let link = LinkRecord::new(provider.subject.clone(), *sha256, config_sha256, revision);
         let candidate = Candidate { by: By::Link, sha256: *sha256, provider, link: Some(&link) };
         let supposed = suppose(binding, candidate);
         let (fits, refused) = (awaits_permission(&supposed), grant(&supposed, &mut Nobody).is_err());

@@ -125,12 +125,14 @@ impl Who {
             | R::ComponentRetired
             | R::LinkMissing
             | R::LinkRemoved
+            | R::LinkSuspended
             | R::Ambiguous
             | R::ProviderUnknown
             | R::ProviderRetired
             | R::ProviderNotAllowed
             | R::ConfigRequired
             | R::ConfigForbidden
+            | R::ConfigMismatch
             | R::AdministratorUnknown
             | R::ThresholdUnmet
             | R::CommandExpired

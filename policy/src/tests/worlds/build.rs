@@ -4,7 +4,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::plan::{Asked, Claims, Component, Contract, End, Interfaces, Issuer, Kind, Link, Plan, Provider, Standing};
+use super::plan::{
+    Asked, Claims, Component, Contract, End, Interfaces, Issuer, Kind, Link, Pinned, Plan, Provider, Standing,
+};
 use super::plan::{GHOST, IMPOSTER, INTERFACES, LEGACY, NAMES, PACKAGES, SCOPES, Times, VERSIONS};
 use crate::artifact::Import;
 use crate::claims::{self, Common, ComponentClaims, ProviderClaims};
@@ -14,8 +16,8 @@ use crate::envelope::Draft;
 use crate::examine::{Evidence, read_claims};
 use crate::govern::{
     Bind, ComponentAdmitted, ComponentRecord, ComponentRetired, ContractPublished, ContractWithdrawn, DefaultPut,
-    Event, HostBanned, HostJoined, IssuerAdded, IssuerRevoked, LinkDeleted, LinkPut, LinkRecord, ProviderAdmitted,
-    ProviderRetired, SignedBy, State,
+    Event, HostBanned, HostJoined, IssuerAdded, IssuerRevoked, LinkDeleted, LinkPut, LinkRecord, Pin, ProviderAdmitted,
+    ProviderRetired, SignedBy, Signer, State,
 };
 use crate::key::{self, Name};
 use crate::name::{
@@ -34,6 +36,8 @@ pub(super) struct Stage {
     host: Name<key::Host>,
     pub(super) subjects: Vec<[Subject; 3]>,
     pub(super) files: Vec<Digest>,
+    /// What was admitted of each provider later.
+    pub(super) newer: Vec<Digest>,
     cart: [Name<key::Component>; 2],
     packages: Vec<Package>,
     pub(super) names: BTreeMap<&'static str, LinkName>,
@@ -64,6 +68,7 @@ impl Stage {
             host: Pair::<key::Host>::seeded("1").name,
             subjects: (0..=IMPOSTER).map(subject).collect(),
             files: (0..=GHOST).map(|number| Digest::of(format!("file {number}").as_bytes())).collect(),
+            newer: (0..=GHOST).map(|number| Digest::of(format!("newer {number}").as_bytes())).collect(),
             cart: [Pair::seeded("cart").name, Pair::seeded("stranger").name],
             packages: PACKAGES.map(|text| text.parse().unwrap()).into(),
             names: NAMES.map(|text| (text, text.parse().unwrap())).into(),
@@ -212,8 +217,8 @@ impl Stage {
 
     fn provider(&self, number: usize, provider: &Provider) -> Vec<Event> {
         let sha256 = self.files[number];
-        let signed =
-            SignedBy { issuer: self.issuers[provider.issuer].name, validity: validity(&provider.times), rev: None };
+        let (issuer, validity) = (self.issuers[provider.issuer].name, validity(&provider.times));
+        let signed = SignedBy { issuer, validity, rev: provider.rev };
         let admitted = ProviderAdmitted {
             id: self.ids[["p0", "p1", "p2", "p3", "p4", "p5"][number]].clone(),
             subject: self.subject(number, provider.kind),
@@ -225,17 +230,25 @@ impl Stage {
             took_over: None,
             downgraded: None,
         };
+        let newer = provider.newer.map(|rev| {
+            let signed = admitted.signed.clone().map(|signed| SignedBy { rev: Some(rev), ..signed });
+            Event::ProviderAdmitted(ProviderAdmitted { sha256: self.newer[number], signed, ..admitted.clone() })
+        });
         let retired = provider.retired.then_some(Event::ProviderRetired(ProviderRetired { sha256 }));
-        [Event::ProviderAdmitted(admitted)].into_iter().chain(retired).collect()
+        [Event::ProviderAdmitted(admitted)].into_iter().chain(newer).chain(retired).collect()
     }
 
     fn link(&self, plan: &Plan, link: &Link) -> Vec<Event> {
         let kind = plan.providers.get(link.provider).map_or(Kind::Native, |provider| provider.kind);
         let after = LinkRecord {
-            provider: if link.misnamed { self.subject(IMPOSTER, kind) } else { self.subject(link.provider, kind) },
-            sha256: self.files[link.provider],
-            config_sha256: link.config.then(|| Digest::of(b"config")),
-            revision: 1,
+            pin: self.pin(link.pin, self.files[link.provider]),
+            component_pin: self.pin(link.component_pin, self.files[0]),
+            ..LinkRecord::new(
+                if link.misnamed { self.subject(IMPOSTER, kind) } else { self.subject(link.provider, kind) },
+                self.files[link.provider],
+                link.config.then(|| Digest::of(b"config")),
+                1,
+            )
         };
         let (component, package) = (self.ids[link.component].clone(), self.packages[link.package].clone());
         let name = self.names[link.name].clone();
@@ -245,6 +258,14 @@ impl Stage {
         let deleted = LinkDeleted { component, package, name, before: after, accept_default };
         let deleted = (link.end != End::Live).then_some(Event::LinkDeleted(deleted));
         [Event::LinkPut(put)].into_iter().chain(deleted).collect()
+    }
+
+    fn pin(&self, pinned: Pinned, bytes: Digest) -> Option<Pin> {
+        match pinned {
+            Pinned::Freely => None,
+            Pinned::Bytes => Some(Pin::Sha256(bytes)),
+            Pinned::Issuer(number, from, to) => Some(Pin::Issuer(Signer { key: self.issuers[number].name, from, to })),
+        }
     }
 
     pub(super) fn question(&mut self, plan: &Plan) -> Question {
@@ -300,9 +321,9 @@ impl Stage {
         let seed = seeds.into_iter().find(is_its).unwrap();
         let issuer = self.issuers.iter().find(|issuer| issuer.name == record.issuer).unwrap();
         let validity = Validity { iat: at(1), nbf: None, exp: None };
-        let common = Common { jti: "j".to_owned(), validity, name: None, rev: None, ver: None };
+        let common = Common { jti: "j".to_owned(), validity, name: None, rev: record.rev, ver: None };
         let make = || read_claims(&component_token_with(issuer, seed, None, common)).unwrap();
-        Ok(self.tokens.entry(format!("{seed} by {}", record.issuer)).or_insert_with(make).clone())
+        Ok(self.tokens.entry(format!("{seed} in {:?} by {}", record.rev, record.issuer)).or_insert_with(make).clone())
     }
 
     pub(super) fn subject(&self, number: usize, kind: Kind) -> Subject {

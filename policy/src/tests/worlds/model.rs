@@ -5,8 +5,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::plan::{Claims, Component, Contract, End, Interfaces, Kind, Link, NOW, PACKAGES, Plan, Provider, Standing};
-use super::plan::{Times, VERSIONS};
+use super::plan::{Claims, Component, Contract, End, Interfaces, Kind, Link, NOW, PACKAGES, Pinned, Plan, Provider};
+use super::plan::{Standing, Times, VERSIONS};
 
 /// The codes of the rules that are broken.
 pub(super) type Broken = BTreeSet<&'static str>;
@@ -17,6 +17,8 @@ pub(super) struct Answer {
     pub(super) by_link: bool,
     pub(super) provider: usize,
     pub(super) config: bool,
+    /// Whether it is what was admitted of the provider later.
+    pub(super) newer: bool,
 }
 
 /// What must come out of a start.
@@ -110,6 +112,10 @@ fn outcome(plan: &Plan, import: &Interfaces, name: &str) -> Result<Answer, Broke
         (Err(why), _) => drop(broken.insert(why)),
         (Ok(answer), contract) => broken.extend(may_answer(plan, answer, contract, import)),
     }
+    let link = plan.links.iter().find(|link| ours(link, import) && link.name == name && link.end == End::Live);
+    if link.is_some_and(|link| answer.is_ok() && departed(plan, link)) {
+        broken.insert("link_suspended");
+    }
     match answer {
         Ok(answer) if broken.is_empty() => Ok(answer),
         _ => Err(broken),
@@ -122,7 +128,10 @@ fn candidate(plan: &Plan, import: &Interfaces, name: &str) -> Result<Answer, &'s
     if let Some(link) = link {
         return match link.end {
             End::Live if link.provider < plan.providers.len() && !link.misnamed => {
-                Ok(Answer { by_link: true, provider: link.provider, config: link.config })
+                // Only a pin to an issuer follows what is admitted later.
+                let follows = matches!(link.pin, Pinned::Issuer(..));
+                let newer = follows && plan.providers[link.provider].newer.is_some();
+                Ok(Answer { by_link: true, provider: link.provider, config: link.config, newer })
             }
             End::Live => Err("provider_unknown"),
             End::Tombstone | End::Accepted => Err("link_removed"),
@@ -145,9 +154,36 @@ fn candidate(plan: &Plan, import: &Interfaces, name: &str) -> Result<Answer, &'s
         .map(|(number, _)| *number)
         .collect();
     match (serving.len(), serving.first()) {
-        (1, Some(only)) => Ok(Answer { by_link: false, provider: *only, config: false }),
+        (1, Some(only)) => Ok(Answer { by_link: false, provider: *only, config: false, newer: false }),
         (0, _) => Err("builtin_absent"),
         _ => Err("ambiguous"),
+    }
+}
+
+// Whether an end is no longer within what was agreed: the provider's newest bytes, or what is about to run.
+fn departed(plan: &Plan, link: &Link) -> bool {
+    let provider = &plan.providers[link.provider];
+    let by = (provider.kind != Kind::Native).then_some(provider.issuer);
+    let rev = |rev: Option<i32>| rev.filter(|_| by.is_some());
+    let provider_left = match (provider.newer, provider.retired) {
+        (Some(newer), _) => !within(link.pin, false, by, rev(Some(newer))),
+        (None, false) => !within(link.pin, true, by, rev(provider.rev)),
+        // Nothing of it is left that could be outside.
+        (None, true) => false,
+    };
+    let Some(Claims::Signed { issuer, rev, .. }) = &plan.asked.claims else { return provider_left };
+    provider_left || !within(link.component_pin, plan.same_bytes, Some(*issuer), *rev)
+}
+
+fn within(pin: Pinned, same_bytes: bool, by: Option<usize>, rev: Option<i32>) -> bool {
+    match pin {
+        Pinned::Freely => true,
+        Pinned::Bytes => same_bytes,
+        Pinned::Issuer(number, from, to) => {
+            by == Some(number)
+                && from.is_none_or(|from| rev.is_some_and(|rev| rev >= from))
+                && to.is_none_or(|to| rev.is_some_and(|rev| rev <= to))
+        }
     }
 }
 
@@ -175,7 +211,7 @@ fn covers(plan: &Plan, contract: &Contract, import: &Interfaces) -> Broken {
 fn may_answer(plan: &Plan, answer: Answer, contract: Option<&Contract>, import: &Interfaces) -> Broken {
     let mut broken = Broken::new();
     let provider = &plan.providers[answer.provider];
-    if provider.retired {
+    if provider.retired && !answer.newer {
         broken.insert("provider_retired");
     }
     if provider.kind != Kind::Native {

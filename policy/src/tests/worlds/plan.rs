@@ -118,6 +118,19 @@ pub(super) struct Provider {
     pub(super) serves: Vec<Interfaces>,
     pub(super) capid: Option<&'static str>,
     pub(super) retired: bool,
+    pub(super) rev: Option<i32>,
+    /// The revision in which other bytes of it were admitted later.
+    pub(super) newer: Option<i32>,
+}
+
+/// What an end of a link was agreed to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Pinned {
+    Freely,
+    /// The bytes that the link names, or those that were admitted as the component.
+    Bytes,
+    /// The issuer of that number, from a revision up to another.
+    Issuer(usize, Option<i32>, Option<i32>),
 }
 
 /// A package at a version, with some of its interfaces.
@@ -139,6 +152,8 @@ pub(super) struct Link {
     pub(super) misnamed: bool,
     pub(super) config: bool,
     pub(super) end: End,
+    pub(super) pin: Pinned,
+    pub(super) component_pin: Pinned,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -277,6 +292,33 @@ impl Plan {
         if let Some(Claims::Signed { rev, .. }) = &mut self.asked.claims {
             *rev = if dice.one_in(4) { dice.pick(&[None, Some(1), Some(2)]) } else { self.admitted_rev };
         }
+        self.pin_ends(dice);
+    }
+
+    fn pin_ends(&mut self, dice: &mut Dice) {
+        for provider in &mut self.providers {
+            provider.rev = dice.pick(&[None, Some(1), Some(2)]);
+            provider.newer = dice.fault(4).then(|| dice.pick(&[2, 3]));
+        }
+        let signer = |number: usize| self.providers.get(number).map(|provider| provider.issuer);
+        for link in &mut self.links {
+            let issuer = signer(link.provider).filter(|_| !dice.fault(8));
+            link.pin = pinned(dice, issuer);
+            let issuer = (!dice.fault(8)).then_some(self.admitted_under);
+            link.component_pin = pinned(dice, issuer);
+        }
+    }
+}
+
+fn pinned(dice: &mut Dice, issuer: Option<usize>) -> Pinned {
+    const RANGES: [(Option<i32>, Option<i32>); 6] =
+        [(None, None), (None, None), (Some(1), Some(3)), (Some(1), None), (None, Some(2)), (Some(3), None)];
+    let issuer = issuer.unwrap_or_else(|| dice.below(3));
+    let (from, to) = dice.pick(&RANGES);
+    match dice.below(8) {
+        0 => Pinned::Bytes,
+        1 | 2 => Pinned::Issuer(issuer, from, to),
+        _ => Pinned::Freely,
     }
 }
 
@@ -351,6 +393,8 @@ fn provider(dice: &mut Dice, home: [usize; 3], number: usize) -> Provider {
         serves,
         capid: (only_legacy || (kind == Kind::Archive && dice.fault(4))).then(|| dice.pick(&LEGACY)),
         retired: dice.fault(12),
+        rev: None,
+        newer: None,
     }
 }
 
@@ -370,6 +414,8 @@ fn link(dice: &mut Dice) -> Link {
         misnamed: dice.fault(32),
         config: dice.one_in(3),
         end: if dice.fault(2) { dice.pick(&[End::Tombstone, End::Accepted]) } else { End::Live },
+        pin: Pinned::Freely,
+        component_pin: Pinned::Freely,
     }
 }
 

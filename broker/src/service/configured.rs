@@ -1,0 +1,136 @@
+//! Holds the configuration of links to its schemas before a command is judged, and seals the values in the folder.
+//!
+//! What comes of it is a fact for the log; where values lie is left to `config`, what they mean to the provider.
+
+use policy::claims::read_provider;
+use policy::command::Command;
+use policy::digest::Digest;
+use policy::examine::Examined;
+use policy::govern::{Checked, Configured, Operation, Schemas, State};
+use policy::json;
+use policy::log::Entry;
+use policy::provider::Subject;
+use policy::reason::{Reason, Refusal};
+
+use super::Service;
+use crate::config::{Config, Sealed, fits};
+use crate::error::Error;
+use crate::store::LogReader;
+
+type Beside = [(Digest, Vec<u8>)];
+
+impl Service {
+    /// What is found of each configuration that a command would put into force; its values came beside it, or lie here.
+    pub(super) async fn find_configured(
+        &self,
+        command: &Examined<Command>,
+        beside: &Beside,
+    ) -> Result<Vec<Checked>, Error> {
+        let operations = &command.document().operations;
+        if !operations.iter().any(may_configure) {
+            return Ok(Vec::new());
+        }
+        let snapshot = self.snapshot().await?;
+        let log = self.log().await?;
+        let mut found = Vec::new();
+        for (operation, number) in operations.iter().zip(0..) {
+            let Some(configured) = operation.configured(&snapshot.state) else { continue };
+            let mut schemas = Schemas::default();
+            let checked = self.check(&snapshot.state, &log, &configured, beside, &mut schemas).await;
+            let (reason, detail) = match checked {
+                Ok(()) => (None, None),
+                Err(Error::Refused(refusal)) => (Some(refusal.reason), Some(refusal.brief())),
+                Err(error) => return Err(error),
+            };
+            found.push(Checked { operation: number, schemas, reason, detail });
+        }
+        Ok(found)
+    }
+
+    async fn check(
+        &self,
+        state: &State,
+        log: &LogReader,
+        configured: &Configured,
+        beside: &Beside,
+        schemas: &mut Schemas,
+    ) -> Result<(), Error> {
+        let sha256 = configured.config_sha256;
+        let sealed = Sealed::of(&self.folder);
+        let came = beside.iter().find(|(digest, _)| *digest == sha256).map(|(_, document)| document.clone());
+        let is_new = came.is_some();
+        let document = match came {
+            Some(document) => Some(document),
+            None => sealed.find(sha256)?,
+        };
+        let published = state.contracts().get(&configured.package);
+        schemas.contract = published.and_then(|published| published.contract.config_schema_sha256);
+        let own = own_schema(state, log, configured.provider_sha256).await?;
+        schemas.provider = own.as_deref().map(Digest::of);
+        let Some(document) = document else {
+            // Where nobody demands anything of them, values may stay with whoever has them.
+            let unknown = || format!("the values of configuration {sha256} are not here, so nothing checks them");
+            let needed = *schemas != Schemas::default();
+            return if needed { Err(Error::refused(Reason::EvidenceMissing, unknown())) } else { Ok(()) };
+        };
+        let values = Config::read(&document)?.values();
+        let mut by = Vec::new();
+        if let Some(sha256) = schemas.contract {
+            let missing =
+                || format!("schema {sha256} was not published with the contract for `{}`", configured.package);
+            let schema = log.evidence(sha256).await?;
+            by.push(("the contract", schema.ok_or_else(|| Refusal::new(Reason::EvidenceMissing, missing()))?));
+        }
+        by.extend(own.map(|schema| ("the provider", schema)));
+        // Bounded, but not short: not on a thread that others wait for.
+        let judged =
+            tokio::task::spawn_blocking(move || by.iter().try_for_each(|(whose, schema)| fits(schema, whose, &values)));
+        judged.await.map_err(|_| Refusal::new(Reason::ConfigMismatch, "its schema could not be followed"))??;
+        if is_new {
+            sealed.keep(sha256, &document)?;
+        }
+        Ok(())
+    }
+}
+
+// The schema in the claims under which a provider was admitted, as canonical bytes.
+async fn own_schema(state: &State, log: &LogReader, provider: Digest) -> Result<Option<Vec<u8>>, Error> {
+    let record = state.providers().get(&provider);
+    let (Some(Subject::Provider(subject)), Some(index)) =
+        (record.map(|record| &record.subject), state.last_touched(&format!("provider {provider}")))
+    else {
+        return Ok(None);
+    };
+    let Some(row) = log.row(index).await? else { return Ok(None) };
+    for sha256 in Entry::read(&row.bytes)?.evidence.iter().skip(1) {
+        let Some(token) = log.evidence(*sha256).await? else { continue };
+        let claims = read_provider(&token).ok().filter(|claims| claims.subject == *subject);
+        if let Some(schema) = claims.and_then(|claims| claims.config_schema.clone()) {
+            return Ok(Some(json::write(&schema)));
+        }
+    }
+    Ok(None)
+}
+
+fn may_configure(operation: &Operation) -> bool {
+    match operation {
+        Operation::PutLink(put) => put.config_sha256.is_some(),
+        Operation::SwitchLink(_) | Operation::AcceptLink(_) => true,
+        _ => false,
+    }
+}
+
+/// Refuses a reason for a change of links that a terminal or a log reader would act on.
+pub(super) fn refuse_unreadable(command: &Command) -> Result<(), Refusal> {
+    let of_links = |operation: &Operation| {
+        matches!(
+            operation,
+            Operation::PutLink(_) | Operation::DeleteLink(_) | Operation::SwitchLink(_) | Operation::AcceptLink(_)
+        )
+    };
+    let plain = command.because.as_deref().is_none_or(|because| !because.chars().any(char::is_control));
+    if plain || !command.operations.iter().any(of_links) {
+        return Ok(());
+    }
+    Err(Refusal::new(Reason::SchemaMismatch, "the reason of a change of links holds control characters"))
+}

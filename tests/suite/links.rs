@@ -1,0 +1,206 @@
+//! Links over real processes: switched and switched back, suspended and accepted, put in bulk, and configured.
+
+use std::net::TcpListener;
+use std::path::PathBuf;
+
+use broker::keys::SigningKey;
+use harness::asker::now;
+use harness::lattice::{Lattice, path};
+use policy::contract::Contract;
+use policy::digest::Digest;
+use policy::key::Issuer;
+use serde_json::{Value, json};
+
+use crate::choices::{Shop, store};
+
+// Admits other bytes of `east`, which answer that number, and returns their digest.
+fn revise_east(shop: &Shop, number: u32) -> String {
+    let bytes = wat::parse_str(store(number)).unwrap();
+    let bytes = harness::sign::component(&bytes, "east", &shop.0.path("acme.nk"));
+    let file = shop.0.path("artifacts").join(format!("east-{number}.wasm"));
+    std::fs::write(&file, &bytes).unwrap();
+    shop.0.accepted(&["provider", "admit", path(&file), "--id", "east"]);
+    Digest::of(&bytes).to_string()
+}
+
+fn number(shop: &Shop) -> String {
+    shop.answered().0
+}
+
+#[test]
+fn a_link_is_switched_and_rolled_back_by_one_command_each_and_its_history_tells_it() {
+    let shop = Shop::open();
+    shop.link("east", "default");
+    shop.0.accepted(&["link", "switch", "asker", "demo:kv", "--to", "west", "--stage", "prepare"]);
+    assert_eq!(number(&shop), "1", "what is prepared answers nothing");
+    shop.0.accepted(&["link", "switch", "asker", "demo:kv", "--stage", "cut-over"]);
+    assert_eq!(number(&shop), "2");
+    shop.0.accepted(&["link", "rollback", "asker", "demo:kv", "--reason", "slower than before"]);
+    assert_eq!(number(&shop), "1");
+    let switched = shop.0.accepted(&["link", "switch", "asker", "demo:kv", "--to", "west"]);
+    assert_eq!(switched["reachable"], "unknown");
+    assert_eq!(number(&shop), "2");
+    shop.0.accepted(&["link", "retire", "asker", "demo:kv"]);
+    let (code, told) = shop.0.json(&["link", "rollback", "asker", "demo:kv"]);
+    assert_eq!((code, told["error"].as_str()), (3, Some("not_found")), "{told}");
+
+    let history = shop.0.accepted(&["link", "history", "asker", "demo:kv", "--name", "default"]);
+    let changes = history["changes"].as_array().unwrap();
+    let told: Vec<_> =
+        changes.iter().map(|change| (change["act"].as_str().unwrap(), change["revision"].as_u64())).collect();
+    let acts = ["put", "prepare", "cut_over", "rollback", "prepare", "cut_over", "retire"];
+    assert_eq!(told, acts.into_iter().zip((1..).map(Some)).collect::<Vec<_>>());
+    assert_eq!(changes[3]["because"], "slower than before");
+    assert!(changes.iter().all(|change| change["by"].is_string() && change["at"].is_number()));
+    assert_eq!(changes[3]["before"]["sha256"], changes[2]["after"]["sha256"]);
+    let elsewhere = shop.0.accepted(&["link", "history", "asker", "demo:other"]);
+    assert_eq!(elsewhere["changes"], json!([]));
+}
+
+#[test]
+fn a_switch_to_what_a_start_would_refuse_is_refused_whole() {
+    let shop = Shop::open();
+    shop.link("east", "default");
+    let logger = shop.0.signed("logger", "logger", "acme");
+    shop.0.accepted(&["provider", "admit", path(&logger), "--id", "logger"]);
+    let (code, told) = shop.0.json(&["link", "switch", "asker", "demo:kv", "--to", "logger"]);
+    assert_eq!((code, told["error"].as_str()), (3, Some("provider_version")), "{told}");
+    assert_eq!(number(&shop), "1");
+    let shown = shop.0.accepted(&["link", "show", "asker", "demo:kv"]);
+    assert_eq!((&shown["revision"], shown.get("prepared")), (&json!(1), None), "{shown}");
+}
+
+#[test]
+fn t29_a_pinned_provider_that_changed_suspends_its_link_until_somebody_accepts_it() {
+    let shop = Shop::open();
+    let old = Digest::of(&std::fs::read(shop.0.path("east.wasm")).unwrap()).to_string();
+    let pin = format!("sha256={old}");
+    shop.0.accepted(&["link", "put", "asker", "east", "--contract", "demo:kv", "--pin-provider", &pin]);
+    shop.0.accepted(&["default", "put", "demo:kv", "--bind", "builtin"]);
+    assert_eq!(number(&shop), "1");
+    let new = revise_east(&shop, 7);
+    shop.refused("link_suspended", &[]);
+    let why = shop.0.accepted(&["why", "asker", "--contract", "demo:kv"]).to_string();
+    assert!(why.contains("link_suspended") && why.contains("countersign link accept"), "{why}");
+    let listed = shop.0.accepted(&["link", "list", "--suspended"]);
+    assert_eq!((listed["links"].as_array().unwrap().len(), &listed["links"][0]["standing"]), (1, &json!("suspended")));
+    let shown = shop.0.accepted(&["link", "show", "asker", "demo:kv"]);
+    let change = &shown["change"];
+    assert_eq!((&change["end"], &change["pin"]), (&json!("provider"), &json!(pin)), "{shown}");
+    assert_eq!((&change["old"]["sha256"], &change["new"]["sha256"]), (&json!(old), &json!(new)), "{shown}");
+    shop.0.accepted(&["link", "accept", "asker", "demo:kv", "--reason", "reviewed"]);
+    assert_eq!(number(&shop), "7");
+    assert_eq!(shop.0.accepted(&["link", "list", "--suspended"])["links"], json!([]));
+}
+
+#[test]
+fn many_links_are_put_at_once_or_none_and_the_error_names_the_line() {
+    let shop = Shop::open();
+    let line = |number: usize, provider: &str| {
+        json!({"component": "asker", "package": "demo:kv", "name": format!("n{number}"), "provider": provider})
+            .to_string()
+    };
+    let put = |lines: &[String]| {
+        let file = shop.0.path("links.jsonl");
+        std::fs::write(&file, lines.join("\n")).unwrap();
+        shop.0.json(&["link", "put", "-f", path(&file)])
+    };
+    let (code, told) = put(&[line(1, "east"), line(2, "nobody")]);
+    let message = told["message"].as_str().unwrap();
+    assert_eq!((code, told["error"].as_str()), (3, Some("provider_unknown")));
+    assert!(message.contains("line 2, link `asker/demo:kv/n2`"), "{message}");
+    // Refused by the broker, not here: the law demands the package's contract.
+    let other = line(3, "east").replace("demo:kv", "demo:nowhere");
+    let (code, told) = put(&[line(1, "east"), String::new(), other]);
+    let message = told["message"].as_str().unwrap();
+    assert_eq!((code, told["error"].as_str()), (3, Some("contract_unknown")), "{told}");
+    assert!(message.contains("line 3, link `asker/demo:nowhere/n3`"), "{message}");
+    assert_eq!(shop.0.accepted(&["link", "list"])["links"], json!([]), "none of them stands");
+    let lines: Vec<_> = (0..12).map(|number| line(number, ["east", "west"][number % 2])).collect();
+    assert_eq!(put(&lines).0, 0);
+    let first = shop.0.accepted(&["link", "list", "--limit", "5"]);
+    let next = first["next"].as_str().unwrap();
+    let rest = shop.0.accepted(&["link", "list", "--after", next]);
+    assert_eq!((first["links"].as_array().unwrap().len(), rest["links"].as_array().unwrap().len()), (5, 7));
+    assert!(rest.get("next").is_none());
+    let east = shop.0.accepted(&["link", "list", "--provider", "east", "--component", "asker"]);
+    assert_eq!(east["links"].as_array().unwrap().len(), 6);
+    let (code, told) = put(&vec![line(1, "east"); 1001]);
+    assert_eq!((code, told["error"].as_str()), (2, Some("usage")));
+}
+
+// A contract for `demo:kv` that takes configuration of this schema, published beside it.
+fn with_schema(lattice: &Lattice, revision: u64, schema: &Value) -> (i32, Value) {
+    let shown = lattice.accepted(&["contract", "show", "demo:kv"]);
+    let mut contract: Contract = serde_json::from_value(shown["contract"].clone()).unwrap();
+    let canonical = policy::json::write(schema);
+    contract.iat = now();
+    contract.revision = revision;
+    contract.config = policy::contract::Configuration::Optional;
+    contract.config_schema_sha256 = Some(Digest::of(&canonical));
+    let key = SigningKey::<Issuer>::load(&lattice.path("acme.nk")).unwrap();
+    let (token, file): (PathBuf, PathBuf) = (lattice.path("kv.jwt"), lattice.path("kv.schema.json"));
+    std::fs::write(&token, key.sign_contract(&contract)).unwrap();
+    std::fs::write(&file, serde_json::to_string_pretty(schema).unwrap()).unwrap();
+    lattice.json(&["contract", "publish", path(&token), "--config-schema", path(&file)])
+}
+
+#[test]
+fn t48_configuration_is_held_to_its_schema_by_a_broker_that_fetches_nothing() {
+    let shop = Shop::open();
+    let schema = json!({
+        "type": "object", "properties": {"bucket": {"type": "string"}, "password": {"type": "string"}, "size": {"type": "integer"}},
+        "additionalProperties": false, "required": ["bucket"],
+    });
+    assert_eq!(with_schema(&shop.0, 2, &schema).0, 0);
+    let put = |values: &Value| {
+        let file = shop.0.path("values.json");
+        std::fs::write(&file, values.to_string()).unwrap();
+        shop.0.json(&["link", "put", "asker", "east", "--contract", "demo:kv", "--config-file", path(&file)])
+    };
+    let deep = (0..20).fold(json!(1), |inner, _| json!([inner]));
+    let huge: serde_json::Map<_, _> = (0..100).map(|number| (format!("n{number}"), json!("x".repeat(1000)))).collect();
+    for (values, reason) in [
+        (json!({"bucket": "eu", "password": "hunter2"}), "secret_in_input"),
+        (json!({"bucket": "postgres://me:hunter2@db"}), "secret_in_input"),
+        (json!({"bucket": 3}), "config_mismatch"),
+        (json!({"bucket": "eu", "more": "x"}), "config_mismatch"),
+        (json!({"../bucket": "eu"}), "name_malformed"),
+        (json!({"bucket": deep}), "json_limit"),
+        (Value::Object(huge), "token_oversize"),
+    ] {
+        let (code, told) = put(&values);
+        assert_eq!((code, told["error"].as_str()), (3, Some(reason)), "{told}");
+        assert!(!told.to_string().contains("hunter2"), "{told}");
+    }
+    let (code, told) = put(&json!({"bucket": "canary-eu", "password": "secret:kv-password", "size": 3}));
+    assert_eq!(code, 0, "{told}");
+    assert_eq!(number(&shop), "1");
+    let log = std::fs::read(shop.0.log()).unwrap();
+    assert!(!log.windows(9).any(|window| window == b"canary-eu"), "a value is in the log");
+    // A schema that points elsewhere: nobody is called, and nothing can be configured by it.
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let elsewhere = format!("http://{}/schema.json", listener.local_addr().unwrap());
+    assert_eq!(with_schema(&shop.0, 3, &json!({"$ref": elsewhere})).0, 0);
+    // What was held to the old schema is not held to this one.
+    shop.refused("link_suspended", &[]);
+    let (code, told) = put(&json!({"bucket": "eu"}));
+    assert_eq!((code, told["error"].as_str()), (3, Some("schema_mismatch")), "{told}");
+    assert_eq!(listener.accept().unwrap_err().kind(), std::io::ErrorKind::WouldBlock, "somebody called");
+    assert_eq!(shop.0.accepted(&["audit", "verify"])["success"], true, "the verdicts replay without the schemas");
+}
+
+#[test]
+fn a_reason_with_control_characters_or_a_seed_is_refused() {
+    let shop = Shop::open();
+    let put = |reason: &str| {
+        let (code, told) = shop.0.json(&["link", "put", "asker", "east", "--contract", "demo:kv", "--reason", reason]);
+        (code, told["error"].as_str().unwrap_or_default().to_owned())
+    };
+    assert_eq!(put("a\u{1b}[2Jb").0, 3);
+    let seed = SigningKey::<Issuer>::generate().unwrap().seed().unwrap();
+    assert_eq!(put(&format!("because {seed}")), (3, "secret_in_input".to_owned()));
+    assert_eq!(put(&"x".repeat(1025)).0, 2);
+    assert_eq!(put("one store for all").0, 0);
+}
