@@ -27,8 +27,8 @@ use crate::error::Error;
 use crate::store::{LogReader, Row};
 
 pub use explain::Supposition;
-pub use rules::standing;
 pub use links::Which;
+pub use rules::standing;
 
 /// What is looked at: a state, and the log that it is the fold of.
 #[derive(Clone, Copy)]
