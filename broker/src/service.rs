@@ -13,8 +13,10 @@ mod tests;
 use std::sync::Arc;
 
 use policy::digest::Digest;
+use policy::envelope::Verified;
 use policy::key::{self, Name};
 use policy::name::Lattice;
+use policy::query::Query;
 use policy::reason::{Reason, Refusal};
 use policy::time::Timestamp;
 use policy::warrant::Inception;
@@ -128,13 +130,26 @@ impl Service {
         self.sequencer.look().await.map_err(unavailable)
     }
 
-    /// The signed answer to a look at the state.
+    /// An administrator's query, once it has passed the door.
+    ///
+    /// # Errors
+    /// [`Error::Refused`].
+    pub fn query(&self, bytes: &[u8]) -> Result<Verified<Query>, Error> {
+        self.query_to(bytes, Reply::Here)
+    }
+
+    /// As [`Service::query`], when the view goes to an inbox.
+    pub(crate) fn query_to(&self, bytes: &[u8], reply: Reply<'_>) -> Result<Verified<Query>, Error> {
+        Ok(self.door.query(bytes, reply)?)
+    }
+
+    /// The signed answer to a query.
     ///
     /// # Errors
     /// [`Error::Unavailable`].
-    pub async fn sign_view(&self, request: &[u8], view: &serde_json::Value) -> Result<Vec<u8>, Error> {
+    pub async fn sign_view(&self, query: &Verified<Query>, view: &serde_json::Value) -> Result<Vec<u8>, Error> {
         let epoch = self.snapshot().await?.head.epoch;
-        Ok(self.signer.view(request, view, epoch))
+        Ok(self.signer.view(query, view, epoch))
     }
 
     /// The newest signed checkpoint: with each governance event, and each second in which the log grew.

@@ -1,5 +1,6 @@
 //! The law's promises, tried on whole worlds: a ledger, its keys, and questions asked of it.
 
+mod administrators;
 mod decisions;
 mod documents;
 mod examples;

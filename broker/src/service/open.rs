@@ -20,7 +20,7 @@ use crate::error::Error;
 use crate::folder::{Folder, refuse_unless_private};
 use crate::keys::{LogKey, SigningKey, refuse_equal};
 use crate::sequencer::court::{Court, Files};
-use crate::sequencer::{Sequencer, Unavailable};
+use crate::sequencer::{Sequencer, Shown, Unavailable};
 use crate::settings::Settings;
 use crate::signer::{Paper, Signer};
 use crate::store::LogReader;
@@ -54,7 +54,7 @@ impl Service {
         };
         let Fit { log_key, decision, held, warrant } = fit;
         let state = court.ledger().state();
-        let (inception, administrators) = (state.inception().clone(), state.administrator_keys());
+        let inception = state.inception().clone();
         let papers = (Paper::new(warrant.token().to_vec()), Paper::new(court.inception().to_vec()));
         let fresh = (warrant.serial > state.warrant_serial()).then(|| warrant.clone());
         let first = log_key.sign(&court.checkpoint());
@@ -66,11 +66,12 @@ impl Service {
             installed.outcome().verdict.clone()?;
         }
         let signer = Arc::new(Signer::new(decision, inception.lattice.clone(), papers.0, papers.1));
-        let door = Door::new(inception.lattice.clone(), Arc::clone(&clock), shown.hosts, administrators, &settings);
+        let Shown { tip, hosts, administrators } = shown;
+        let door = Door::new(inception.lattice.clone(), Arc::clone(&clock), hosts, administrators, &settings);
         let door = Arc::new(door);
         let (notes, epochs) = watch::channel(first);
         let tasks = vec![
-            tokio::spawn(notarise(log_key, shown.tip, notes)),
+            tokio::spawn(notarise(log_key, tip, notes)),
             tokio::spawn(count_each_minute(Arc::clone(&door), sequencer.clone())),
         ];
         let (folder, commands) = (folder.clone(), Memory::default());
@@ -137,7 +138,7 @@ fn held_keys(
     let inception = court.ledger().state().inception();
     let mut held = vec![("decision", *decision.name().raw()), ("log", log.raw())];
     held.extend(inception.roots.keys.iter().map(|key| ("root", *key.name().raw())));
-    held.extend(inception.administrators.keys.iter().map(|key| ("administrator", *key.name().raw())));
+    held.extend(court.ledger().state().administrators().iter().map(|(name, _)| ("administrator", *name.raw())));
     refuse_equal(held.iter().copied())?;
     Ok(held)
 }

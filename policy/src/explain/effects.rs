@@ -174,7 +174,13 @@ impl Reach {
             | Event::HostBanned(_)
             | Event::HostLabelled(_)
             | Event::HostJoined(_)
-            | Event::WarrantInstalled(_) => Self::Nothing,
+            | Event::WarrantInstalled(_)
+            | Event::AdministratorPut(_)
+            | Event::AdministratorRemoved(_)
+            | Event::ThresholdPut(_)
+            | Event::CommandProposed(_)
+            | Event::CommandApproved(_)
+            | Event::CommandRejected(_) => Self::Nothing,
             Event::IssuerAdded(_)
             | Event::IssuerActivated(_)
             | Event::IssuerScoped(_)

@@ -9,7 +9,7 @@ use crate::claims::Common;
 use crate::contract::Contract;
 use crate::decide::LAW;
 use crate::digest::Digest;
-use crate::govern::{AdministratorKeys, Bind, HostKeys, LinkKey, LinkSlot, Owned, end};
+use crate::govern::{AdministratorKeys, Bind, HostKeys, LinkKey, LinkSlot, Owned, Waiting, Weighty, end};
 use crate::issuer::Issuers;
 use crate::key::{Administrator, Decision, Host, Invite, Issuer, Name, Role, Root, refuse_published};
 use crate::name::{ComponentId, Lattice, LinkName, Package};
@@ -28,6 +28,9 @@ pub struct State {
     warrant_serial: u64,
     // The raw bytes of every key that has a role, so that one key has one purpose (T09).
     keys: BTreeMap<[u8; 32], &'static str>,
+    pub(super) administrators: AdministratorKeys,
+    pub(super) thresholds: BTreeMap<Weighty, u64>,
+    pub(super) waiting: BTreeMap<Nonce, Waiting>,
     pub(super) issuers: Issuers,
     pub(super) contracts: BTreeMap<Package, Published>,
     pub(super) defaults: BTreeMap<Package, Bind>,
@@ -141,6 +144,9 @@ impl State {
             epoch: 0,
             warrant_serial: 0,
             keys: BTreeMap::new(),
+            administrators: AdministratorKeys::founding(&inception.administrators),
+            thresholds: BTreeMap::new(),
+            waiting: BTreeMap::new(),
             issuers: Issuers::default(),
             contracts: BTreeMap::new(),
             defaults: BTreeMap::new(),
@@ -179,14 +185,9 @@ impl State {
         &self.inception
     }
 
-    /// Who commands.
-    pub const fn administrators(&self) -> &Quorum<Administrator> {
-        &self.inception.administrators
-    }
-
-    /// The verifier of commands.
-    pub fn administrator_keys(&self) -> AdministratorKeys {
-        AdministratorKeys(self.inception.administrators.keys.clone())
+    /// Who commands: the verifier of commands and queries.
+    pub const fn administrators(&self) -> &AdministratorKeys {
+        &self.administrators
     }
 
     /// The verifier of requests.
@@ -353,6 +354,7 @@ impl State {
     // Ids are forgotten once their command could not be judged any more, so that memory stays bounded (I10).
     pub(crate) fn remember(&mut self, id: Nonce, not_after: Timestamp, now: Timestamp) {
         self.seen.retain(|_, until| *until >= now);
+        self.forget_ended(now);
         self.seen.insert(id, not_after);
     }
 }

@@ -10,7 +10,7 @@ use crate::decide::{Decision, Facts, decide};
 use crate::digest::Digest;
 use crate::envelope::Verified;
 use crate::examine::Examined;
-use crate::govern::{Event, State, WarrantInstalled};
+use crate::govern::{Event, Handled, State, WarrantInstalled};
 use crate::join::Join;
 use crate::log::entry::{Body, Entry, Judged, Ruled, leaf_hash};
 use crate::question::{Question, StartRequest};
@@ -140,20 +140,27 @@ impl Ledger {
     }
 
     /// Judges a command; refused ones are recorded too.
+    ///
+    /// One that waits for more signatures is recorded as governance, and comes out as `pending_approval`.
     pub fn govern(&mut self, examined: &Examined<Command>, at_ms: u64) -> Step<Result<(), Refusal>> {
         let at_ms = self.later(at_ms);
-        let verdict = self.state.handle(examined, Timestamp::from_millis(at_ms));
+        let handled = self.state.handle(examined, Timestamp::from_millis(at_ms));
         let command = &examined.document;
         let judged = Judged {
             by: Some(command.iss),
             id: Some(command.jti),
             not_after: Some(command.not_after),
             because: command.because.clone(),
-            subjects: command.operations.iter().flat_map(crate::govern::Operation::subjects).collect(),
             ..Judged::of(command.sha256())
         };
         let evidence = pieces(command);
-        self.judged(judged, verdict, at_ms, evidence)
+        match handled {
+            Err(refusal) => self.judged(judged, Err(refusal), at_ms, evidence),
+            Ok(Handled { events, subjects, lack }) => {
+                let step = self.judged(Judged { subjects, ..judged }, Ok(events), at_ms, evidence);
+                step.map(|outcome| outcome.and(lack.map_or(Ok(()), |lack| Err(lack.refusal()))))
+            }
+        }
     }
 
     /// Judges a join; refused ones are recorded too.

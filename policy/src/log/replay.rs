@@ -135,7 +135,7 @@ impl Ledger {
         let bytes = gather(entry, judged.token_sha256, evidences)?;
         if judged.by.is_some() {
             let command = Unverified::<Command>::parse(&bytes).map_err(unfit)?;
-            let command = command.verify(&self.state.administrator_keys()).map_err(unfit)?;
+            let command = command.verify(self.state.administrators()).map_err(unfit)?;
             return Ok(self.govern(&examine::command(command), entry.at_ms).bytes);
         }
         if let Ok(warrant) = Unverified::<Warrant>::parse(&bytes) {

@@ -94,6 +94,7 @@ fn examples() -> Vec<Example> {
         request_sha256: Digest::of(&command_wire),
         reason: None,
         detail: None,
+        pending: None,
         epoch: head.epoch,
         index: head.size - 1,
         entry_sha256: head.last,

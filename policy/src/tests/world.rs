@@ -13,13 +13,14 @@ use crate::digest::Digest;
 use crate::envelope::{Afresh, Document, Draft, Unverified};
 use crate::examine;
 use crate::govern::{
-    AddIssuer, AdmitComponent, AdmitProvider, Bind, InviteHost, Operation, PublishContract, PutDefault, PutLink, Waiver,
+    AddIssuer, AdmitComponent, AdmitProvider, ApproveCommand, Bind, InviteHost, Operation, PublishContract, PutDefault,
+    PutLink, Waiver,
 };
 use crate::issuer::Kind;
 use crate::join::{InviteProof, Join, Possession};
 use crate::json;
 use crate::key::{Administrator, Component, Decision, Host, Invite, Issuer, Key, Name, Role, Root};
-use crate::log::{Evidences, Ledger, NoteKey, Ruling, Step};
+use crate::log::{Entry, Evidences, Ledger, NoteKey, Ruling, Step};
 use crate::name::{InterfaceName, Lattice, LinkName, Package, Version};
 use crate::native::Native;
 use crate::possession::KeyProof;
@@ -74,7 +75,7 @@ pub(crate) struct World {
     pub(crate) administrator: Pair<Administrator>,
     pub(crate) issuer: Pair<Issuer>,
     pub(crate) host: Pair<Host>,
-    counter: u8,
+    counter: u16,
 }
 
 impl Evidences for BTreeMap<Digest, Vec<u8>> {
@@ -142,7 +143,9 @@ impl World {
 
     pub(crate) fn nonce(&mut self) -> Nonce {
         self.counter += 1;
-        Nonce::from_random([self.counter; 16])
+        // The first of them have one byte throughout, as in the vectors.
+        let (low, high) = (self.counter as u8, (self.counter >> 8) as u8);
+        Nonce::from_random(std::array::from_fn(|at| if at == 0 { low ^ high } else { low }))
     }
 
     pub(crate) fn keep<T>(&mut self, step: Step<T>) -> T {
@@ -168,7 +171,36 @@ impl World {
     pub(crate) fn submit(&mut self, mut command: Command, statements: &[Vec<u8>]) -> Result<(), Refusal> {
         command.statements = statements.iter().map(|token| Digest::of(token)).collect();
         let bytes = self.administrator.seal(&command, statements);
-        let verified = Unverified::<Command>::parse(&bytes)?.verify(&self.ledger.state().administrator_keys())?;
+        self.govern(&bytes)
+    }
+
+    /// Signs a command of those operations as this administrator, and gives it; its id is told, too.
+    pub(crate) fn act_as(
+        &mut self,
+        seed: &str,
+        operations: Vec<Operation>,
+        statements: &[Vec<u8>],
+    ) -> (Nonce, Result<(), Refusal>) {
+        let pair = Pair::<Administrator>::seeded(seed);
+        let statements_named = statements.iter().map(|token| Digest::of(token)).collect();
+        let command = Command { iss: pair.name, statements: statements_named, ..self.command(operations) };
+        (command.jti, self.govern(&pair.seal(&command, statements)))
+    }
+
+    /// Approves what waits, with all of it attached, as whoever has the bytes at hand would.
+    pub(crate) fn approve_as(&mut self, seed: &str, id: Nonce) -> Result<(), Refusal> {
+        let Some(waiting) = self.ledger.state().waiting().get(&id).cloned() else {
+            let sha256 = Digest::of(b"nothing");
+            return self.act_as(seed, vec![Operation::ApproveCommand(ApproveCommand { id, sha256 })], &[]).1;
+        };
+        let entry = Entry::read(&self.rows[waiting.index as usize]).unwrap();
+        let pieces: Vec<Vec<u8>> = entry.evidence.iter().map(|sha256| self.evidence[sha256].clone()).collect();
+        let sha256 = waiting.sha256;
+        self.act_as(seed, vec![Operation::ApproveCommand(ApproveCommand { id, sha256 })], &pieces).1
+    }
+
+    pub(crate) fn govern(&mut self, bytes: &[u8]) -> Result<(), Refusal> {
+        let verified = Unverified::<Command>::parse(bytes)?.verify(self.ledger.state().administrators())?;
         let step = self.ledger.govern(&examine::command(verified), self.now_ms);
         self.keep(step)
     }
