@@ -37,6 +37,7 @@ pub mod keyfile;
 pub mod keys;
 pub mod link;
 pub mod provider;
+pub mod root;
 pub mod serve;
 pub mod status;
 mod telling;
@@ -142,6 +143,8 @@ pub enum Command {
     Admin(admin::Args),
     /// Say how many administrators must sign what
     Threshold(threshold::Args),
+    /// Change who signs warrants
+    Root(root::Args),
     /// Sign what another administrator proposed, or see what waits
     #[command(visible_alias = "pending")]
     Approve(approve::Args),
@@ -184,6 +187,7 @@ impl Command {
             Self::Apply(args) => args.run(globals),
             Self::Admin(args) => args.run(globals),
             Self::Threshold(args) => args.run(globals),
+            Self::Root(args) => args.run(globals),
             Self::Approve(args) => args.run(globals),
             Self::Reject(args) => args.run(globals),
             Self::Verify(args) => args.run(globals),

@@ -19,6 +19,7 @@ use policy::join::Join;
 use policy::log::{Checkpoint, Head, Ruling, Step};
 use policy::question::StartRequest;
 use policy::reason::Reason;
+use policy::root::Agreed;
 use policy::warrant::Warrant;
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -64,6 +65,7 @@ enum Input {
     Govern(Box<Examined<Command>>, Reply),
     Enrol(Box<Examined<Join>>, Reply),
     Install(Box<Verified<Warrant>>, Reply),
+    Reroot(Box<Agreed>, Reply),
     Count(BTreeMap<Reason, u64>, oneshot::Sender<()>),
     Look(oneshot::Sender<Arc<Snapshot>>),
     Close(oneshot::Sender<Result<(), Error>>),
@@ -99,6 +101,10 @@ impl Sequencer {
 
     pub(crate) async fn install(&self, warrant: Verified<Warrant>) -> Result<Recorded<Judgement>, Unavailable> {
         self.ask(|reply| Input::Install(Box::new(warrant), reply)).await
+    }
+
+    pub(crate) async fn reroot(&self, agreed: Agreed) -> Result<Recorded<Judgement>, Unavailable> {
+        self.ask(|reply| Input::Reroot(Box::new(agreed), reply)).await
     }
 
     pub(crate) async fn count(&self, turned_away: BTreeMap<Reason, u64>) -> Result<(), Unavailable> {
@@ -265,6 +271,10 @@ impl Bench {
             Input::Install(warrant, reply) => {
                 (ledger.install(&warrant, at_ms).map(judged(warrant.sha256())), Answer::Judged(reply))
             }
+            Input::Reroot(agreed, reply) => {
+                let step = ledger.change_roots(&agreed, at_ms).map(judged(agreed.change().sha256()));
+                (step, Answer::Judged(reply))
+            }
             Input::Count(counts, reply) => (ledger.count(counts, at_ms).map(|()| Act::Counted), Answer::Counted(reply)),
             Input::Look(reply) => {
                 looks.push(reply);
@@ -355,6 +365,7 @@ impl Input {
             Self::Govern(examined, _) => weight(examined.document()),
             Self::Enrol(examined, _) => weight(examined.document()),
             Self::Install(warrant, _) => weight(warrant),
+            Self::Reroot(agreed, _) => weight(agreed.change()),
             Self::Count(..) | Self::Look(_) | Self::Close(_) => 0,
         }
     }

@@ -15,6 +15,7 @@ use std::sync::Arc;
 use policy::digest::Digest;
 use policy::envelope::Verified;
 use policy::key::{self, Name};
+use policy::log::leaf_hash;
 use policy::name::Lattice;
 use policy::query::Query;
 use policy::reason::{Reason, Refusal};
@@ -31,7 +32,7 @@ use crate::keys::refuse_equal;
 use crate::sequencer::{Sequencer, Unavailable};
 use crate::service::memory::Memory;
 use crate::signer::Signer;
-use crate::store::LogReader;
+use crate::store::{Judgement, LogReader, Recorded};
 
 pub use crate::sequencer::Snapshot;
 pub use base::FollowUp;
@@ -120,6 +121,15 @@ impl Service {
             Ok(signer.receipt(&recorded))
         });
         answered.await
+    }
+
+    /// Records other roots, to whom the old ones and the new ones agreed.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] when they did not, [`Error::Unavailable`] when nothing could be recorded.
+    pub async fn change_roots(&self, bytes: &[u8]) -> Result<Recorded<Judgement>, Error> {
+        let line = self.snapshot().await?.state.root_line(leaf_hash(self.signer.inception()));
+        self.sequencer.reroot(line.follow(bytes)?).await.map_err(unavailable)
     }
 
     /// The state as of now, made on demand.

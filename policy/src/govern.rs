@@ -10,6 +10,7 @@ mod admit_component;
 mod admit_provider;
 mod approve_command;
 mod ban_host;
+mod change_roots;
 mod delegate_issuer;
 mod delete_default;
 mod delete_link;
@@ -56,6 +57,7 @@ pub use admit_component::AdmitComponent;
 pub use admit_provider::AdmitProvider;
 pub use approve_command::ApproveCommand;
 pub use ban_host::BanHost;
+pub use change_roots::RootsChanged;
 pub use delegate_issuer::DelegateIssuer;
 pub use delete_default::DeleteDefault;
 pub use delete_link::DeleteLink;
@@ -163,6 +165,8 @@ macro_rules! operations {
             WarrantInstalled(WarrantInstalled),
             /// See [`CommandProposed`].
             CommandProposed(CommandProposed),
+            /// See [`RootsChanged`].
+            RootsChanged(RootsChanged),
         }
 
         impl Operation {
@@ -212,6 +216,7 @@ macro_rules! operations {
                     Self::HostJoined(event) => event.told(),
                     Self::WarrantInstalled(event) => event.told(),
                     Self::CommandProposed(event) => event.told(),
+                    Self::RootsChanged(event) => event.told(),
                 }
             }
         }
@@ -224,6 +229,7 @@ macro_rules! operations {
                     Event::HostJoined(event) => event.apply(self, index),
                     Event::WarrantInstalled(event) => event.apply(self, index),
                     Event::CommandProposed(event) => event.apply(self, index),
+                    Event::RootsChanged(event) => event.apply(self, index),
                 }
             }
         }

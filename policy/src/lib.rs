@@ -3,7 +3,7 @@
 //! Modules in reading order. Names and keys are parsed once and then trusted: [`name`], [`key`], [`digest`], [`time`],
 //! [`skew`].
 //! Bytes are read strictly: [`json`], [`envelope`], [`artifact`]. What was signed: [`claims`], [`contract`],
-//! [`delegation`], [`possession`], [`command`], [`query`], [`warrant`], [`join`], [`question`], [`answer`]. What it is worth:
+//! [`delegation`], [`possession`], [`command`], [`query`], [`warrant`], [`root`], [`join`], [`question`], [`answer`]. What it is worth:
 //! [`issuer`], [`examine`], [`verify`]. The law itself: [`govern`], [`resolve`], [`decide`], [`explain`]. Evidence:
 //! [`log`].
 //!
@@ -37,6 +37,7 @@ pub mod query;
 pub mod question;
 pub mod reason;
 pub mod resolve;
+pub mod root;
 pub mod skew;
 mod text;
 pub mod time;

@@ -11,6 +11,7 @@ mod issuers;
 mod lent;
 mod owners;
 mod reasons;
+mod roots;
 mod rulings;
 pub(crate) mod world;
 mod worlds;

@@ -4,11 +4,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use policy::digest::Digest;
 use policy::envelope::{Unverified, Verified};
 use policy::key;
 use policy::log::leaf_hash;
 use policy::reason::Reason;
-use policy::warrant::{DecisionKeys, Roots, Warrant};
+use policy::root::RootLine;
+use policy::warrant::{DecisionKeys, Warrant};
 use tokio::sync::watch;
 
 use super::Service;
@@ -143,24 +145,36 @@ fn held_keys(
     Ok(held)
 }
 
-// The warrant that the log names, or a newer one that the root signed and somebody put into the folder.
+// The warrant that the log names, or a newer one that today's root signed and somebody put into the folder.
 async fn warrant_in_force(folder: &Folder, court: &Court) -> Result<Verified<Warrant>, Error> {
     let state = court.ledger().state();
-    let roots = Roots { inception: state.inception(), sha256: leaf_hash(court.inception()) };
-    let read = |bytes: &[u8]| Unverified::<Warrant>::parse(bytes)?.verify(&roots);
-    if let Ok(bytes) = std::fs::read(folder.warrant())
-        && let warrant = read(bytes.trim_ascii_end()).map_err(|refusal| refusal.within("`warrant.jws`"))?
-        && (warrant.serial > state.warrant_serial()
-            || Some(warrant.sha256()) == court.warrant().map(|(_, sha256)| sha256))
-    {
-        return Ok(warrant);
+    let line = state.root_line(leaf_hash(court.inception()));
+    // What is in force already was signed by the roots of its day.
+    let of_its_day = |bytes: &[u8]| {
+        let sets = state.root_sets().iter().rev().map(|roots| RootLine { roots: roots.clone(), ..line.clone() });
+        let mut read = sets.map(|line| Unverified::<Warrant>::parse(bytes)?.verify(&line));
+        let newest = read.next().unwrap_or_else(|| Unverified::<Warrant>::parse(bytes)?.verify(&line));
+        newest.or_else(|refusal| read.find_map(Result::ok).ok_or(refusal))
+    };
+    if let Ok(bytes) = std::fs::read(folder.warrant()) {
+        let bytes = bytes.trim_ascii_end();
+        let is_in_force = court.warrant().is_some_and(|(_, sha256)| sha256 == Digest::of(bytes));
+        let read = if is_in_force {
+            of_its_day(bytes)
+        } else {
+            Unverified::<Warrant>::parse(bytes).and_then(|it| it.verify(&line))
+        };
+        let warrant = read.map_err(|refusal| refusal.within("`warrant.jws`"))?;
+        if is_in_force || warrant.serial > state.warrant_serial() {
+            return Ok(warrant);
+        }
     }
     let Some((index, sha256)) = court.warrant() else {
         return Err(Error::refused(Reason::BrokerKeyUnknown, "the log holds no warrant; sign one with the root key"));
     };
     let missing = || Error::refused(Reason::LogBroken, format!("the warrant {sha256} is not beside entry {index}"));
     let bytes = LogReader::open(&folder.log()).await?.document(index).await?.ok_or_else(missing)?;
-    Ok(read(&bytes)?)
+    Ok(of_its_day(&bytes)?)
 }
 
 fn speaks(decision: &SigningKey<key::Decision>, warrant: &Verified<Warrant>, clock: &dyn Clock) -> Result<(), Error> {

@@ -28,7 +28,8 @@ pub(super) async fn status(scene: Scene<'_>) -> Result<Value, Error> {
         "pending": pending,
     });
     let inception = state.inception();
-    let roots: Vec<String> = inception.roots.keys.iter().map(ToString::to_string).collect();
+    let roots = state.root_sets().last().unwrap_or(&inception.roots);
+    let roots: Vec<String> = roots.keys.iter().map(ToString::to_string).collect();
     let administrators: Vec<String> =
         state.administrators().iter().filter(|(_, it)| it.stands(scene.now)).map(|(key, _)| key.to_string()).collect();
     Ok(json!({

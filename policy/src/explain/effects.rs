@@ -175,6 +175,7 @@ impl Reach {
             | Event::HostLabelled(_)
             | Event::HostJoined(_)
             | Event::WarrantInstalled(_)
+            | Event::RootsChanged(_)
             | Event::AdministratorPut(_)
             | Event::AdministratorRemoved(_)
             | Event::ThresholdPut(_)

@@ -2,7 +2,7 @@
 //!
 //! Fields are private; what changes them is in the files of the operations, through the few doors at the end.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use crate::artifact::Import;
 use crate::claims::Common;
@@ -28,6 +28,8 @@ pub struct State {
     warrant_serial: u64,
     // The raw bytes of every key that has a role, so that one key has one purpose (T09).
     keys: BTreeMap<[u8; 32], &'static str>,
+    // Who signed warrants, from inception on; the last are today's.
+    pub(super) root_sets: Vec<Quorum<Root>>,
     pub(super) administrators: AdministratorKeys,
     pub(super) thresholds: BTreeMap<Weighty, u64>,
     pub(super) waiting: BTreeMap<Nonce, Waiting>,
@@ -144,6 +146,7 @@ impl State {
             epoch: 0,
             warrant_serial: 0,
             keys: BTreeMap::new(),
+            root_sets: vec![inception.roots.clone()],
             administrators: AdministratorKeys::founding(&inception.administrators),
             thresholds: BTreeMap::new(),
             waiting: BTreeMap::new(),
@@ -162,8 +165,8 @@ impl State {
             touched: BTreeMap::new(),
             inception: inception.clone(),
         };
-        quorum(&inception.roots)?;
-        quorum(&inception.administrators)?;
+        inception.roots.sound()?;
+        inception.administrators.sound()?;
         for key in &inception.roots.keys {
             state.unused(key.name().raw(), Root::WORD)?;
             state.claim_key(*key.name().raw(), Root::WORD);
@@ -357,16 +360,6 @@ impl State {
         self.forget_ended(now);
         self.seen.insert(id, not_after);
     }
-}
-
-fn quorum<R: Role>(quorum: &Quorum<R>) -> Result<(), Refusal> {
-    let distinct: BTreeSet<_> = quorum.keys.iter().map(|key| key.name().raw()).collect();
-    let reachable = quorum.threshold >= 1 && quorum.threshold <= distinct.len() as u64;
-    if reachable && distinct.len() == quorum.keys.len() {
-        return Ok(());
-    }
-    let detail = format!("{} of {} distinct {} keys can never sign", quorum.threshold, distinct.len(), R::WORD);
-    Err(Refusal::new(Reason::ThresholdUnmet, detail))
 }
 
 /// The names and times that a record keeps of signed claims.

@@ -15,6 +15,7 @@ use crate::join::Join;
 use crate::log::entry::{Body, Entry, Judged, Ruled, leaf_hash};
 use crate::question::{Question, StartRequest};
 use crate::reason::{Reason, Refusal};
+use crate::root::Agreed;
 use crate::time::Timestamp;
 use crate::warrant::{Inception, Warrant};
 
@@ -178,6 +179,14 @@ impl Ledger {
         let verdict = self.judge_warrant(warrant).map(|event| vec![event]);
         let judged = Judged::of(warrant.sha256());
         self.judged(judged, verdict, at_ms, pieces(warrant))
+    }
+
+    /// Records other roots, to whom the old ones and the new ones agreed.
+    pub fn change_roots(&mut self, agreed: &Agreed, at_ms: u64) -> Step<Result<(), Refusal>> {
+        let at_ms = self.later(at_ms);
+        let verdict = self.state.handle_roots(agreed).map(|event| vec![event]);
+        let change = agreed.change();
+        self.judged(Judged::of(change.sha256()), verdict, at_ms, pieces(change))
     }
 
     /// Records how many messages were turned away at the door.

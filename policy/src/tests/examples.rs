@@ -18,6 +18,7 @@ use crate::join::{InviteProof, Join, Possession};
 use crate::key::{Decision, Host, Invite, Issuer, Root};
 use crate::log::{Checkpoint, Entry, Frontier, NoteKey, leaf_hash};
 use crate::possession::KeyProof;
+use crate::query::Query;
 use crate::warrant::{DecisionKeys, Roots, Warrant};
 use crate::wire::{Nonce, PERMIT_TTL_MS};
 
@@ -101,13 +102,26 @@ fn examples() -> Vec<Example> {
     };
     let receipt_wire = decision.seal(&receipt, &[warrant.clone(), inception_row.clone()]);
     Unverified::<Receipt>::parse(&receipt_wire).unwrap().verify(&keys).unwrap();
+    let arguments = br#""status""#.to_vec();
+    let query = Query {
+        iss: world.administrator.name,
+        aud: inception.lattice.clone(),
+        iat: at(NOW),
+        jti: Nonce::from_random([8; 16]),
+        what: "status".to_owned(),
+        arguments_sha256: Digest::of(&arguments),
+        statements: Vec::new(),
+    };
+    let query_wire = world.administrator.seal(&query, &[arguments]);
+    let asked_by =
+        Unverified::<Query>::parse(&query_wire).unwrap().verify(world.ledger.state().administrators()).unwrap();
     let shown = br#"{"epoch":12,"lattice":"default"}"#.to_vec();
     let view = View {
         iss: decision.name,
         lattice: inception.lattice.clone(),
         warrant_sha256: Digest::of(&warrant),
         inception_bytes_sha256: Digest::of(&inception_row),
-        request_sha256: Digest::of(b"{}"),
+        request_sha256: asked_by.sha256(),
         view_sha256: Digest::of(&shown),
         epoch: head.epoch,
     };
@@ -182,6 +196,7 @@ fn examples() -> Vec<Example> {
         signed("answer", &answer, answer_wire),
         signed("command", &command, command_wire),
         signed("receipt", &receipt, receipt_wire),
+        signed("query", &query, query_wire),
         signed("view", &view, view_wire),
         signed("warrant", &warrant_document, warrant),
         signed("join", &join, join_wire),
