@@ -215,3 +215,34 @@ async fn t61_t79_each_kind_of_command_replayed_after_its_opposite_is_refused_eve
     assert_eq!(views(&lattice), before);
     assert_eq!(lattice.json(&["audit", "verify"]).0, 0);
 }
+
+#[test]
+fn t17_other_roots_are_recorded_when_both_agree_and_the_broker_opens_after_it() {
+    let mut lattice = Lattice::quiet();
+    let old = path(&lattice.path("lattice/keys/root.nk")).to_owned();
+    let keys = ["a", "b", "c"].map(|name| {
+        let file = lattice.path(&format!("root-{name}.nk"));
+        lattice.accepted(&["keys", "gen", "root", "--out", path(&file)]);
+        path(&file).to_owned()
+    });
+    let [a, b, c] = &keys;
+    let third = lattice.accepted(&["keys", "show", c])["public"].as_str().unwrap().to_owned();
+    let rotate = ["root", "rotate", "--root-key", &old, "--new", &third, "--threshold", "2", "--new-key", a];
+    refused(&lattice, &rotate, "threshold_unmet");
+    refused(&lattice, &["root", "rotate", "--root-key", b, "--new-key", a], "broker_key_unknown");
+    let agreed = lattice.accepted(&[&rotate[..], &["--new-key", b]].concat());
+    let document = agreed["document"].as_str().unwrap();
+    let (whole, torn) = (lattice.path("root.jws"), lattice.path("torn.jws"));
+    std::fs::write(&whole, document).unwrap();
+    std::fs::write(&torn, document.lines().next().unwrap()).unwrap();
+    refused(&lattice, &["root", "record", path(&torn)], "evidence_missing");
+    lattice.accepted(&["root", "record", path(&whole)]);
+    refused(&lattice, &["root", "record", path(&whole)], "state_rollback");
+    let status = lattice.accepted(&["status"]);
+    assert_eq!(status["roots"].as_array().map(Vec::len), Some(3), "{status}");
+    refused(&lattice, &["admin", "put", &third, "--role", "viewer"], "key_in_use");
+    // What is in force was signed by the root of its day.
+    lattice.serve();
+    lattice.accepted(&["host", "invite"]);
+    assert_eq!(lattice.json(&["audit", "verify"]).0, 0);
+}

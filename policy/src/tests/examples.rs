@@ -19,7 +19,8 @@ use crate::key::{Decision, Host, Invite, Issuer, Root};
 use crate::log::{Checkpoint, Entry, Frontier, NoteKey, leaf_hash};
 use crate::possession::KeyProof;
 use crate::query::Query;
-use crate::warrant::{DecisionKeys, Roots, Warrant};
+use crate::root::RootChange;
+use crate::warrant::{DecisionKeys, Quorum, Roots, Warrant};
 use crate::wire::{Nonce, PERMIT_TTL_MS};
 
 /// One document: its name, the bytes on the wire, and its readable form.
@@ -160,6 +161,21 @@ fn examples() -> Vec<Example> {
         kinds: [Kind::Component].into(),
     };
     let claims_wire = component_token(&world.issuer, "cart", None);
+    let next = Pair::<Root>::seeded("2");
+    let line = world.ledger.state().root_line(world.ledger.root());
+    let theirs = RootChange {
+        iss: next.name,
+        lattice: line.lattice.clone(),
+        inception_sha256: line.inception_sha256,
+        serial: 1,
+        roots: Quorum { threshold: 1, keys: vec![next.key()] },
+        iat: at(NOW),
+        also: Vec::new(),
+    };
+    let theirs_wire = next.seal(&theirs, &[]);
+    let change = RootChange { iss: root.name, also: vec![Digest::of(&theirs_wire)], ..theirs };
+    let change_wire = root.seal(&change, &[theirs_wire]);
+    line.follow(&change_wire).unwrap();
     let warrant_document = Warrant::clone(&verified);
     assert_eq!(root.name, warrant_document.iss);
     let row = |index: usize| world.rows[index].clone();
@@ -199,6 +215,7 @@ fn examples() -> Vec<Example> {
         signed("query", &query, query_wire),
         signed("view", &view, view_wire),
         signed("warrant", &warrant_document, warrant),
+        signed("root", &change, change_wire),
         signed("join", &join, join_wire),
         signed("invite", &proof, proof_wire),
         checkpoint(&world),
