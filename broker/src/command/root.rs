@@ -3,7 +3,7 @@
 //! Whoever holds the root keys signs on a machine without a network; what they made is public and may travel.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::Subcommand;
@@ -107,7 +107,7 @@ impl Rotate {
     }
 }
 
-fn record(globals: &Globals, file: &PathBuf) -> anyhow::Result<Report> {
+fn record(globals: &Globals, file: &Path) -> anyhow::Result<Report> {
     let bytes = files::read(file)?;
     let client = Client::of(globals)?;
     let folder = client.need_folder()?;
