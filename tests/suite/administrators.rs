@@ -246,3 +246,21 @@ fn t17_other_roots_are_recorded_when_both_agree_and_the_broker_opens_after_it() 
     lattice.accepted(&["host", "invite"]);
     assert_eq!(lattice.json(&["audit", "verify"]).0, 0);
 }
+
+#[test]
+fn t79_a_lattice_founded_by_two_trusts_neither_alone() {
+    let lattice = Lattice::quiet();
+    let [ann, ben] = ["ann", "ben"].map(|name| administrator(&lattice, name));
+    let folder = path(&lattice.path("of-two")).to_owned();
+    let init = ["--dir", &folder, "init", "--bare", "--admin", &ann, "--admin", &ben, "--admin-threshold"];
+    refused(&lattice, &[&init[..], &["3"]].concat(), "threshold_unmet");
+    lattice.accepted(&[&init[..], &["2"]].concat());
+    let by = |name: &str| path(&lattice.path(&format!("{name}.nk"))).to_owned();
+    let acme = lattice.issuer("acme");
+    let (by_ann, by_ben) = (by("ann"), by("ben"));
+    let id = waits(&lattice, &["--dir", &folder, "--key", &by_ann, "issuer", "add", &acme, "--scope", "acme:*"]);
+    lattice.accepted(&["--dir", &folder, "--key", &by_ben, "approve", &id]);
+    lattice.accepted(&["--dir", &folder, "issuer", "show", &acme]);
+    // What is not weighty takes one.
+    lattice.accepted(&["--dir", &folder, "--key", &by_ben, "host", "invite"]);
+}
