@@ -3,6 +3,8 @@
 //! Promises are left to `suite`; nothing here asserts one.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
 
+#[path = "harness/acts.rs"]
+pub mod acts;
 #[path = "harness/asker.rs"]
 pub mod asker;
 #[path = "harness/caller.rs"]

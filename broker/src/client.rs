@@ -19,6 +19,7 @@ use policy::govern::{Event, Operation};
 use policy::issuer::Issuers;
 use policy::key::{Administrator, refuse_secrets};
 use policy::name::Lattice;
+use policy::query::Query;
 use policy::reason::{Reason, Refusal};
 use policy::time::Timestamp;
 use policy::wire::Topic;
@@ -31,7 +32,7 @@ use crate::folder::Folder;
 use crate::keys::{SigningKey, nonce};
 use crate::output::Usage;
 use crate::transport::nats::{Advised, NatsOptions};
-use crate::view::{self, Look, Query};
+use crate::view::{self, Look};
 
 use local::{in_process, lattice_of, warrant_until};
 
@@ -68,6 +69,8 @@ pub struct Act {
     pub beside: Vec<Vec<u8>>,
     /// Why.
     pub because: Option<String>,
+    /// How long it may wait for its judge, and for others to sign; in seconds.
+    pub open_for: Option<u64>,
 }
 
 /// What became of a command.
@@ -221,13 +224,13 @@ impl Client {
         let bytes = self.signed(basis, act)?.bytes;
         let local = self.runtime.block_on(Local::read(folder)).map_err(told)?;
         let state = local.ledger.state();
-        let command = Unverified::<Command>::parse(&bytes)?.verify(&state.administrator_keys())?;
-        Ok(state.handle(&examine::command(command), SystemClock::default().now())?)
+        let command = Unverified::<Command>::parse(&bytes)?.verify(state.administrators())?;
+        Ok(state.handle(&examine::command(command), SystemClock::default().now())?.events)
     }
 
     fn signed(&self, basis: u64, act: Act) -> anyhow::Result<Signed> {
         let key = self.administrator()?;
-        let Act { operations, statements, beside, because } = act;
+        let Act { operations, statements, beside, because, open_for } = act;
         if because.as_ref().is_some_and(|because| because.len() > policy::json::MAX_STRING) {
             return Err(Usage(format!("`--because` takes at most {} bytes", policy::json::MAX_STRING)).into());
         }
@@ -236,7 +239,7 @@ impl Client {
             iss: key.name(),
             aud: self.lattice.clone(),
             iat: now,
-            not_after: now.plus(LIFETIME_S),
+            not_after: now.plus(open_for.unwrap_or(LIFETIME_S)),
             jti: nonce()?,
             basis,
             because,
@@ -315,13 +318,21 @@ impl Client {
             let how = format!("{folder}; or ask a broker over NATS with `--root DIGEST` and `--nats-url URL`");
             return Err(Usage(how).into());
         };
-        // The reply goes where only its asker listens; whoever has no key of its own listens at one made for this.
-        let inbox =
-            self.administrator().map_or_else(|_| Ok(SigningKey::generate()?.name()), |key| anyhow::Ok(key.name()))?;
-        let wire = wire::Wire::connect(self.nats()?, &inbox).await?;
-        let query = Query { jti: nonce()?, look: look.clone() }.to_bytes();
+        let (key, arguments, statements) = (self.administrator()?, policy::json::write(look), look.statements());
+        let query = Query {
+            iss: key.name(),
+            aud: self.lattice.clone(),
+            iat: SystemClock::default().now(),
+            jti: nonce()?,
+            what: look.word().to_owned(),
+            arguments_sha256: Digest::of(&arguments),
+            statements: statements.iter().map(|statement| Digest::of(statement)).collect(),
+        };
+        let wire = wire::Wire::connect(self.nats()?, &key.name()).await?;
+        let query = key.sign(&query, std::iter::once(arguments.as_slice()).chain(statements));
+        let token_sha256 = Digest::of(query.split(|byte| *byte == b'\n').next().unwrap_or_default());
         let subject = Topic::Query.subject(&self.lattice).replace('*', look.word());
-        let check = |answer: &[u8]| pin.view(answer, &query, &self.lattice, SystemClock::default().now());
+        let check = |answer: &[u8]| pin.view(answer, token_sha256, &self.lattice, SystemClock::default().now());
         let seen = wire.ask(&subject, &query, DEADLINE, check).await?;
         // What the broker refuses to show comes as a view of the refusal.
         match seen.view.get("refused").and_then(Value::as_str).and_then(Reason::from_code) {

@@ -16,7 +16,9 @@ use crate::output::{self, Format, Report, Usage};
 use crate::place::Place;
 
 mod acting;
+pub mod admin;
 pub mod apply;
+pub mod approve;
 pub mod archive;
 pub mod audit;
 pub mod builtins;
@@ -35,10 +37,12 @@ pub mod keyfile;
 pub mod keys;
 pub mod link;
 pub mod provider;
+pub mod root;
 pub mod rules;
 pub mod serve;
 pub mod status;
 mod telling;
+pub mod threshold;
 pub mod verify;
 mod when;
 pub mod why;
@@ -48,9 +52,11 @@ pub mod wire;
 #[derive(Debug, Parser)]
 #[command(name = "countersign", version, arg_required_else_help = true, infer_subcommands = false)]
 #[command(disable_help_subcommand = true, propagate_version = true, term_width = 100)]
-#[command(after_help = "Exit codes: 0 done or accepted, 1 failed, 2 usage, 3 refused.\n\n\
+#[command(
+    after_help = "Exit codes: 0 done or accepted, 1 failed, 2 usage, 3 refused, 4 waiting for others to sign.\n\n\
     Examples:\n  countersign keys gen issuer --out acme.nk\n  countersign claims sign cart.wasm --issuer-key acme.nk\n  \
-    countersign verify cart_s.wasm --trust trust.json")]
+    countersign verify cart_s.wasm --trust trust.json"
+)]
 pub struct Cli {
     /// What every command may be told.
     #[command(flatten)]
@@ -136,6 +142,17 @@ pub enum Command {
     Audit(audit::Args),
     /// Sign a list of operations as one command
     Apply(apply::Args),
+    /// Say who administers the lattice, and in which roles
+    Admin(admin::Args),
+    /// Say how many administrators must sign what
+    Threshold(threshold::Args),
+    /// Change who signs warrants
+    Root(root::Args),
+    /// Sign what another administrator proposed, or see what waits
+    #[command(visible_alias = "pending")]
+    Approve(approve::Args),
+    /// Turn down what another administrator proposed, or take back your own
+    Reject(approve::Reject),
     /// Verify files offline: tokens, components, archives, folders of builtins
     Verify(verify::Args),
     /// Sign claims into components and archives, or look at them
@@ -172,6 +189,11 @@ impl Command {
             Self::Why(args) => args.run(globals),
             Self::Audit(args) => args.run(globals),
             Self::Apply(args) => args.run(globals),
+            Self::Admin(args) => args.run(globals),
+            Self::Threshold(args) => args.run(globals),
+            Self::Root(args) => args.run(globals),
+            Self::Approve(args) => args.run(globals),
+            Self::Reject(args) => args.run(globals),
             Self::Verify(args) => args.run(globals),
             Self::Claims(args) => args.run(),
             Self::Archive(args) => args.run(),

@@ -13,15 +13,16 @@ use policy::command::Command;
 use policy::digest::Digest;
 use policy::envelope::{Document, Keyring, Unverified, Verified};
 use policy::examine::{self, Examined};
-use policy::govern::{AdministratorKeys, HostKeys};
+use policy::govern::{AdminRole, AdministratorKeys, HostKeys};
 use policy::join::{Join, Possession};
 use policy::key::Name;
 use policy::name::Lattice;
+use policy::query::Query;
 use policy::question::StartRequest;
 use policy::reason::{Reason, Refusal};
 use policy::skew::{Clock as Whose, Says, Skew};
 use policy::time::Timestamp;
-use policy::wire::{FRESHNESS_S, inbox_prefix};
+use policy::wire::{FRESHNESS_S, Nonce, inbox_prefix};
 
 use crate::clock::Clock;
 use crate::door::shares::Shares;
@@ -33,7 +34,8 @@ pub(crate) struct Door {
     lattice: Lattice,
     clock: Arc<dyn Clock>,
     hosts: Arc<ArcSwap<HostKeys>>,
-    administrators: AdministratorKeys,
+    administrators: Arc<ArcSwap<AdministratorKeys>>,
+    queries: Mutex<BTreeMap<Nonce, Timestamp>>,
     shares: Shares,
     turned_away: Mutex<BTreeMap<Reason, u64>>,
     recall: Recall,
@@ -76,11 +78,11 @@ impl Door {
         lattice: Lattice,
         clock: Arc<dyn Clock>,
         hosts: Arc<ArcSwap<HostKeys>>,
-        administrators: AdministratorKeys,
+        administrators: Arc<ArcSwap<AdministratorKeys>>,
         settings: &Settings,
     ) -> Self {
         let (shares, turned_away, recall) = (Shares::new(settings), Mutex::default(), Recall::default());
-        Self { lattice, clock, hosts, administrators, shares, turned_away, recall }
+        Self { lattice, clock, hosts, administrators, queries: Mutex::default(), shares, turned_away, recall }
     }
 
     /// Lets in a host's question. One that is `known` by its key already is charged to nobody's share.
@@ -98,6 +100,11 @@ impl Door {
         self.counted(self.check_command(bytes, reply))
     }
 
+    /// Lets in the query of an administrator who may look.
+    pub(crate) fn query(&self, bytes: &[u8], reply: Reply<'_>) -> Result<Verified<Query>, Refusal> {
+        self.counted(self.check_query(bytes, reply))
+    }
+
     /// Lets in a join that an invitation's key vouches for. Whether it still stands is the caller's next check.
     pub(crate) fn join(&self, bytes: &[u8], reply: Reply<'_>) -> Result<Passed<Join>, Refusal> {
         self.counted(self.check_join(bytes, reply))
@@ -107,7 +114,7 @@ impl Door {
     pub(crate) fn knows(&self, key: &str) -> bool {
         let hosts = self.hosts.load();
         Name::parse(key).is_ok_and(|host| hosts.contains(&host))
-            || Name::parse(key).is_ok_and(|administrator| self.administrators.contains(&administrator))
+            || Name::parse(key).is_ok_and(|administrator| self.administrators.load().contains(&administrator))
     }
 
     /// Counts a refusal that was found at the door, wherever its check lives.
@@ -162,7 +169,7 @@ impl Door {
         let host = request.says().iss;
         let check = self.shares.check(host, hosts.is_banned(&host), self.clock.elapsed_ms())?;
         let request = request.verify(hosts.as_ref())?;
-        self.fresh(request.iat)?;
+        self.fresh(request.iat, Whose::Host)?;
         let (key, until) = (request.sha256(), request.iat.plus(FRESHNESS_S + 1));
         // Last of all, so that only what the host itself asks anew is charged to it (T87).
         if !known(key) {
@@ -175,9 +182,38 @@ impl Door {
         let command = Unverified::<Command>::parse(bytes)?;
         reply.goes_to(command.says())?;
         self.ours(&command.says().aud)?;
-        let command = command.verify(&self.administrators)?;
+        let administrators = self.administrators.load();
+        let command = command.verify(administrators.as_ref())?;
+        // Whoever has no say any more leaves no row.
+        administrators.standing(&command.iss, self.clock.now())?;
         let (key, until) = self.duplicate_of(&command);
         Ok(Passed { examined: examine::command(command), key, until })
+    }
+
+    fn check_query(&self, bytes: &[u8], reply: Reply<'_>) -> Result<Verified<Query>, Refusal> {
+        let query = Unverified::<Query>::parse(bytes)?;
+        reply.goes_to(query.says())?;
+        self.ours(&query.says().aud)?;
+        let administrators = self.administrators.load();
+        let query = query.verify(administrators.as_ref())?;
+        let now = self.clock.now();
+        let record = administrators.standing(&query.iss, now)?;
+        if !record.may(AdminRole::Viewer) {
+            return Err(Refusal::new(Reason::RoleMissing, format!("`{}` has no role that may look", query.iss)));
+        }
+        self.fresh(query.iat, Whose::Administrator)?;
+        self.never_asked(query.jti, query.iat, now)?;
+        Ok(query)
+    }
+
+    // Remembered for as long as it would be fresh, so what is remembered is bounded by what a minute's lane lets in.
+    fn never_asked(&self, jti: Nonce, iat: Timestamp, now: Timestamp) -> Result<(), Refusal> {
+        let mut queries = self.queries.lock().unwrap_or_else(PoisonError::into_inner);
+        queries.retain(|_, until| *until >= now);
+        if queries.insert(jti, iat.plus(FRESHNESS_S)).is_some() {
+            return Err(Refusal::new(Reason::QuerySeen, format!("query {jti} was already answered")));
+        }
+        Ok(())
     }
 
     fn check_join(&self, bytes: &[u8], reply: Reply<'_>) -> Result<Passed<Join>, Refusal> {
@@ -185,7 +221,7 @@ impl Door {
         reply.goes_to(join.says())?;
         self.ours(&join.says().aud)?;
         let join = join.verify(&Possession)?;
-        self.fresh(join.iat)?;
+        self.fresh(join.iat, Whose::Host)?;
         let (key, until) = self.duplicate_of(&join);
         Ok(Passed { examined: examine::join(join)?, key, until })
     }
@@ -204,12 +240,12 @@ impl Door {
         ))
     }
 
-    fn fresh(&self, iat: Timestamp) -> Result<(), Refusal> {
+    fn fresh(&self, iat: Timestamp, signer: Whose) -> Result<(), Refusal> {
         let now = self.clock.now();
         if iat.distance(now) <= FRESHNESS_S {
             return Ok(());
         }
-        let skew = Skew { document: iat, clock: now, says: Says::Signed, signer: Whose::Host, judge: Whose::Broker };
+        let skew = Skew { document: iat, clock: now, says: Says::Signed, signer, judge: Whose::Broker };
         Err(Refusal::new(Reason::RequestStale, format!("signed at {iat}, the clock here says {now}")).with_skew(skew))
     }
 }

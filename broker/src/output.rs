@@ -1,4 +1,4 @@
-//! What the command line prints: text or JSON, one form of error, four exit codes.
+//! What the command line prints: text or JSON, one form of error, five exit codes.
 //!
 //! Everything that came from outside passes through [`shown`], so that no terminal acts on it (T68, T80). What there is
 //! to say is left to the commands: each returns a [`Report`] and prints nothing itself.
@@ -31,6 +31,7 @@ pub struct Report {
     text: String,
     members: Map<String, Value>,
     refused: Option<Refusal>,
+    waits: bool,
 }
 
 impl Report {
@@ -40,7 +41,7 @@ impl Report {
             Value::Object(members) => members,
             other => Map::from_iter([("result".to_owned(), other)]),
         };
-        Self { text: text.into(), members, refused: None }
+        Self { text: text.into(), members, refused: None, waits: false }
     }
 
     /// The same report, of something that was refused: it is printed, then the refusal, and the exit code is 3.
@@ -54,6 +55,13 @@ impl Report {
     #[must_use]
     pub fn refused_within(mut self, words: impl FnOnce(&str) -> String) -> Self {
         self.refused = self.refused.map(|refusal| Refusal { detail: words(&refusal.detail), ..refusal });
+        self
+    }
+
+    /// The same report, of something that waits for others to sign: the exit code is 4.
+    #[must_use]
+    pub const fn waiting(mut self) -> Self {
+        self.waits = true;
         self
     }
 
@@ -115,6 +123,7 @@ pub fn finish(format: Format, place: &Place, result: anyhow::Result<Report>) -> 
                 Format::Json => line(&placed(report.json(), &report, place)),
             });
             match report.refused {
+                None if report.waits => return ExitCode::from(WAITING),
                 None => return ExitCode::SUCCESS,
                 Some(refusal) => refusal.into(),
             }
@@ -286,6 +295,8 @@ fn complain(text: &str) {
     let _ = std::io::stderr().lock().write_all(text.as_bytes());
 }
 
+// Recorded, and neither done nor refused yet.
+const WAITING: u8 = 4;
 /// How wide what is printed may be, where it can be.
 pub const WIDTH: usize = 120;
 

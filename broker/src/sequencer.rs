@@ -14,11 +14,12 @@ use policy::decide::Facts;
 use policy::digest::Digest;
 use policy::envelope::Verified;
 use policy::examine::Examined;
-use policy::govern::{Checked, HostKeys, State};
+use policy::govern::{AdministratorKeys, Checked, HostKeys, State};
 use policy::join::Join;
 use policy::log::{Checkpoint, Head, Ruling, Step};
 use policy::question::StartRequest;
 use policy::reason::Reason;
+use policy::root::Agreed;
 use policy::warrant::Warrant;
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -51,6 +52,8 @@ pub(crate) struct Shown {
     pub(crate) tip: watch::Receiver<Checkpoint>,
     /// The keys of the enrolled hosts.
     pub(crate) hosts: Arc<ArcSwap<HostKeys>>,
+    /// The administrators.
+    pub(crate) administrators: Arc<ArcSwap<AdministratorKeys>>,
 }
 
 /// Nothing was recorded; the cause stands in the broker's messages.
@@ -62,6 +65,7 @@ enum Input {
     Govern(Box<Examined<Command>>, Vec<Checked>, Reply),
     Enrol(Box<Examined<Join>>, Reply),
     Install(Box<Verified<Warrant>>, Reply),
+    Reroot(Box<Agreed>, Reply),
     Count(BTreeMap<Reason, u64>, oneshot::Sender<()>),
     Look(oneshot::Sender<Arc<Snapshot>>),
     Close(oneshot::Sender<Result<(), Error>>),
@@ -74,10 +78,13 @@ impl Sequencer {
     pub(crate) fn start(court: Court, lock: FolderLock, clock: Arc<dyn Clock>) -> (Self, Shown) {
         let (inputs, queue) = mpsc::channel(QUEUE);
         let (tip_shown, tip) = watch::channel(court.checkpoint());
-        let hosts = Arc::new(ArcSwap::from_pointee(court.ledger().state().host_keys().clone()));
-        let bench = Bench { queue, clock, tip: tip_shown, hosts: Arc::clone(&hosts), snapshot: None, _lock: lock };
+        let state = court.ledger().state();
+        let hosts = Arc::new(ArcSwap::from_pointee(state.host_keys().clone()));
+        let administrators = Arc::new(ArcSwap::from_pointee(state.administrators().clone()));
+        let shown = Shown { tip, hosts: Arc::clone(&hosts), administrators: Arc::clone(&administrators) };
+        let bench = Bench { queue, clock, tip: tip_shown, hosts, administrators, snapshot: None, _lock: lock };
         tokio::spawn(bench.run(court));
-        (Self { inputs }, Shown { tip, hosts })
+        (Self { inputs }, shown)
     }
 
     pub(crate) async fn rule(&self, examined: Examined<StartRequest>) -> Result<Recorded<Ruling>, Unavailable> {
@@ -99,6 +106,10 @@ impl Sequencer {
 
     pub(crate) async fn install(&self, warrant: Verified<Warrant>) -> Result<Recorded<Judgement>, Unavailable> {
         self.ask(|reply| Input::Install(Box::new(warrant), reply)).await
+    }
+
+    pub(crate) async fn reroot(&self, agreed: Agreed) -> Result<Recorded<Judgement>, Unavailable> {
+        self.ask(|reply| Input::Reroot(Box::new(agreed), reply)).await
     }
 
     pub(crate) async fn count(&self, turned_away: BTreeMap<Reason, u64>) -> Result<(), Unavailable> {
@@ -126,6 +137,7 @@ struct Bench {
     clock: Arc<dyn Clock>,
     tip: watch::Sender<Checkpoint>,
     hosts: Arc<ArcSwap<HostKeys>>,
+    administrators: Arc<ArcSwap<AdministratorKeys>>,
     snapshot: Option<Arc<Snapshot>>,
     // The folder is ours until this task ends.
     _lock: FolderLock,
@@ -241,7 +253,8 @@ impl Bench {
     ) -> Option<(Step<Act>, Answer)> {
         let at_ms = self.clock.now_ms();
         let ledger = court.ledger_mut();
-        let judged = |request_sha256: Digest| move |verdict| Act::Judged(Judgement { request_sha256, verdict });
+        let judged =
+            |request_sha256: Digest| move |verdict| Act::Judged(Judgement { request_sha256, verdict, lack: None });
         Some(match input {
             Input::Rule(examined, reply) => (
                 ledger.rule(*examined, Facts::default(), at_ms).map(|ruling| Act::Ruled(Box::new(ruling))),
@@ -249,7 +262,12 @@ impl Bench {
             ),
             Input::Govern(examined, found, reply) => {
                 let sha256 = examined.document().sha256();
-                (ledger.govern_knowing(&examined, found, at_ms).map(judged(sha256)), Answer::Judged(reply))
+                let step = ledger.govern_knowing(&examined, found, at_ms);
+                let waits =
+                    step.outcome.as_ref().err().is_some_and(|refusal| refusal.reason == Reason::PendingApproval);
+                let lack = ledger.state().lack_of(examined.document()).filter(|_| waits).cloned();
+                let step = step.map(|verdict| Act::Judged(Judgement { request_sha256: sha256, verdict, lack }));
+                (step, Answer::Judged(reply))
             }
             Input::Enrol(examined, reply) => {
                 let sha256 = examined.document().sha256();
@@ -257,6 +275,10 @@ impl Bench {
             }
             Input::Install(warrant, reply) => {
                 (ledger.install(&warrant, at_ms).map(judged(warrant.sha256())), Answer::Judged(reply))
+            }
+            Input::Reroot(agreed, reply) => {
+                let step = ledger.change_roots(&agreed, at_ms).map(judged(agreed.change().sha256()));
+                (step, Answer::Judged(reply))
             }
             Input::Count(counts, reply) => (ledger.count(counts, at_ms).map(|()| Act::Counted), Answer::Counted(reply)),
             Input::Look(reply) => {
@@ -294,7 +316,9 @@ impl Bench {
     fn show(&self, court: &Court) {
         let checkpoint = court.checkpoint();
         if self.tip.borrow().epoch != checkpoint.epoch {
-            self.hosts.store(Arc::new(court.ledger().state().host_keys().clone()));
+            let state = court.ledger().state();
+            self.hosts.store(Arc::new(state.host_keys().clone()));
+            self.administrators.store(Arc::new(state.administrators().clone()));
         }
         self.tip.send_replace(checkpoint);
     }
@@ -346,6 +370,7 @@ impl Input {
             Self::Govern(examined, ..) => weight(examined.document()),
             Self::Enrol(examined, _) => weight(examined.document()),
             Self::Install(warrant, _) => weight(warrant),
+            Self::Reroot(agreed, _) => weight(agreed.change()),
             Self::Count(..) | Self::Look(_) | Self::Close(_) => 0,
         }
     }

@@ -14,8 +14,11 @@ mod tests;
 use std::sync::Arc;
 
 use policy::digest::Digest;
+use policy::envelope::Verified;
 use policy::key::{self, Name};
+use policy::log::leaf_hash;
 use policy::name::Lattice;
+use policy::query::Query;
 use policy::reason::{Reason, Refusal};
 use policy::time::Timestamp;
 use policy::warrant::Inception;
@@ -31,7 +34,7 @@ use crate::keys::refuse_equal;
 use crate::sequencer::{Sequencer, Unavailable};
 use crate::service::memory::Memory;
 use crate::signer::Signer;
-use crate::store::LogReader;
+use crate::store::{Judgement, LogReader, Recorded};
 
 pub use crate::sequencer::Snapshot;
 pub use base::FollowUp;
@@ -125,6 +128,15 @@ impl Service {
         answered.await
     }
 
+    /// Records other roots, to whom the old ones and the new ones agreed.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] when they did not, [`Error::Unavailable`] when nothing could be recorded.
+    pub async fn change_roots(&self, bytes: &[u8]) -> Result<Recorded<Judgement>, Error> {
+        let line = self.snapshot().await?.state.root_line(leaf_hash(self.signer.inception()));
+        self.sequencer.reroot(line.follow(bytes)?).await.map_err(unavailable)
+    }
+
     /// The state as of now, made on demand.
     ///
     /// # Errors
@@ -133,13 +145,26 @@ impl Service {
         self.sequencer.look().await.map_err(unavailable)
     }
 
-    /// The signed answer to a look at the state.
+    /// An administrator's query, once it has passed the door.
+    ///
+    /// # Errors
+    /// [`Error::Refused`].
+    pub fn query(&self, bytes: &[u8]) -> Result<Verified<Query>, Error> {
+        self.query_to(bytes, Reply::Here)
+    }
+
+    /// As [`Service::query`], when the view goes to an inbox.
+    pub(crate) fn query_to(&self, bytes: &[u8], reply: Reply<'_>) -> Result<Verified<Query>, Error> {
+        Ok(self.door.query(bytes, reply)?)
+    }
+
+    /// The signed answer to a query.
     ///
     /// # Errors
     /// [`Error::Unavailable`].
-    pub async fn sign_view(&self, request: &[u8], view: &serde_json::Value) -> Result<Vec<u8>, Error> {
+    pub async fn sign_view(&self, query: &Verified<Query>, view: &serde_json::Value) -> Result<Vec<u8>, Error> {
         let epoch = self.snapshot().await?.head.epoch;
-        Ok(self.signer.view(request, view, epoch))
+        Ok(self.signer.view(query, view, epoch))
     }
 
     /// The newest signed checkpoint: with each governance event, and each second in which the log grew.

@@ -6,9 +6,11 @@
 use policy::answer::{Receipt, StartAnswer, Verdict, View};
 use policy::decide::Decision;
 use policy::digest::Digest;
+use policy::envelope::Verified;
 use policy::key::{self, Name};
 use policy::log::Ruling;
 use policy::name::Lattice;
+use policy::query::Query;
 use policy::question::What;
 use policy::wire::PERMIT_TTL_MS;
 
@@ -93,7 +95,7 @@ impl Signer {
 
     /// The signed receipt of a command or a join whose judgement is on record.
     pub fn receipt(&self, recorded: &Recorded<Judgement>) -> Vec<u8> {
-        let Judgement { request_sha256, verdict } = recorded.outcome();
+        let Judgement { request_sha256, verdict, lack } = recorded.outcome();
         let refusal = verdict.as_ref().err();
         let receipt = Receipt {
             iss: self.key.name(),
@@ -103,6 +105,7 @@ impl Signer {
             request_sha256: *request_sha256,
             reason: refusal.map(|refusal| refusal.reason),
             detail: refusal.map(|refusal| refusal.briefly()),
+            pending: lack.clone(),
             epoch: recorded.epoch(),
             index: recorded.index(),
             entry_sha256: recorded.hash(),
@@ -111,14 +114,14 @@ impl Signer {
     }
 
     /// A signed look at the state: no grant, so it needs no entry of its own.
-    pub fn view(&self, request: &[u8], view: &serde_json::Value, epoch: u64) -> Vec<u8> {
+    pub fn view(&self, query: &Verified<Query>, view: &serde_json::Value, epoch: u64) -> Vec<u8> {
         let shown = policy::json::write(view);
         let document = View {
             iss: self.key.name(),
             lattice: self.lattice.clone(),
             warrant_sha256: self.warrant.sha256,
             inception_bytes_sha256: self.inception.sha256,
-            request_sha256: Digest::of(request),
+            request_sha256: query.sha256(),
             view_sha256: Digest::of(&shown),
             epoch,
         };

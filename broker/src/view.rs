@@ -9,13 +9,16 @@ mod history;
 mod links;
 mod lists;
 mod rules;
+mod signing;
 mod status;
 mod why;
 
 use policy::artifact::Import;
+use policy::envelope::Verified;
 use policy::govern::State;
 use policy::log::{Entry, Head};
 use policy::name::{ComponentId, LinkName, Package};
+use policy::query::Query;
 use policy::reason::{Reason, Refusal};
 use policy::rules::RulesText;
 use policy::time::Timestamp;
@@ -41,41 +44,6 @@ pub struct Scene<'a> {
     pub log: &'a LogReader,
     /// The time to judge at.
     pub now: Timestamp,
-}
-
-/// A query as it travels: the nonce makes each answer belong to one asking.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Query {
-    /// 128 bits from the operating system.
-    pub jti: Nonce,
-    /// What is asked.
-    pub look: Look,
-}
-
-impl Query {
-    /// The payload: the query, and below it the claims that it speaks of.
-    pub fn to_bytes(&self) -> Vec<u8> {
-        let mut bytes = policy::json::write(self);
-        if let Look::Explain(supposition) = &self.look {
-            bytes.push(b'\n');
-            bytes.extend_from_slice(&supposition.claims);
-        }
-        bytes
-    }
-
-    fn read(payload: &[u8]) -> Result<Self, Refusal> {
-        let mut lines = payload.splitn(2, |byte| *byte == b'\n');
-        let mut query: Self = policy::json::read(lines.next().unwrap_or_default())?;
-        let claims = lines.next();
-        match (&mut query.look, claims) {
-            (Look::Explain(supposition), Some(claims)) => supposition.claims = claims.to_vec(),
-            (Look::Explain(_), None) => return Err(Refusal::new(Reason::EvidenceMissing, "the claims are not below")),
-            (_, Some(_)) => return Err(Refusal::new(Reason::EvidenceMissing, "something is below that is not named")),
-            (_, None) => {}
-        }
-        Ok(query)
-    }
 }
 
 /// What is asked.
@@ -118,6 +86,14 @@ pub enum Look {
     },
     /// The lattice at a glance.
     Status,
+    /// The administrators and the thresholds.
+    Administrators,
+    /// The commands that wait for more signatures; or one of them, with all that it brought.
+    Pending {
+        /// The one that is meant.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        id: Option<Nonce>,
+    },
     /// What became of the links of one component.
     History {
         /// The component.
@@ -150,6 +126,14 @@ pub enum Look {
 }
 
 impl Look {
+    /// What travels below a query: the claims that it speaks of.
+    pub fn statements(&self) -> Vec<&[u8]> {
+        match self {
+            Self::Explain(supposition) => vec![supposition.claims.as_slice()],
+            _ => Vec::new(),
+        }
+    }
+
     /// The last token of its subject under `query`.
     pub const fn word(&self) -> &'static str {
         match self {
@@ -165,6 +149,8 @@ impl Look {
             Self::Rules => "rules",
             Self::RulesDiff { .. } => "rules_diff",
             Self::Status => "status",
+            Self::Administrators => "administrators",
+            Self::Pending { .. } => "pending",
             Self::History { .. } => "history",
             Self::Tail { .. } => "tail",
             Self::Explain(_) => "explain",
@@ -191,6 +177,8 @@ pub async fn answer(scene: Scene<'_>, look: &Look) -> Result<Value, Error> {
         Look::Rules => rules::rules(scene),
         Look::RulesDiff { text, most } => rules::diff(scene, text, *most).await?,
         Look::Status => status::status(scene).await?,
+        Look::Administrators => signing::administrators(scene.state, scene.now),
+        Look::Pending { id } => signing::pending(scene, *id).await?,
         Look::History { id, package, name } => history::history(scene, id, package.as_ref(), name.as_ref()).await?,
         Look::Tail { from, most } => history::tail(scene, *from, *most).await?,
         Look::Explain(supposition) => explain::explain(scene, supposition).await?,
@@ -201,14 +189,22 @@ pub async fn answer(scene: Scene<'_>, look: &Look) -> Result<Value, Error> {
 /// Answers a query as it came over the wire, under the last token of its subject.
 ///
 /// # Errors
-/// `schema_mismatch` and its kin for what is no query, or as [`answer`].
-pub async fn answer_query(scene: Scene<'_>, word: &str, payload: &[u8]) -> Result<Value, Error> {
-    let query = Query::read(payload)?;
-    if query.look.word() != word {
-        let detail = format!("the query is for `{}`, its subject for `{}`", query.look.word(), word.escape_default());
+/// `schema_mismatch` and its kin for arguments that are none, or as [`answer`].
+pub async fn answer_query(scene: Scene<'_>, word: &str, query: &Verified<Query>) -> Result<Value, Error> {
+    let mut look: Look = policy::json::read(query.attachment(query.arguments_sha256)?)?;
+    if query.what != word || look.word() != word {
+        let (what, word) = (query.what.escape_default(), word.escape_default());
+        let detail =
+            format!("the query is for `{what}`, its arguments for `{}`, its subject for `{word}`", look.word());
         return Err(Refusal::new(Reason::SchemaMismatch, detail).into());
     }
-    answer(scene, &query.look).await
+    match (&mut look, query.statements.as_slice()) {
+        (Look::Explain(supposition), [claims]) => supposition.claims = query.attachment(*claims)?.to_vec(),
+        (Look::Explain(_), _) => return Err(Error::refused(Reason::EvidenceMissing, "the claims are not attached")),
+        (_, []) => {}
+        (_, _) => return Err(Error::refused(Reason::EvidenceMissing, "something is attached that is not asked about")),
+    }
+    answer(scene, &look).await
 }
 
 impl Scene<'_> {

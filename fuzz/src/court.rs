@@ -126,7 +126,7 @@ impl Court {
             statements: vec![Digest::of(&claims), Digest::of(&contract)],
         };
         let sealed = verified::<Command>(&seal(&command, &[claims, contract]));
-        let command = sealed.verify(&self.ledger.state().administrator_keys()).expect("our own command");
+        let command = sealed.verify(self.ledger.state().administrators()).expect("our own command");
         self.ledger.govern(&examine::command(command), NOW * 1000).outcome.expect("a sound command");
     }
 

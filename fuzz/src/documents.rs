@@ -75,12 +75,13 @@ pub(super) fn command(bytes: &[u8]) {
     }
     let Ok(command) = Unverified::<Command>::parse(&seal(&command, &statements)) else { return };
     let mut ledger = court().ledger.clone();
-    let command = command.verify(&ledger.state().administrator_keys()).expect("signed by the administrator");
+    let command = command.verify(ledger.state().administrators()).expect("signed by the administrator");
     let examined = examine::command(command);
     let judged = ledger.state().handle(&examined, at(NOW));
     assert_eq!(judged, ledger.state().handle(&examined, at(NOW)));
     let step = ledger.govern(&examined, NOW * 1000);
-    assert_eq!(step.outcome, judged.map(drop));
+    let told = judged.and_then(|handled| handled.lack.map_or(Ok(()), |lack| Err(lack.refusal())));
+    assert_eq!(step.outcome, told);
     recorded(&court().ledger, step);
     let replayed = ledger.govern(&examined, NOW * 1000);
     assert!(replayed.outcome.is_err(), "a command is judged once");

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::decide::Outcome;
 use crate::digest::Digest;
 use crate::envelope::Document;
+use crate::govern::Lack;
 use crate::key::{Decision, Host, Name};
 use crate::name::Lattice;
 use crate::question::Runs;
@@ -84,6 +85,9 @@ pub struct Receipt {
     /// The administrator's sentence.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
+    /// What it still lacks, where it waits for more administrators: `reason` is `pending_approval` then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pending: Option<Lack>,
     /// Index of the newest governance event.
     pub epoch: u64,
     /// Index of its own entry.

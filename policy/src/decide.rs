@@ -38,12 +38,15 @@ pub(crate) use supposing::supposed_to_answer;
 pub(crate) use words::surface;
 
 /// Bumped with any change to what `decide`, `resolve` or `handle` answer.
-pub const LAW: u64 = 2;
+pub const LAW: u64 = 3;
 
-/// Whether what was judged under that law is judged again when a log is verified: this law and the one before.
+/// Whether what was judged under that law is judged again when a log is verified: every law whose differences are kept.
 pub const fn judges_again(law: u64) -> bool {
-    law <= LAW && law + 1 >= LAW
+    law >= OLDEST_LAW && law <= LAW
 }
+
+// Law 2 gave subjects owners, law 3 gave administrators roles; what each changed asks for the law that judges.
+const OLDEST_LAW: u64 = 1;
 
 /// What the broker asserts and cannot prove; recorded with the ruling, so that replay has it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,19 +1,23 @@
 //! Governance: Command → Event → State. `handle` judges and changes nothing; `apply` changes and cannot fail.
 //!
 //! One file per operation, each with its operation, its event, how it is judged and what it changes. A new operation
-//! is its file and one line in the table below.
+//! is its file and one line in the table below, which names the role that may do it.
 
 mod accept_link;
 mod activate_issuer;
 mod add_issuer;
+mod administrators;
 mod admit_component;
 mod admit_provider;
+mod approve_command;
 mod ban_host;
+mod change_roots;
 mod checked;
 mod delegate_issuer;
 mod delete_default;
 mod delete_link;
 mod delete_rules;
+mod handle;
 mod host_joined;
 mod invite_host;
 mod label_host;
@@ -22,9 +26,13 @@ mod owning;
 mod pin;
 mod proving;
 mod publish_contract;
+mod put_administrator;
 mod put_default;
 mod put_link;
 mod put_rules;
+mod put_threshold;
+mod reject_command;
+mod remove_administrator;
 mod retire_component;
 mod retire_issuer;
 mod retire_provider;
@@ -33,44 +41,52 @@ mod rotate_issuer;
 mod scope_issuer;
 mod state;
 mod switch_link;
+mod weight;
 mod withdraw_contract;
 
 use serde::{Deserialize, Serialize};
 
-use crate::command::{Command, MAX_OPERATIONS};
+use crate::command::Command;
 use crate::digest::Digest;
 use crate::envelope::{Keyring, sealed};
 use crate::examine::{Evidence, Examined};
-use crate::key::{Administrator, Host, Key, Name};
+use crate::key::{Host, Key, Name};
 use crate::question::StartRequest;
 use crate::reason::{Reason, Refusal};
 use crate::skew::{Clock, Says, Skew};
 use crate::time::Timestamp;
-use crate::wire::COMMAND_LIFETIME_S;
 
 pub use accept_link::AcceptLink;
 pub use activate_issuer::ActivateIssuer;
 pub use add_issuer::AddIssuer;
+pub use administrators::{AdminRecord, AdminRole, AdministratorKeys, Signer};
 pub use admit_component::AdmitComponent;
 pub use admit_provider::AdmitProvider;
+pub use approve_command::ApproveCommand;
 pub use ban_host::BanHost;
+pub use change_roots::RootsChanged;
 pub use checked::{Checked, Configured};
 pub use delegate_issuer::DelegateIssuer;
 pub use delete_default::DeleteDefault;
 pub use delete_link::DeleteLink;
 pub use delete_rules::DeleteRules;
+pub use handle::Handled;
 pub use host_joined::HostJoined;
 pub use invite_host::InviteHost;
 pub use label_host::{HostLabelled, LabelHost};
 pub use link::{Beside, End, LinkKey, LinkRecord, LinkSlot};
 pub use owning::{Owned, Waiver};
-pub use pin::{Departed, Now, Pin, Schemas, Signer};
+pub use pin::{Departed, Now, Pin, PinnedIssuer, Schemas};
 use proving::begins_before;
 pub use publish_contract::{ContractPublished, PublishContract};
+pub use put_administrator::PutAdministrator;
 pub use put_default::{Bind, DefaultPut, PutDefault};
 pub(crate) use put_link::configured;
 pub use put_link::{LinkPut, MAX_NAMES, PutLink};
 pub use put_rules::{PutRules, RulesPut};
+pub use put_threshold::PutThreshold;
+pub use reject_command::RejectCommand;
+pub use remove_administrator::RemoveAdministrator;
 pub use retire_component::RetireComponent;
 pub use retire_issuer::RetireIssuer;
 pub use retire_provider::RetireProvider;
@@ -79,6 +95,7 @@ pub use rotate_issuer::{OVERLAP_S, RotateIssuer};
 pub use scope_issuer::{Reach, ScopeIssuer};
 pub use state::{ComponentRecord, HostRecord, HostStanding, ProviderRecord, Published, State};
 pub use switch_link::{Stage, SwitchLink, Target};
+pub use weight::{CommandProposed, Lack, MAX_WAITING, Waiting, Weighty};
 pub use withdraw_contract::WithdrawContract;
 
 pub use {
@@ -87,12 +104,17 @@ pub use {
     add_issuer::IssuerAdded,
     admit_component::ComponentAdmitted,
     admit_provider::{ProviderAdmitted, SignedBy},
+    approve_command::CommandApproved,
     ban_host::HostBanned,
     delegate_issuer::IssuerDelegated,
     delete_default::DefaultDeleted,
     delete_link::LinkDeleted,
     delete_rules::RulesDeleted,
     invite_host::HostInvited,
+    put_administrator::AdministratorPut,
+    put_threshold::ThresholdPut,
+    reject_command::CommandRejected,
+    remove_administrator::AdministratorRemoved,
     retire_component::ComponentRetired,
     retire_issuer::IssuerRetired,
     retire_provider::ProviderRetired,
@@ -116,6 +138,14 @@ pub(crate) trait Judge {
     fn narrows(&self) -> bool {
         false
     }
+    /// The class that says how many must sign it, in this state; without one, its author is enough.
+    fn weighs(&self, _: &State) -> Option<Weighty> {
+        None
+    }
+    /// How many must sign it, where that is more than its class says.
+    fn persons(&self, _: &State) -> u64 {
+        1
+    }
     fn judge(&self, state: &State, case: &Case<'_>) -> Result<Self::Event, Refusal>;
 }
 
@@ -130,12 +160,14 @@ pub(crate) trait Apply {
 pub(crate) struct Case<'a> {
     pub(crate) now: Timestamp,
     pub(crate) examined: &'a Examined<Command>,
-    /// What the broker found of this operation's configuration.
+    /// What the broker found of the configurations of all operations.
+    pub(crate) found: &'a [Checked],
+    /// And of this one's.
     pub(crate) checked: Option<&'a Checked>,
 }
 
 macro_rules! operations {
-    ($( $operation:ident => $event:ident; )*) => {
+    ($( $operation:ident => $event:ident by $role:ident; )*) => {
         /// One act of an administrator.
         #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
         #[serde(rename_all = "snake_case")]
@@ -150,9 +182,34 @@ macro_rules! operations {
             HostJoined(HostJoined),
             /// See [`WarrantInstalled`].
             WarrantInstalled(WarrantInstalled),
+            /// See [`CommandProposed`].
+            CommandProposed(CommandProposed),
+            /// See [`RootsChanged`].
+            RootsChanged(RootsChanged),
         }
 
         impl Operation {
+            /// How many kinds there are.
+            pub const KINDS: usize = [$( stringify!($operation), )*].len();
+
+            /// The name of its kind, as in the table.
+            pub const fn kind(&self) -> &'static str {
+                match self { $( Self::$operation(_) => stringify!($operation), )* }
+            }
+
+            /// The role that may do it.
+            pub const fn role(&self) -> AdminRole {
+                match self { $( Self::$operation(_) => AdminRole::$role, )* }
+            }
+
+            fn weight(&self, state: &State) -> Option<Weighty> {
+                match self { $( Self::$operation(operation) => operation.weighs(state), )* }
+            }
+
+            fn persons(&self, state: &State) -> u64 {
+                match self { $( Self::$operation(operation) => operation.persons(state), )* }
+            }
+
             /// The subjects it is about.
             pub fn subjects(&self) -> Vec<String> {
                 let (subject, also) = match self {
@@ -177,6 +234,8 @@ macro_rules! operations {
                     $( Self::$event(event) => event.told(), )*
                     Self::HostJoined(event) => event.told(),
                     Self::WarrantInstalled(event) => event.told(),
+                    Self::CommandProposed(event) => event.told(),
+                    Self::RootsChanged(event) => event.told(),
                 }
             }
         }
@@ -188,6 +247,8 @@ macro_rules! operations {
                     $( Event::$event(event) => event.apply(self, index), )*
                     Event::HostJoined(event) => event.apply(self, index),
                     Event::WarrantInstalled(event) => event.apply(self, index),
+                    Event::CommandProposed(event) => event.apply(self, index),
+                    Event::RootsChanged(event) => event.apply(self, index),
                 }
             }
         }
@@ -195,110 +256,36 @@ macro_rules! operations {
 }
 
 operations! {
-    AddIssuer => IssuerAdded;
-    ActivateIssuer => IssuerActivated;
-    ScopeIssuer => IssuerScoped;
-    RotateIssuer => IssuerRotated;
-    DelegateIssuer => IssuerDelegated;
-    RetireIssuer => IssuerRetired;
-    RevokeIssuer => IssuerRevoked;
-    PublishContract => ContractPublished;
-    WithdrawContract => ContractWithdrawn;
-    PutDefault => DefaultPut;
-    DeleteDefault => DefaultDeleted;
-    AdmitComponent => ComponentAdmitted;
-    RetireComponent => ComponentRetired;
-    AdmitProvider => ProviderAdmitted;
-    RetireProvider => ProviderRetired;
-    InviteHost => HostInvited;
-    BanHost => HostBanned;
-    LabelHost => HostLabelled;
-    PutLink => LinkPut;
-    DeleteLink => LinkDeleted;
-    PutRules => RulesPut;
-    DeleteRules => RulesDeleted;
-    SwitchLink => LinkSwitched;
-    AcceptLink => LinkAccepted;
-}
-
-impl State {
-    /// As [`State::handle`], with what the broker found of configurations.
-    ///
-    /// # Errors
-    /// As [`State::handle`].
-    pub fn handle_knowing(
-        &self,
-        examined: &Examined<Command>,
-        found: &[Checked],
-        now: Timestamp,
-    ) -> Result<Vec<Event>, Refusal> {
-        let command = &examined.document;
-        self.in_context(command, now)?;
-        let case = |number: usize| Case { now, examined, checked: Checked::of(found, number) };
-        // A lone operation is judged on the state itself; later ones must see what earlier ones changed.
-        if let [only] = command.operations.as_slice() {
-            self.on_basis(only, command.basis)?;
-            return Ok(vec![only.judge(self, &case(0))?]);
-        }
-        let mut after = self.clone();
-        let mut events = Vec::with_capacity(command.operations.len());
-        for (index, operation) in command.operations.iter().enumerate() {
-            let numbered = |refusal: Refusal| refusal.within(format!("operation {}", index + 1));
-            self.on_basis(operation, command.basis).map_err(numbered)?;
-            let event = operation.judge(&after, &case(index)).map_err(numbered)?;
-            after.apply(&event, self.next_index());
-            events.push(event);
-        }
-        Ok(events)
-    }
-
-    fn in_context(&self, command: &Command, now: Timestamp) -> Result<(), Refusal> {
-        if command.aud != *self.lattice() {
-            let detail = format!("the command is for lattice `{}`, this is `{}`", command.aud, self.lattice());
-            return Err(Refusal::new(Reason::LatticeMismatch, detail));
-        }
-        if self.administrators().find(&command.iss).is_none() {
-            return Err(Refusal::new(
-                Reason::AdministratorUnknown,
-                format!("`{}` is no administrator here", command.iss),
-            ));
-        }
-        if self.administrators().threshold > 1 {
-            let detail = format!("one administrator signed, {} must", self.administrators().threshold);
-            return Err(Refusal::new(Reason::ThresholdUnmet, detail));
-        }
-        if command.not_after < now || command.not_after > now.plus(COMMAND_LIFETIME_S) {
-            let detail = format!(
-                "the command may be judged until {}, at most {COMMAND_LIFETIME_S} s ahead; the clock here says {now}",
-                command.not_after
-            );
-            return Err(Refusal::new(Reason::CommandExpired, detail).with_skew(end(command.not_after, now)));
-        }
-        if self.has_seen(command.jti) {
-            return Err(Refusal::new(Reason::CommandSeen, format!("command {} was already judged", command.jti)));
-        }
-        let count = command.operations.len();
-        if count == 0 || count > MAX_OPERATIONS {
-            let detail = format!("{count} operations, a command has 1 to {MAX_OPERATIONS}");
-            return Err(Refusal::new(Reason::SchemaMismatch, detail));
-        }
-        Ok(())
-    }
-
-    fn on_basis(&self, operation: &Operation, basis: u64) -> Result<(), Refusal> {
-        if operation.narrows() {
-            return Ok(());
-        }
-        if basis > self.epoch() {
-            let detail = format!("the command's signer had seen epoch {basis}, this log has come to {}", self.epoch());
-            return Err(Refusal::new(Reason::StateRollback, detail));
-        }
-        let newer = operation.subjects().into_iter().find_map(|subject| {
-            let last = self.last_touched(&subject).filter(|last| *last > basis)?;
-            Some(format!("`{subject}` changed at {last}, the command's signer had seen {basis}"))
-        });
-        newer.map_or(Ok(()), |detail| Err(Refusal::new(Reason::Superseded, detail)))
-    }
+    AddIssuer => IssuerAdded by IssuerAdmin;
+    ActivateIssuer => IssuerActivated by IssuerAdmin;
+    ScopeIssuer => IssuerScoped by IssuerAdmin;
+    RotateIssuer => IssuerRotated by IssuerAdmin;
+    DelegateIssuer => IssuerDelegated by IssuerAdmin;
+    RetireIssuer => IssuerRetired by IssuerAdmin;
+    RevokeIssuer => IssuerRevoked by IssuerAdmin;
+    PublishContract => ContractPublished by IssuerAdmin;
+    WithdrawContract => ContractWithdrawn by IssuerAdmin;
+    PutDefault => DefaultPut by LinkAdmin;
+    DeleteDefault => DefaultDeleted by LinkAdmin;
+    AdmitComponent => ComponentAdmitted by IssuerAdmin;
+    RetireComponent => ComponentRetired by IssuerAdmin;
+    AdmitProvider => ProviderAdmitted by IssuerAdmin;
+    RetireProvider => ProviderRetired by IssuerAdmin;
+    InviteHost => HostInvited by Operator;
+    BanHost => HostBanned by Operator;
+    LabelHost => HostLabelled by Operator;
+    PutLink => LinkPut by LinkAdmin;
+    DeleteLink => LinkDeleted by LinkAdmin;
+    SwitchLink => LinkSwitched by LinkAdmin;
+    AcceptLink => LinkAccepted by LinkAdmin;
+    PutRules => RulesPut by Operator;
+    DeleteRules => RulesDeleted by Operator;
+    PutAdministrator => AdministratorPut by Operator;
+    RemoveAdministrator => AdministratorRemoved by Operator;
+    PutThreshold => ThresholdPut by Operator;
+    // Who may sign or turn down what waits is what that asks for.
+    ApproveCommand => CommandApproved by Viewer;
+    RejectCommand => CommandRejected by Viewer;
 }
 
 impl Case<'_> {
@@ -360,43 +347,5 @@ impl Keyring<StartRequest> for HostKeys {
     fn key(&self, request: &StartRequest) -> Result<Key<Host>, Refusal> {
         let found = self.keys.get(&request.iss).cloned();
         found.ok_or_else(|| Refusal::new(Reason::HostUnknown, format!("host `{}` is not enrolled", request.iss)))
-    }
-}
-
-/// The administrators, as the verifier of commands; a keyring can be used, and nobody else can make one.
-///
-/// ```
-/// # use policy::{command::Command, envelope::Keyring, key::{Administrator, Key}, reason::Refusal};
-/// struct Mine<K>(K);
-/// impl<K: Keyring<Command>> Mine<K> {
-///     fn key(&self, command: &Command) -> Result<Key<Administrator>, Refusal> { self.0.key(command) }
-/// }
-/// ```
-/// ```compile_fail
-/// # // T100: a keyring of one's own
-/// # use policy::{command::Command, envelope::Keyring, key::{Administrator, Key}, reason::Refusal};
-/// struct Mine<K>(K);
-/// impl<K: Keyring<Command>> Keyring<Command> for Mine<K> {
-///     fn key(&self, command: &Command) -> Result<Key<Administrator>, Refusal> { self.0.key(command) }
-/// }
-/// ```
-#[derive(Debug, Clone)]
-pub struct AdministratorKeys(pub(crate) Vec<Key<Administrator>>);
-
-impl AdministratorKeys {
-    /// Whether this is an administrator.
-    pub fn contains(&self, administrator: &Name<Administrator>) -> bool {
-        self.0.iter().any(|key| key.name() == administrator)
-    }
-}
-
-impl sealed::Sealed for AdministratorKeys {}
-
-impl Keyring<Command> for AdministratorKeys {
-    fn key(&self, command: &Command) -> Result<Key<Administrator>, Refusal> {
-        let found = self.0.iter().find(|key| *key.name() == command.iss).cloned();
-        found.ok_or_else(|| {
-            Refusal::new(Reason::AdministratorUnknown, format!("`{}` is no administrator here", command.iss))
-        })
     }
 }

@@ -3,8 +3,9 @@
 //! Modules in reading order. Names and keys are parsed once and then trusted: [`name`], [`key`], [`digest`], [`time`],
 //! [`skew`].
 //! Bytes are read strictly: [`json`], [`envelope`], [`artifact`]. What was signed: [`claims`], [`contract`],
-//! [`delegation`], [`possession`], [`command`], [`warrant`], [`join`], [`question`], [`answer`]. What it is worth:
-//! [`issuer`], [`examine`], [`verify`]. The law itself: [`govern`], [`resolve`], [`decide`], [`rules`], [`explain`]. Evidence:
+//! [`delegation`], [`possession`], [`command`], [`query`], [`warrant`], [`root`], [`join`], [`question`], [`answer`].
+//! What it is worth: [`issuer`], [`examine`], [`verify`]. The law itself: [`govern`], [`resolve`], [`decide`], [`rules`],
+//! [`explain`]. Evidence:
 //! [`log`].
 //!
 //! Guarantees: no IO, no clock, no randomness, no environment, no panic on any input; the same inputs give the same
@@ -33,9 +34,11 @@ pub mod name;
 pub mod native;
 pub mod possession;
 pub mod provider;
+pub mod query;
 pub mod question;
 pub mod reason;
 pub mod resolve;
+pub mod root;
 pub mod rules;
 pub mod skew;
 mod text;

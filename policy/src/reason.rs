@@ -135,7 +135,13 @@ reasons! {
     RulesMalformed = "rules_malformed", "the text of rules is too long or too deep, does not parse, does not fit the schema, or permits", "`countersign rules check FILE` says where and why";
 
     AdministratorUnknown = "administrator_unknown", "the signer is no administrator of this lattice", "sign with an administrator's key: `--key FILE`";
-    ThresholdUnmet = "threshold_unmet", "too few administrators signed", "have another administrator sign";
+    RoleMissing = "role_missing", "the administrator has not the role that this takes", "have one sign who has the role named in the message: `countersign admin list`";
+    ThresholdUnmet = "threshold_unmet", "fewer administrators could sign than must", "put more operators first, or a lower threshold: `countersign admin put`, `countersign threshold put`";
+    LastOperator = "last_operator", "nobody would be left who is operator without an end", "put another operator first: `countersign admin put KEY --role operator`";
+    PendingApproval = "pending_approval", "it is recorded and changes nothing yet: more administrators must sign it", "have others sign it, `countersign approve ID`; `countersign approve --list` shows what waits";
+    SignedAlready = "signed_already", "that person's signature is there already, under this key or another of the same name", "have somebody else sign it";
+    WaitingLimit = "waiting_limit", "as many commands of that administrator wait for others as may", "have some of them approved, or take them back: `countersign reject ID`";
+    QuerySeen = "query_seen", "a query of that id was already answered", "ask anew: each query has a nonce of its own";
     CommandExpired = "command_expired", "the command's last moment has passed, or lies too far ahead", "sign it again";
     CommandSeen = "command_seen", "a command of that id was already judged", "sign a new one";
     Superseded = "superseded", "something changed since the command's signer last looked", "look again, then repeat the command";

@@ -1,5 +1,6 @@
 //! The law's promises, tried on whole worlds: a ledger, its keys, and questions asked of it.
 
+mod administrators;
 mod decisions;
 mod documents;
 mod examples;
@@ -11,6 +12,7 @@ mod lent;
 mod links;
 mod owners;
 mod reasons;
+mod roots;
 mod rules;
 mod rulings;
 pub(crate) mod world;

@@ -2,6 +2,8 @@
 //!
 //! A host pins the inception's digest, so no administrator and no broker key can change who may answer (T17).
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
 use crate::answer::{Receipt, StartAnswer, View};
@@ -42,6 +44,17 @@ impl<R: Role> Quorum<R> {
     /// The key of that name.
     pub fn find(&self, name: &Name<R>) -> Option<&Key<R>> {
         self.keys.iter().find(|key| key.name() == name)
+    }
+
+    /// Checks that as many as must can sign.
+    pub(crate) fn sound(&self) -> Result<(), Refusal> {
+        let distinct: BTreeSet<_> = self.keys.iter().map(|key| key.name().raw()).collect();
+        let reachable = self.threshold >= 1 && self.threshold <= distinct.len() as u64;
+        if reachable && distinct.len() == self.keys.len() {
+            return Ok(());
+        }
+        let detail = format!("{} of {} distinct {} keys can never sign", self.threshold, distinct.len(), R::WORD);
+        Err(Refusal::new(Reason::ThresholdUnmet, detail))
     }
 }
 
@@ -88,19 +101,26 @@ impl sealed::Sealed for Roots<'_> {}
 
 impl Keyring<Warrant> for Roots<'_> {
     fn key(&self, warrant: &Warrant) -> Result<Key<Root>, Refusal> {
-        let wrong = |detail: String| Err(Refusal::new(Reason::BrokerKeyUnknown, detail));
-        if warrant.inception_sha256 != self.sha256 || warrant.lattice != self.inception.lattice {
-            return wrong(format!(
-                "the warrant is for the lattice of {}, pinned is {}",
-                warrant.inception_sha256, self.sha256
-            ));
-        }
-        warrant.validity.sound()?.within_lifetime(WARRANT_LIFETIME_S)?;
-        match self.inception.roots.find(&warrant.iss) {
-            Some(key) if self.inception.roots.threshold == 1 => Ok(key.clone()),
-            Some(_) => wrong(format!("one root signed, {} must", self.inception.roots.threshold)),
-            None => wrong(format!("`{}` is no root of this lattice", warrant.iss)),
-        }
+        under(warrant, &self.inception.lattice, self.sha256, &self.inception.roots)
+    }
+}
+
+/// The key of a warrant under these roots of the pinned lattice.
+pub(crate) fn under(
+    warrant: &Warrant,
+    lattice: &Lattice,
+    sha256: Digest,
+    roots: &Quorum<Root>,
+) -> Result<Key<Root>, Refusal> {
+    let wrong = |detail: String| Err(Refusal::new(Reason::BrokerKeyUnknown, detail));
+    if warrant.inception_sha256 != sha256 || warrant.lattice != *lattice {
+        return wrong(format!("the warrant is for the lattice of {}, pinned is {sha256}", warrant.inception_sha256));
+    }
+    warrant.validity.sound()?.within_lifetime(WARRANT_LIFETIME_S)?;
+    match roots.find(&warrant.iss) {
+        Some(key) if roots.threshold == 1 => Ok(key.clone()),
+        Some(_) => wrong(format!("one root signed, {} must", roots.threshold)),
+        None => wrong(format!("`{}` is no root of this lattice", warrant.iss)),
     }
 }
 

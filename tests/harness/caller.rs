@@ -12,6 +12,7 @@ use policy::digest::Digest;
 use policy::envelope::Unverified;
 use policy::govern::{InviteHost, Operation};
 use policy::key::{self, Host, Invite};
+use policy::query::Query;
 use policy::wire::{Topic, inbox_prefix};
 
 use crate::asker::{Asker, lattice_name, now};
@@ -118,6 +119,11 @@ impl Administrator {
         view.attachments().last().cloned()
     }
 
+    /// A fresh query for what stands there, whatever it is.
+    pub fn query(&self, what: &str, arguments: &serde_json::Value) -> Vec<u8> {
+        query_by(&self.key, what, arguments, |_| ())
+    }
+
     /// Gives a new command.
     pub async fn command(&self) -> Said {
         self.command_this(self.order()).await
@@ -131,6 +137,27 @@ impl Administrator {
             Some((receipt.index, receipt.entry_sha256, receipt.reason.map(|reason| reason.code().to_owned())))
         })
     }
+}
+
+/// A query, with a change.
+pub fn query_by(
+    key: &SigningKey<key::Administrator>,
+    what: &str,
+    arguments: &serde_json::Value,
+    change: impl FnOnce(&mut Query),
+) -> Vec<u8> {
+    let arguments = arguments.to_string().into_bytes();
+    let mut query = Query {
+        iss: key.name(),
+        aud: lattice_name(),
+        iat: now(),
+        jti: nonce().expect("randomness"),
+        what: what.to_owned(),
+        arguments_sha256: Digest::of(&arguments),
+        statements: Vec::new(),
+    };
+    change(&mut query);
+    key.sign(&query, [arguments.as_slice()])
 }
 
 impl Said {

@@ -11,7 +11,7 @@ use broker::clock::{Clock, SystemClock};
 use broker::folder::Folder;
 use broker::keys::{SigningKey, nonce};
 use broker::service::Service;
-use harness::program::program;
+use harness::program::{countersign_json, program};
 use harness::vectors::guest;
 use policy::answer::{Receipt, StartAnswer};
 use policy::artifact::component;
@@ -786,6 +786,10 @@ fn without_a_folder_nobody_is_believed_and_nobody_is_asked() {
     }
     let root = "0".repeat(64);
     let (code, value) = bench.json(&["--root", &root, "issuer", "list"]);
+    assert_eq!((code, &value["error"]), (2, &json!("usage")), "nobody is there to sign the query: {value}");
+    let key = bench.path("admin.nk");
+    assert_eq!(countersign_json(&["keys", "gen", "administrator", "--out", &key]).0, 0);
+    let (code, value) = bench.json(&["--root", &root, "--key", &key, "issuer", "list"]);
     assert_eq!((code, &value["error"]), (1, &json!("broker_unreachable")), "{value}");
     assert_eq!((&value["nats_url"], &value["lattice"]), (&json!("nats://127.0.0.1:1"), &json!("default")));
     assert_eq!(bench.json(&["audit", "verify"]).0, 1);

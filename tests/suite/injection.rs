@@ -1,6 +1,5 @@
 //! What looks like a query language is text wherever it is given: on the command line and over NATS (T73).
 
-use broker::keys::nonce;
 use broker::store::LogReader;
 use harness::asker::lattice_name;
 use harness::caller::{Administrator, Caller};
@@ -79,8 +78,7 @@ async fn t73_hostile_text_in_every_query_over_nats_is_text_and_changes_nothing()
         ] {
             let word = harmless(word);
             let subject = Topic::Query.subject(&lattice_name()).replace('*', &word);
-            let query = json!({"jti": nonce().unwrap(), "look": look});
-            let said = administrator.look(&subject, query.to_string().into_bytes()).await;
+            let said = administrator.look(&subject, administrator.query(&word, &look)).await;
             let view: Option<Value> = said.and_then(|bytes| serde_json::from_slice(&bytes).ok());
             let refused = view.as_ref().is_some_and(|view| view.get("refused").is_some());
             let nobodys = word == harmless(text) && view.is_none();

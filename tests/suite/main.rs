@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::print_stdout)]
 
 mod admin;
+mod administrators;
 mod choices;
 mod collisions;
 mod commands;
@@ -13,6 +14,7 @@ mod injection;
 mod interop;
 mod issuers;
 mod journey;
+mod lattices;
 mod links;
 mod nkeys;
 mod outage;

@@ -16,6 +16,7 @@ mod links;
 mod middle;
 mod rules;
 mod seen;
+mod signing;
 mod stage;
 mod tokens;
 
@@ -140,7 +141,13 @@ fn attack(reason: Reason) -> (Chapter, Attack) {
         Reason::RulesMalformed => (Rules, rules::permitting),
 
         Reason::AdministratorUnknown => (Administrators, administrators::stranger),
-        Reason::ThresholdUnmet => (Administrators, administrators::one_of_two),
+        Reason::RoleMissing => (Administrators, signing::viewer),
+        Reason::ThresholdUnmet => (Administrators, signing::more_than_there_are),
+        Reason::LastOperator => (Administrators, signing::nobody_left),
+        Reason::PendingApproval => (Administrators, signing::one_of_two),
+        Reason::SignedAlready => (Administrators, signing::own_second),
+        Reason::WaitingLimit => (Administrators, signing::queue_of_proposals),
+        Reason::QuerySeen => (Administrators, signing::same_query_twice),
         Reason::CommandExpired => (Administrators, administrators::too_long),
         Reason::CommandSeen => (Administrators, administrators::same_id_twice),
         Reason::Superseded => (Administrators, administrators::on_an_old_look),

@@ -58,9 +58,9 @@ impl Pin {
     ///
     /// # Errors
     /// As [`Pin::receipt`].
-    pub fn view(&self, bytes: &[u8], query: &[u8], lattice: &Lattice, now: Timestamp) -> Result<Seen, Refusal> {
+    pub fn view(&self, bytes: &[u8], query_sha256: Digest, lattice: &Lattice, now: Timestamp) -> Result<Seen, Refusal> {
         let (view, warrant): (Verified<View>, _) = self.open(bytes, lattice, now)?;
-        if view.request_sha256 != Digest::of(query) {
+        if view.request_sha256 != query_sha256 {
             return Err(mismatch("the view is genuine, but of another query"));
         }
         let shown = view.attachment(view.view_sha256)?;

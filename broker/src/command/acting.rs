@@ -4,7 +4,7 @@
 
 use policy::answer::Receipt;
 use policy::envelope::Verified;
-use policy::govern::Operation;
+use policy::govern::{Lack, Operation};
 use policy::json;
 use policy::name::ComponentId;
 use policy::reason::{Reason, Refusal};
@@ -13,6 +13,7 @@ use serde_json::{Map, Value};
 
 use crate::client::{Act, Client, Done, Over};
 use crate::command::Globals;
+use crate::command::when::Span;
 use crate::output::{self, Report};
 use crate::view::Look;
 
@@ -29,6 +30,9 @@ pub(super) struct Acting {
     /// The epoch that the decision to do this rests on [default: the newest].
     #[arg(long, value_name = "EPOCH")]
     basis: Option<u64>,
+    /// How long it may wait for others to sign, at most 7 days [default: a day where several must, else 10 minutes].
+    #[arg(long, value_name = "TIME")]
+    open_for: Option<Span>,
 }
 
 /// What is to be done, and how it is told once it is.
@@ -55,11 +59,18 @@ impl Acting {
     /// Has it judged, and tells what came of it. `seen` is the epoch of what the command was made from.
     pub(super) fn run(self, client: &Client, seen: Option<u64>, doing: Doing) -> anyhow::Result<Report> {
         let Doing { operations, statements, beside, says, mut members } = doing;
+        let mut open_for = self.open_for.map(|Span(seconds)| seconds);
         let basis = match self.basis.or(seen) {
             Some(basis) => basis,
-            None => client.look(&Look::Status)?.epoch,
+            None => {
+                let status = client.look(&Look::Status)?;
+                let several =
+                    status.view.get("threshold").and_then(Value::as_u64).is_some_and(|threshold| threshold > 1);
+                open_for = open_for.or_else(|| several.then_some(A_DAY_S));
+                status.epoch
+            }
         };
-        let act = Act { operations, statements, beside, because: self.because };
+        let act = Act { operations, statements, beside, because: self.because, open_for };
         members.insert("lattice".to_owned(), client.lattice().as_str().into());
         members.insert("basis".to_owned(), basis.into());
         if self.plan {
@@ -77,6 +88,9 @@ impl Acting {
         let Some(reason) = receipt.reason else {
             return Ok(Report::new(format!("{}\n{place}", output::shown(&says)), Value::Object(members)));
         };
+        if let Some(lack) = &receipt.pending {
+            return Ok(waiting(lack, &place, members));
+        }
         let refusal = Refusal::new(reason, receipt.detail.clone().unwrap_or_default());
         Ok(Report::new(format!("refused, and recorded\n{place}"), Value::Object(members)).refused(refusal))
     }
@@ -99,6 +113,22 @@ impl Doing {
         self.members.insert(name.to_owned(), value.into());
         self
     }
+}
+
+// Neither done nor refused: recorded, and changing nothing before others sign it.
+fn waiting(lack: &Lack, place: &str, mut members: Map<String, Value>) -> Report {
+    let Lack { id, missing, roles, until } = lack;
+    let roles: Vec<&str> = roles.iter().map(|role| role.word()).collect();
+    let text = format!(
+        "waiting: nothing is changed before {missing} more sign it\n{place}  command {id}, until {until}\n  \
+         who may: another administrator with the role {}, or operator\n  next: countersign approve {id}\n",
+        roles.join(", ")
+    );
+    members.insert("reason".to_owned(), Reason::PendingApproval.code().into());
+    members.insert("remedy".to_owned(), Reason::PendingApproval.remedy().into());
+    let pending = serde_json::json!({"id": id, "missing": missing, "roles": roles, "not_after": until});
+    members.insert("pending".to_owned(), pending);
+    Report::new(text, Value::Object(members)).waiting()
 }
 
 fn entry(receipt: &Verified<Receipt>) -> impl Iterator<Item = (String, Value)> {
@@ -230,3 +260,6 @@ pub(super) fn pairs(options: &[String]) -> anyhow::Result<std::collections::BTre
     }
     Ok(pairs)
 }
+
+// People who must agree are not always awake at the same time.
+const A_DAY_S: u64 = 86_400;

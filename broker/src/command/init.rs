@@ -13,11 +13,15 @@ use crate::service::{self, InitOptions, InitReport};
 /// Make a lattice: its keys, its log, its base contracts.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Nothing is ever overwritten. Files with private keys have mode 0600.\n\n\
-    Examples:\n  countersign init\n  countersign --dir /srv/prod -x prod init\n  countersign init --bare --admin O...")]
+    Examples:\n  countersign init\n  countersign --dir /srv/prod -x prod init\n  countersign init --bare --admin O...\n  \
+    countersign init --admin O_ALICE... --admin O_BOB... --admin O_CAROL... --admin-threshold 2")]
 pub struct Args {
-    /// An administrator whose key is elsewhere [default: one is made here].
+    /// An administrator whose key is elsewhere; may be given more than once [default: one is made here].
     #[arg(long, value_name = "KEY")]
-    admin: Option<String>,
+    admin: Vec<String>,
+    /// How many administrators must sign a weighty act, from the beginning.
+    #[arg(long, value_name = "K", default_value_t = 1)]
+    admin_threshold: u64,
     /// Leave out the base contracts (`wasi:io`, `wasi:clocks`, `wasi:random`, `wasi:cli`, `wasi:filesystem`).
     #[arg(long)]
     bare: bool,
@@ -27,7 +31,8 @@ impl Args {
     pub(super) fn run(self, globals: &Globals) -> anyhow::Result<Report> {
         let options = InitOptions {
             lattice: globals.lattice.clone(),
-            admin: self.admin.as_deref().map(Name::<Administrator>::parse).transpose()?,
+            admins: self.admin.iter().map(|key| Name::<Administrator>::parse(key)).collect::<Result<_, _>>()?,
+            admin_threshold: self.admin_threshold,
             bare: self.bare,
             now_ms: SystemClock::default().now_ms(),
         };
@@ -46,11 +51,11 @@ fn report(made: &InitReport) -> Report {
         ("folder", made.folder.display().to_string()),
         ("root digest", made.root_sha256.to_string()),
         ("root", made.root.to_string()),
-        ("administrator", made.administrator.to_string()),
         ("decision", made.decision.to_string()),
         ("log key", made.log_key.clone()),
         ("warrant until", made.warrant_until.to_string()),
     ];
+    pairs.extend(made.administrators.iter().map(|key| ("administrator", key.to_string())));
     pairs.extend(made.issuer.map(|issuer| ("issuer", issuer.to_string())));
     pairs.push(("base contracts", if made.base.is_empty() { "none".to_owned() } else { made.base.join(", ") }));
     let mut text = format!("lattice `{}` began\n{}", made.lattice, output::fields(pairs));
@@ -63,7 +68,7 @@ fn report(made: &InitReport) -> Report {
     text += "next\n  countersign serve\n  countersign host invite | countersign-host join -\n";
     let members = json!({
         "lattice": made.lattice, "dir": made.folder.display().to_string(), "root": made.root_sha256,
-        "root_key": made.root, "administrator": made.administrator, "decision": made.decision,
+        "root_key": made.root, "administrator": made.administrators.first(), "administrators": made.administrators, "decision": made.decision,
         "log_key": made.log_key, "warrant_until": made.warrant_until, "base": made.base,
         "secrets": secrets, "offline": offline, "follow_up": follow_up,
     });

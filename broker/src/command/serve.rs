@@ -1,31 +1,46 @@
-//! `serve`: the broker. One line says that it is ready; a signal ends it in order.
+//! `serve`: the broker of a lattice, or of several side by side. One line each says that it is ready; a signal ends it
+//! in order.
+//!
+//! Every lattice has a folder, a service, a connection and subjects of its own; the process alone is shared (T82).
 
+use std::collections::BTreeSet;
 use std::io::IsTerminal;
+use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-use futures::FutureExt;
 use futures::future::BoxFuture;
+use futures::stream::FuturesUnordered;
+use futures::{FutureExt, StreamExt};
+use policy::digest::Digest;
+use policy::envelope::Verified;
+use policy::query::Query;
 use policy::reason::{Reason, Refusal};
 use serde_json::{Value, json};
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
 use tracing_subscriber::EnvFilter;
 
 use crate::client::{Client, told};
 use crate::clock::{Clock, SystemClock};
 use crate::command::Globals;
 use crate::error::Error;
-use crate::output::{self, Format, Report};
+use crate::output::{self, Format, Report, Usage};
 use crate::service::{Service, Snapshot};
 use crate::settings::Settings;
 use crate::store::LogReader;
 use crate::transport::nats::{self, Views};
 use crate::view::{self, Scene};
 
-/// Run the broker of the lattice until it is told to stop.
+/// Run the broker of the lattice, or of several, until it is told to stop.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Messages go to standard error; RUST_LOG chooses which.\n\n\
-    Examples:\n  countersign serve\n  countersign --dir /srv/prod --nats-url nats://127.0.0.1:4222 serve --quiet")]
+    Examples:\n  countersign serve\n  countersign --dir /srv/prod --nats-url nats://127.0.0.1:4222 serve --quiet\n  \
+    countersign serve --dirs /srv/prod /srv/stage")]
 pub struct Args {
+    /// The folders of several lattices, each with a broker of its own in this one process.
+    #[arg(long, value_name = "DIR", num_args = 1..)]
+    dirs: Vec<PathBuf>,
     /// Say nothing but errors, not even that it is ready.
     #[arg(short, long)]
     quiet: bool,
@@ -48,39 +63,109 @@ impl Args {
             .with_writer(std::io::stderr)
             .with_ansi(terminal)
             .try_init();
-        let client = Client::of(globals)?;
-        let root = client.root()?;
-        let folder = client.need_folder()?;
-        let ready = json!({
-            "ready": true, "lattice": client.lattice(), "root": root, "nats_url": output::bare_url(&client.nats_url()),
-        });
+        let client = Client::of(&match self.dirs.first() {
+            None => globals.clone(),
+            Some(dir) => Globals { dir: Some(dir.clone()), ..globals.clone() },
+        })?;
+        let more = self.dirs.iter().skip(1).map(|dir| Globals { dir: Some(dir.clone()), ..globals.clone() });
+        let more: Vec<Client> = more.map(|place| Client::of(&place)).collect::<anyhow::Result<_>>()?;
+        let clients: Vec<&Client> = std::iter::once(&client).chain(&more).collect();
+        refuse_twins(&clients)?;
+        let roots: Vec<Digest> = clients.iter().map(|client| client.root()).collect::<anyhow::Result<_>>()?;
+        let settings = Settings { host_rate: self.host_rate, host_burst: self.host_burst, ..Settings::default() };
+        let say = (!self.quiet).then_some(globals.format);
         client.block_on(async {
-            let settings = Settings { host_rate: self.host_rate, host_burst: self.host_burst, ..Settings::default() };
-            let service = Service::open_with(folder, Arc::new(SystemClock::default()), settings);
-            let service = service.await.map_err(told)?;
-            let wire = nats::connect_broker(&client.nats()?, &service).await.map_err(told)?;
-            let service = Arc::new(service);
-            let (flushed, format, quiet) = (wire.clone(), globals.format, self.quiet);
-            // Before anybody is told that it is ready: a signal may follow at once.
-            let stopped = stopped();
+            let courts = open(&clients, &roots, &settings).await?;
+            serve(courts, say).await
+        })?;
+        Ok(Report::default())
+    }
+}
+
+/// One lattice that is served: nothing in it is another's.
+struct Court {
+    service: Arc<Service>,
+    wire: async_nats::Client,
+    ready: Value,
+}
+
+// The name is in each subject, so two of one name would hear what is meant for each other.
+fn refuse_twins(clients: &[&Client]) -> anyhow::Result<()> {
+    let mut names = BTreeSet::new();
+    match clients.iter().find(|client| !names.insert(client.lattice().clone())) {
+        None => Ok(()),
+        Some(twin) => Err(Usage(format!("two folders are of lattices named `{}`", twin.lattice())).into()),
+    }
+}
+
+// All of them or none: whoever starts several is told at once which one cannot be.
+async fn open(clients: &[&Client], roots: &[Digest], settings: &Settings) -> anyhow::Result<Vec<Court>> {
+    let mut services = Vec::new();
+    for client in clients {
+        let service = Service::open_with(client.need_folder()?, Arc::new(SystemClock::default()), settings.clone());
+        services.push(Arc::new(service.await.map_err(told)?));
+    }
+    let mut courts = Vec::new();
+    for ((client, root), service) in clients.iter().zip(roots).zip(&services) {
+        let options = client.nats()?;
+        // A login is no key of its own lattice, and of none beside it either (T09).
+        if let Some(raw) = options.login_raw().map_err(told)? {
+            services.iter().try_for_each(|service| service.refuse_login_key(raw))?;
+        }
+        let wire = nats::connect_broker(&options, service).await.map_err(told)?;
+        let url = output::bare_url(&client.nats_url());
+        let ready = json!({"ready": true, "lattice": client.lattice(), "root": root, "nats_url": url});
+        courts.push(Court { service: Arc::clone(service), wire, ready });
+    }
+    Ok(courts)
+}
+
+// Each is served for itself; a signal, or the end of one, ends them all in order.
+async fn serve(courts: Vec<Court>, say: Option<Format>) -> anyhow::Result<()> {
+    // Before anybody is told that it is ready: a signal may follow at once.
+    let stopped = stopped();
+    let (end, ended) = watch::channel(());
+    let lines: String = courts.iter().filter_map(|court| Some(ready_line(say?, &court.ready))).collect();
+    let (waiting, lines) = (AtomicUsize::new(courts.len()), &lines);
+    let mut serving: FuturesUnordered<_> = courts
+        .iter()
+        .map(|Court { service, wire, .. }| {
+            let (wire, mut ended, waiting) = (wire.clone(), ended.clone(), &waiting);
+            let flushed = wire.clone();
             let stop = async move {
                 // Every subject is subscribed by now; the server knows it once this is flushed.
                 if let Err(error) = flushed.flush().await {
                     tracing::error!(%error, "the NATS server does not listen");
                 }
-                if !quiet {
-                    output::emit(&ready_line(format, &ready));
+                if waiting.fetch_sub(1, Ordering::Relaxed) == 1 {
+                    output::emit(lines);
                 }
-                stopped.await;
+                // Only its end is told there.
+                let _ = ended.changed().await;
             };
-            let served = nats::serve(Arc::clone(&service), wire, Arc::new(Looks), stop).await;
-            if let Some(service) = Arc::into_inner(service) {
-                service.close().await.map_err(told)?;
-            }
-            served.map_err(told)?;
-            Ok(Report::default())
+            nats::serve(Arc::clone(service), wire, Arc::new(Looks), stop)
         })
+        .collect();
+    let (mut stopped, mut end, mut served) = (std::pin::pin!(stopped), Some(end), Ok(()));
+    loop {
+        tokio::select! {
+            () = &mut stopped, if end.is_some() => drop(end.take()),
+            one = serving.next() => match one {
+                None => break,
+                Some(one) => {
+                    end = None;
+                    served = served.and(one);
+                }
+            },
+        }
     }
+    drop(serving);
+    for Court { service, .. } in courts {
+        if let Some(service) = Arc::into_inner(service) {
+            service.close().await.map_err(told)?;
+        }
+    }
+    served.map_err(told)
 }
 
 fn ready_line(format: Format, ready: &Value) -> String {
@@ -119,12 +204,12 @@ impl Views for Looks {
         snapshot: &'a Snapshot,
         log: &'a LogReader,
         what: &'a str,
-        arguments: &'a [u8],
+        query: &'a Verified<Query>,
     ) -> BoxFuture<'a, Result<Value, Refusal>> {
         async move {
             let now = SystemClock::default().now();
             let scene = Scene { state: &snapshot.state, head: snapshot.head, log, now };
-            match view::answer_query(scene, what, arguments).await {
+            match view::answer_query(scene, what, query).await {
                 Ok(view) => Ok(view),
                 // Signed like any view, so that nobody else can say no in the broker's name.
                 Err(Error::Refused(refusal)) => Ok(json!({"refused": refusal.reason, "detail": refusal.detail})),

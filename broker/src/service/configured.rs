@@ -5,6 +5,7 @@
 use policy::claims::read_provider;
 use policy::command::Command;
 use policy::digest::Digest;
+use policy::envelope::Unverified;
 use policy::examine::Examined;
 use policy::govern::{Checked, Configured, Operation, Schemas, State};
 use policy::json;
@@ -26,7 +27,7 @@ impl Service {
         command: &Examined<Command>,
         beside: &Beside,
     ) -> Result<Vec<Checked>, Error> {
-        let operations = &command.document().operations;
+        let operations = judged_with(command);
         if !operations.iter().any(may_configure) {
             return Ok(Vec::new());
         }
@@ -110,6 +111,18 @@ async fn own_schema(state: &State, log: &LogReader, provider: Digest) -> Result<
         }
     }
     Ok(None)
+}
+
+// An approval has the command that it approves judged, which came attached; whether it is that one is the law's to say.
+fn judged_with(command: &Examined<Command>) -> Vec<Operation> {
+    let document = command.document();
+    match document.operations.as_slice() {
+        [Operation::ApproveCommand(_)] => {
+            let approved = Unverified::<Command>::parse(&document.attachments().join(&b'\n'));
+            approved.map(|approved| approved.says().operations.clone()).unwrap_or_default()
+        }
+        operations => operations.to_vec(),
+    }
 }
 
 fn may_configure(operation: &Operation) -> bool {

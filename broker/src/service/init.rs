@@ -30,8 +30,10 @@ use crate::store::{Act, Judgement, LOG, Lock, Writer, create};
 pub struct InitOptions {
     /// Its name.
     pub lattice: Lattice,
-    /// An administrator whose key is elsewhere; else one is made here.
-    pub admin: Option<Name<Administrator>>,
+    /// The administrators, whose keys are elsewhere; without any, one is made here.
+    pub admins: Vec<Name<Administrator>>,
+    /// How many of them must sign a weighty act.
+    pub admin_threshold: u64,
     /// Whether to leave out the base contracts.
     pub bare: bool,
     /// The time, in milliseconds since 1970.
@@ -49,8 +51,8 @@ pub struct InitReport {
     pub root_sha256: Digest,
     /// The root key.
     pub root: Name<key::Root>,
-    /// The administrator.
-    pub administrator: Name<Administrator>,
+    /// The administrators.
+    pub administrators: Vec<Name<Administrator>>,
     /// The decision key.
     pub decision: Name<key::Decision>,
     /// The log's verifier key.
@@ -91,7 +93,7 @@ struct Founding<'a> {
     folder: Folder,
     root: SigningKey<key::Root>,
     admin: Option<SigningKey<Administrator>>,
-    administrator: Key<Administrator>,
+    administrators: Vec<Key<Administrator>>,
     decision: SigningKey<key::Decision>,
     log: LogKey,
     issuer: Option<SigningKey<key::Issuer>>,
@@ -99,29 +101,26 @@ struct Founding<'a> {
 
 impl<'a> Founding<'a> {
     fn begin(beside: &Path, options: &'a InitOptions) -> Result<Self, Error> {
-        let admin = if options.admin.is_none() { Some(SigningKey::<Administrator>::generate()?) } else { None };
-        let administrator = match (&admin, options.admin) {
-            (Some(admin), _) => admin.public()?,
-            (None, Some(name)) => name.usable()?,
-            (None, None) => return Err(Error::Randomness),
-        };
+        let admin = if options.admins.is_empty() { Some(SigningKey::<Administrator>::generate()?) } else { None };
+        let mut administrators = options.admins.iter().map(Name::usable).collect::<Result<Vec<_>, _>>()?;
+        administrators.extend(admin.as_ref().map(SigningKey::public).transpose()?);
         let founding = Self {
             options,
             folder: Folder::at(beside.to_owned()),
             root: SigningKey::generate()?,
             admin,
-            administrator,
+            administrators,
             decision: SigningKey::generate()?,
             log: LogKey::generate(&options.lattice)?,
             issuer: if options.bare { None } else { Some(SigningKey::generate()?) },
         };
         let keys = [
             ("root", *founding.root.name().raw()),
-            ("administrator", *founding.administrator.name().raw()),
             ("decision", *founding.decision.name().raw()),
             ("log", founding.log.raw()),
         ];
-        refuse_equal(keys)?;
+        let administrators = founding.administrators.iter().map(|key| ("administrator", *key.name().raw()));
+        refuse_equal(keys.into_iter().chain(administrators))?;
         Ok(founding)
     }
 
@@ -148,7 +147,7 @@ impl<'a> Founding<'a> {
         let inception = Inception {
             lattice: self.options.lattice.clone(),
             roots: Quorum { threshold: 1, keys: vec![self.root.public()?] },
-            administrators: Quorum { threshold: 1, keys: vec![self.administrator.clone()] },
+            administrators: Quorum { threshold: self.options.admin_threshold, keys: self.administrators.clone() },
             log_key: self.log.note().to_string(),
         };
         let (mut ledger, first) = Ledger::incept(inception.clone(), self.options.now_ms)?;
@@ -168,7 +167,7 @@ impl<'a> Founding<'a> {
         let second = ledger.install(&warrant, self.options.now_ms);
         second.outcome.clone()?;
         let request_sha256 = warrant.sha256();
-        let second = second.map(|verdict| Act::Judged(Judgement { request_sha256, verdict }));
+        let second = second.map(|verdict| Act::Judged(Judgement { request_sha256, verdict, lack: None }));
         create(&self.folder.log(), &LOG).await?;
         let (writer, _) = Writer::open(&self.folder.log()).await?.commit(vec![first, second]).await?;
         writer.close().await?;
@@ -238,7 +237,7 @@ impl<'a> Founding<'a> {
             lattice: self.options.lattice.clone(),
             root_sha256,
             root: self.root.name(),
-            administrator: *self.administrator.name(),
+            administrators: self.administrators.iter().map(|key| *key.name()).collect(),
             decision: self.decision.name(),
             log_key: self.log.note().to_string(),
             issuer: self.issuer.as_ref().map(SigningKey::name),

@@ -4,11 +4,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use policy::digest::Digest;
 use policy::envelope::{Unverified, Verified};
 use policy::key;
 use policy::log::leaf_hash;
 use policy::reason::Reason;
-use policy::warrant::{DecisionKeys, Roots, Warrant};
+use policy::root::RootLine;
+use policy::warrant::{DecisionKeys, Warrant};
 use tokio::sync::watch;
 
 use super::Service;
@@ -20,7 +22,7 @@ use crate::error::Error;
 use crate::folder::{Folder, refuse_unless_private};
 use crate::keys::{LogKey, SigningKey, refuse_equal};
 use crate::sequencer::court::{Court, Files};
-use crate::sequencer::{Sequencer, Unavailable};
+use crate::sequencer::{Sequencer, Shown, Unavailable};
 use crate::settings::Settings;
 use crate::signer::{Paper, Signer};
 use crate::store::LogReader;
@@ -54,7 +56,7 @@ impl Service {
         };
         let Fit { log_key, decision, held, warrant } = fit;
         let state = court.ledger().state();
-        let (inception, administrators) = (state.inception().clone(), state.administrator_keys());
+        let inception = state.inception().clone();
         let papers = (Paper::new(warrant.token().to_vec()), Paper::new(court.inception().to_vec()));
         let fresh = (warrant.serial > state.warrant_serial()).then(|| warrant.clone());
         let first = log_key.sign(&court.checkpoint());
@@ -66,11 +68,12 @@ impl Service {
             installed.outcome().verdict.clone()?;
         }
         let signer = Arc::new(Signer::new(decision, inception.lattice.clone(), papers.0, papers.1));
-        let door = Door::new(inception.lattice.clone(), Arc::clone(&clock), shown.hosts, administrators, &settings);
+        let Shown { tip, hosts, administrators } = shown;
+        let door = Door::new(inception.lattice.clone(), Arc::clone(&clock), hosts, administrators, &settings);
         let door = Arc::new(door);
         let (notes, epochs) = watch::channel(first);
         let tasks = vec![
-            tokio::spawn(notarise(log_key, shown.tip, notes)),
+            tokio::spawn(notarise(log_key, tip, notes)),
             tokio::spawn(count_each_minute(Arc::clone(&door), sequencer.clone())),
         ];
         let (folder, commands) = (folder.clone(), Memory::default());
@@ -137,29 +140,41 @@ fn held_keys(
     let inception = court.ledger().state().inception();
     let mut held = vec![("decision", *decision.name().raw()), ("log", log.raw())];
     held.extend(inception.roots.keys.iter().map(|key| ("root", *key.name().raw())));
-    held.extend(inception.administrators.keys.iter().map(|key| ("administrator", *key.name().raw())));
+    held.extend(court.ledger().state().administrators().iter().map(|(name, _)| ("administrator", *name.raw())));
     refuse_equal(held.iter().copied())?;
     Ok(held)
 }
 
-// The warrant that the log names, or a newer one that the root signed and somebody put into the folder.
+// The warrant that the log names, or a newer one that today's root signed and somebody put into the folder.
 async fn warrant_in_force(folder: &Folder, court: &Court) -> Result<Verified<Warrant>, Error> {
     let state = court.ledger().state();
-    let roots = Roots { inception: state.inception(), sha256: leaf_hash(court.inception()) };
-    let read = |bytes: &[u8]| Unverified::<Warrant>::parse(bytes)?.verify(&roots);
-    if let Ok(bytes) = std::fs::read(folder.warrant())
-        && let warrant = read(bytes.trim_ascii_end()).map_err(|refusal| refusal.within("`warrant.jws`"))?
-        && (warrant.serial > state.warrant_serial()
-            || Some(warrant.sha256()) == court.warrant().map(|(_, sha256)| sha256))
-    {
-        return Ok(warrant);
+    let line = state.root_line(leaf_hash(court.inception()));
+    // What is in force already was signed by the roots of its day.
+    let of_its_day = |bytes: &[u8]| {
+        let sets = state.root_sets().iter().rev().map(|roots| RootLine { roots: roots.clone(), ..line.clone() });
+        let mut read = sets.map(|line| Unverified::<Warrant>::parse(bytes)?.verify(&line));
+        let newest = read.next().unwrap_or_else(|| Unverified::<Warrant>::parse(bytes)?.verify(&line));
+        newest.or_else(|refusal| read.find_map(Result::ok).ok_or(refusal))
+    };
+    if let Ok(bytes) = std::fs::read(folder.warrant()) {
+        let bytes = bytes.trim_ascii_end();
+        let is_in_force = court.warrant().is_some_and(|(_, sha256)| sha256 == Digest::of(bytes));
+        let read = if is_in_force {
+            of_its_day(bytes)
+        } else {
+            Unverified::<Warrant>::parse(bytes).and_then(|it| it.verify(&line))
+        };
+        let warrant = read.map_err(|refusal| refusal.within("`warrant.jws`"))?;
+        if is_in_force || warrant.serial > state.warrant_serial() {
+            return Ok(warrant);
+        }
     }
     let Some((index, sha256)) = court.warrant() else {
         return Err(Error::refused(Reason::BrokerKeyUnknown, "the log holds no warrant; sign one with the root key"));
     };
     let missing = || Error::refused(Reason::LogBroken, format!("the warrant {sha256} is not beside entry {index}"));
     let bytes = LogReader::open(&folder.log()).await?.document(index).await?.ok_or_else(missing)?;
-    Ok(read(&bytes)?)
+    Ok(of_its_day(&bytes)?)
 }
 
 fn speaks(decision: &SigningKey<key::Decision>, warrant: &Verified<Warrant>, clock: &dyn Clock) -> Result<(), Error> {

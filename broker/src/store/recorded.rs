@@ -2,6 +2,7 @@
 //! is on record can be signed.
 
 use policy::digest::Digest;
+use policy::govern::Lack;
 use policy::log::{Ruling, Step};
 use policy::reason::Refusal;
 
@@ -67,6 +68,8 @@ pub struct Judgement {
     pub request_sha256: Digest,
     /// Whether it was accepted.
     pub verdict: Result<(), Refusal>,
+    /// What it still lacks, where it waits for more administrators.
+    pub lack: Option<Lack>,
 }
 
 /// A recorded act, by its kind.

@@ -1,8 +1,7 @@
 //! NATS: the micro service `countersign`, its subjects, and the epoch notices.
 //!
-//! Answers go to the asker's own inbox and nowhere else (T54): a start, join or command is answered only below
-//! `_INBOX_<its signer>.`; a query is unsigned, so its reply must have the shape `_INBOX_<some public key>.…`, which
-//! no subject of ours, of JetStream or of the server has. Everything else is dropped and counted. There is no queue
+//! Answers go to the asker's own inbox and nowhere else (T54): whatever is asked is answered only below
+//! `_INBOX_<its signer>.`. Everything else is dropped and counted. There is no queue
 //! group: one broker serves a lattice, and a stranger who joined its group would be given questions in its place (T50).
 //! What is told is left to `service`, what views show to the caller.
 
@@ -17,6 +16,8 @@ use std::time::Duration;
 use async_nats::{Client, HeaderMap, Message, Subscriber};
 use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt};
+use policy::envelope::Verified;
+use policy::query::Query;
 use policy::reason::{Reason, Refusal};
 use policy::wire::{ERROR_HEADER, Topic};
 use tokio::sync::watch;
@@ -45,7 +46,7 @@ pub trait Views: Send + Sync + 'static {
         snapshot: &'a Snapshot,
         log: &'a LogReader,
         what: &'a str,
-        arguments: &'a [u8],
+        query: &'a Verified<Query>,
     ) -> BoxFuture<'a, Result<serde_json::Value, Refusal>>;
 }
 
@@ -67,7 +68,7 @@ pub async fn serve(
     let desk = Arc::new(Desk { client: client.clone(), service, views, log, card });
     let (leave, leaving) = watch::channel(());
     let mut loops = JoinSet::new();
-    for topic in TOPICS {
+    for topic in Topic::ASKED {
         let messages = client.subscribe(topic.subject(desk.service.lattice())).await;
         let messages = messages.map_err(|source| failed("listen", source.into()))?;
         // It sorts what came into lanes and must keep up, however much there is to do for those who handle it.
@@ -172,19 +173,19 @@ impl Desk {
             Topic::StartComponent | Topic::StartProvider => self.service.answer_start_to(bytes, reply).await,
             Topic::Command => self.service.command_to(bytes, reply).await,
             Topic::Join => self.service.join_to(bytes, reply).await,
-            Topic::Query => self.look(message.subject.rsplit('.').next().unwrap_or_default(), bytes).await,
+            Topic::Query => {
+                let query = self.service.query_to(bytes, reply)?;
+                self.look(message.subject.rsplit('.').next().unwrap_or_default(), &query).await
+            }
             // INVARIANT: nobody listens on the topic that is only published.
             Topic::Epoch => Err(Error::refused(Reason::NotFound, "nothing is asked there")),
         }
     }
 
-    async fn look(&self, what: &str, arguments: &[u8]) -> Result<Vec<u8>, Error> {
-        if arguments.len() > MAX_ARGUMENTS {
-            return Err(Error::refused(Reason::TokenOversize, format!("a query has at most {MAX_ARGUMENTS} bytes")));
-        }
+    async fn look(&self, what: &str, query: &Verified<Query>) -> Result<Vec<u8>, Error> {
         let snapshot = self.service.snapshot().await?;
-        let view = self.views.view(&snapshot, &self.log, what, arguments).await?;
-        self.service.sign_view(arguments, &view).await
+        let view = self.views.view(&snapshot, &self.log, what, query).await?;
+        self.service.sign_view(query, &view).await
     }
 }
 
@@ -241,16 +242,13 @@ const fn places(topic: Topic) -> usize {
     match topic {
         Topic::StartComponent | Topic::StartProvider => 32,
         Topic::Command | Topic::Join | Topic::Epoch => 16,
-        // A look may read the whole log, and anybody may look.
+        // A look may read the whole log.
         Topic::Query => 4,
     }
 }
 
-// What is listened to.
-const TOPICS: [Topic; 5] = [Topic::StartComponent, Topic::StartProvider, Topic::Command, Topic::Join, Topic::Query];
 // How long the last answers may take.
 const LAST_ANSWERS: Duration = Duration::from_secs(5);
-const MAX_ARGUMENTS: usize = 64 * 1024;
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]

@@ -15,6 +15,7 @@ pub(super) async fn status(scene: Scene<'_>) -> Result<Value, Error> {
     let issuers = state.issuers().iter().filter(|(_, issuer)| issuer.standing == Standing::Active).count();
     let hosts = state.hosts().values().filter(|record| record.standing == HostStanding::Enrolled).count();
     let live = state.links().values().filter(|slot| matches!(slot, LinkSlot::Live(_))).count();
+    let pending = state.waiting().values().filter(|waiting| waiting.lack.until >= scene.now).count();
     let counts = json!({
         "issuers": issuers,
         "contracts": state.contracts().values().filter(|published| !published.withdrawn).count(),
@@ -24,13 +25,16 @@ pub(super) async fn status(scene: Scene<'_>) -> Result<Value, Error> {
         "hosts": hosts,
         "links": live,
         "links_removed": state.links().len() - live,
+        "pending": pending,
     });
     let inception = state.inception();
-    let roots: Vec<String> = inception.roots.keys.iter().map(ToString::to_string).collect();
-    let administrators: Vec<String> = inception.administrators.keys.iter().map(ToString::to_string).collect();
+    let roots = state.root_sets().last().unwrap_or(&inception.roots);
+    let roots: Vec<String> = roots.keys.iter().map(ToString::to_string).collect();
+    let administrators: Vec<String> =
+        state.administrators().iter().filter(|(_, it)| it.stands(scene.now)).map(|(key, _)| key.to_string()).collect();
     Ok(json!({
         "lattice": state.lattice(), "root": root, "roots": roots, "administrators": administrators,
-        "threshold": inception.administrators.threshold, "log_key": inception.log_key, "law": LAW,
+        "threshold": state.highest_threshold(), "log_key": inception.log_key, "law": LAW,
         "size": head.size, "head": head.last, "epoch": head.epoch, "at": head.at_ms / 1000,
         "warrant_serial": state.warrant_serial(), "counts": counts,
     }))

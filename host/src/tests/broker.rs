@@ -289,8 +289,7 @@ impl Broker {
             statements: statements.iter().map(|statement| Digest::of(statement)).collect(),
         };
         let bytes = seal(&admin(), &command, statements);
-        let verified =
-            Unverified::<Command>::parse(&bytes).unwrap().verify(&ledger.state().administrator_keys()).unwrap();
+        let verified = Unverified::<Command>::parse(&bytes).unwrap().verify(ledger.state().administrators()).unwrap();
         let step = ledger.govern(&examine::command(verified), SystemClock.wall_ms());
         step.outcome.unwrap();
         self.frontier.lock().unwrap().append(step.hash);
@@ -362,6 +361,7 @@ impl Broker {
             request_sha256,
             reason: step.outcome.as_ref().err().map(|refusal| refusal.reason),
             detail: step.outcome.as_ref().err().map(|refusal| refusal.detail.clone()),
+            pending: None,
             epoch: step.epoch,
             index: step.index,
             entry_sha256: step.hash,

@@ -176,7 +176,14 @@ impl Reach {
             | Event::HostBanned(_)
             | Event::HostLabelled(_)
             | Event::HostJoined(_)
-            | Event::WarrantInstalled(_) => Self::Nothing,
+            | Event::WarrantInstalled(_)
+            | Event::RootsChanged(_)
+            | Event::AdministratorPut(_)
+            | Event::AdministratorRemoved(_)
+            | Event::ThresholdPut(_)
+            | Event::CommandProposed(_)
+            | Event::CommandApproved(_)
+            | Event::CommandRejected(_) => Self::Nothing,
             Event::RulesPut(_)
             | Event::RulesDeleted(_)
             | Event::IssuerAdded(_)

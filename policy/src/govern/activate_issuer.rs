@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Apply, Case, Judge, State};
+use super::{Apply, Case, Judge, State, Weighty};
 use crate::digest::Digest;
 use crate::issuer::Standing;
 use crate::key::{self, Name};
@@ -34,6 +34,10 @@ impl Judge for ActivateIssuer {
 
     fn subject(&self) -> String {
         format!("issuer {}", self.key)
+    }
+
+    fn weighs(&self, _: &State) -> Option<Weighty> {
+        Some(Weighty::IssuerAdd)
     }
 
     fn judge(&self, state: &State, case: &Case<'_>) -> Result<IssuerActivated, Refusal> {

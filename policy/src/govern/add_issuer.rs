@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Apply, Case, Judge, State, begins_before};
+use super::{Apply, Case, Judge, State, Weighty, begins_before};
 use crate::digest::Digest;
 use crate::issuer::{Issuer, Kind, Standing};
 use crate::key::{self, Name, Role};
@@ -64,6 +64,10 @@ impl Judge for AddIssuer {
 
     fn subject(&self) -> String {
         format!("issuer {}", self.key)
+    }
+
+    fn weighs(&self, _: &State) -> Option<Weighty> {
+        Some(Weighty::IssuerAdd)
     }
 
     fn judge(&self, state: &State, case: &Case<'_>) -> Result<IssuerAdded, Refusal> {

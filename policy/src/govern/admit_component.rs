@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use super::owning::Waived;
-use super::{Apply, Case, ComponentRecord, Judge, State, Waiver};
+use super::{Apply, Case, ComponentRecord, Judge, State, Waiver, Weighty};
 use crate::artifact::Import;
 use crate::digest::Digest;
 use crate::examine::Evidence;
@@ -66,6 +66,10 @@ impl Judge for AdmitComponent {
 
     fn subject(&self) -> String {
         format!("id {}", self.id)
+    }
+
+    fn weighs(&self, _: &State) -> Option<Weighty> {
+        (!self.waivers.is_empty()).then_some(Weighty::Weakening)
     }
 
     fn judge(&self, state: &State, case: &Case<'_>) -> Result<ComponentAdmitted, Refusal> {

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use super::owning::Waived;
-use super::{Apply, Case, Judge, ProviderRecord, State, Waiver, state};
+use super::{Apply, Case, Judge, ProviderRecord, State, Waiver, Weighty, state};
 use crate::artifact::Import;
 use crate::claims::Common;
 use crate::digest::Digest;
@@ -86,6 +86,10 @@ impl Judge for AdmitProvider {
 
     fn subject(&self) -> String {
         format!("provider {}", self.sha256)
+    }
+
+    fn weighs(&self, _: &State) -> Option<Weighty> {
+        (!self.waivers.is_empty()).then_some(Weighty::Weakening)
     }
 
     fn judge(&self, state: &State, case: &Case<'_>) -> Result<ProviderAdmitted, Refusal> {

@@ -4,13 +4,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Case, Event, LinkKey, Operation, Published, Schemas, Stage, State};
-use crate::command::Command;
+use super::{Case, LinkKey, Operation, Published, Schemas, Stage, State};
 use crate::digest::Digest;
-use crate::examine::Examined;
 use crate::name::Package;
 use crate::reason::{Reason, Refusal};
-use crate::time::Timestamp;
 
 /// What the broker found of the configuration of one operation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,16 +42,6 @@ impl Checked {
     }
 }
 
-impl State {
-    /// Judges a command whole: every event it would cause, or the first reason why not.
-    ///
-    /// # Errors
-    /// The reason of the command itself, or of the operation that is refused, with its number.
-    pub fn handle(&self, examined: &Examined<Command>, now: Timestamp) -> Result<Vec<Event>, Refusal> {
-        self.handle_knowing(examined, &[], now)
-    }
-}
-
 impl Operation {
     /// The configuration that it would put into force, if any.
     pub fn configured(&self, state: &State) -> Option<Configured> {
@@ -77,6 +64,11 @@ impl Operation {
 }
 
 impl Case<'_> {
+    /// The same, for the operation of that number.
+    pub(super) fn of(&self, number: usize) -> Self {
+        Self { checked: Checked::of(self.found, number), ..*self }
+    }
+
     /// The schemas that a configuration was held to; none where nobody looked, as in a log from before anybody did.
     pub(super) fn schemas(&self, config: Option<Digest>, published: &Published) -> Result<Option<Schemas>, Refusal> {
         let Some(checked) = self.checked.filter(|_| config.is_some()) else {

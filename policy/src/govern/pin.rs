@@ -21,13 +21,13 @@ pub enum Pin {
     /// Exactly these bytes.
     Sha256(Digest),
     /// Whatever this issuer signed, within these revisions.
-    Issuer(Signer),
+    Issuer(PinnedIssuer),
 }
 
 /// An issuer, and the revisions that are agreed on; both ends of the range are within it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Signer {
+pub struct PinnedIssuer {
     /// The issuer.
     pub key: Name<key::Issuer>,
     /// The lowest revision.
@@ -79,7 +79,7 @@ impl Pin {
     pub fn holds(&self, now: &Now) -> bool {
         match self {
             Self::Sha256(sha256) => now.sha256 == *sha256,
-            Self::Issuer(Signer { key, from, to }) => {
+            Self::Issuer(PinnedIssuer { key, from, to }) => {
                 let above = from.is_none_or(|from| now.rev.is_some_and(|rev| rev >= from));
                 let below = to.is_none_or(|to| now.rev.is_some_and(|rev| rev <= to));
                 now.issuer == Some(*key) && above && below
@@ -91,15 +91,15 @@ impl Pin {
     pub(crate) fn moved(&self, now: &Now) -> Self {
         match (self, now.issuer) {
             (pin, _) if pin.holds(now) => pin.clone(),
-            (Self::Issuer(Signer { key, from, to }), Some(issuer)) if *key == issuer => {
+            (Self::Issuer(PinnedIssuer { key, from, to }), Some(issuer)) if *key == issuer => {
                 let (from, to) = (
                     from.and_then(|from| now.rev.map(|rev| rev.min(from))),
                     to.and_then(|to| now.rev.map(|rev| rev.max(to))),
                 );
-                Self::Issuer(Signer { key: issuer, from, to })
+                Self::Issuer(PinnedIssuer { key: issuer, from, to })
             }
             // Another signer's later revisions were not looked at.
-            (Self::Issuer(_), Some(issuer)) => Self::Issuer(Signer { key: issuer, from: now.rev, to: now.rev }),
+            (Self::Issuer(_), Some(issuer)) => Self::Issuer(PinnedIssuer { key: issuer, from: now.rev, to: now.rev }),
             (Self::Sha256(_) | Self::Issuer(_), _) => Self::Sha256(now.sha256),
         }
     }
@@ -153,8 +153,8 @@ impl fmt::Display for Pin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Sha256(sha256) => write!(f, "sha256={sha256}"),
-            Self::Issuer(Signer { key, from: None, to: None }) => write!(f, "issuer={key}"),
-            Self::Issuer(Signer { key, from, to }) => {
+            Self::Issuer(PinnedIssuer { key, from: None, to: None }) => write!(f, "issuer={key}"),
+            Self::Issuer(PinnedIssuer { key, from, to }) => {
                 let end = |end: &Option<i32>| end.map(|end| end.to_string()).unwrap_or_default();
                 write!(f, "issuer={key},rev={}..{}", end(from), end(to))
             }

@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Apply, Case, Judge, State, begins_before};
+use super::{Apply, Case, Judge, State, Weighty, begins_before};
 use crate::digest::Digest;
 use crate::issuer::{Issuer, Standing};
 use crate::key::{self, Name, Role};
@@ -53,6 +53,10 @@ impl Judge for RotateIssuer {
 
     fn also(&self) -> Option<String> {
         Some(format!("issuer {}", self.new))
+    }
+
+    fn weighs(&self, _: &State) -> Option<Weighty> {
+        Some(Weighty::IssuerAdd)
     }
 
     fn judge(&self, state: &State, case: &Case<'_>) -> Result<IssuerRotated, Refusal> {

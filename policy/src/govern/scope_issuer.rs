@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Apply, Case, Judge, State};
+use super::{Apply, Case, Judge, State, Weighty};
 use crate::issuer::Issuer;
 use crate::key::{self, Name};
 use crate::name::Scope;
@@ -49,6 +49,11 @@ impl Judge for ScopeIssuer {
 
     fn subject(&self) -> String {
         format!("issuer {}", self.key)
+    }
+
+    fn weighs(&self, state: &State) -> Option<Weighty> {
+        let issuer = state.issuers.find(&self.key)?;
+        (reach(issuer, &self.scope) == Reach::Widened).then_some(Weighty::ScopeWidening)
     }
 
     fn judge(&self, state: &State, case: &Case<'_>) -> Result<IssuerScoped, Refusal> {

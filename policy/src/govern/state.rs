@@ -2,7 +2,7 @@
 //!
 //! Fields are private; what changes them is in the files of the operations, through the few doors at the end.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::artifact::Import;
@@ -10,7 +10,7 @@ use crate::claims::Common;
 use crate::contract::Contract;
 use crate::decide::LAW;
 use crate::digest::Digest;
-use crate::govern::{AdministratorKeys, Bind, HostKeys, LinkKey, LinkSlot, Owned, end};
+use crate::govern::{AdministratorKeys, Bind, HostKeys, LinkKey, LinkSlot, Owned, Waiting, Weighty, end};
 use crate::issuer::Issuers;
 use crate::key::{Administrator, Decision, Host, Invite, Issuer, Name, Role, Root, refuse_published};
 use crate::name::{ComponentId, Lattice, LinkName, Package};
@@ -30,6 +30,11 @@ pub struct State {
     warrant_serial: u64,
     // The raw bytes of every key that has a role, so that one key has one purpose (T09).
     keys: BTreeMap<[u8; 32], &'static str>,
+    // Who signed warrants, from inception on; the last are today's.
+    pub(super) root_sets: Vec<Quorum<Root>>,
+    pub(super) administrators: AdministratorKeys,
+    pub(super) thresholds: BTreeMap<Weighty, u64>,
+    pub(super) waiting: BTreeMap<Nonce, Waiting>,
     pub(super) issuers: Issuers,
     pub(super) contracts: BTreeMap<Package, Published>,
     pub(super) defaults: BTreeMap<Package, Bind>,
@@ -150,6 +155,10 @@ impl State {
             epoch: 0,
             warrant_serial: 0,
             keys: BTreeMap::new(),
+            root_sets: vec![inception.roots.clone()],
+            administrators: AdministratorKeys::founding(&inception.administrators),
+            thresholds: BTreeMap::new(),
+            waiting: BTreeMap::new(),
             issuers: Issuers::default(),
             contracts: BTreeMap::new(),
             defaults: BTreeMap::new(),
@@ -168,8 +177,8 @@ impl State {
             touched: BTreeMap::new(),
             inception: inception.clone(),
         };
-        quorum(&inception.roots)?;
-        quorum(&inception.administrators)?;
+        inception.roots.sound()?;
+        inception.administrators.sound()?;
         for key in &inception.roots.keys {
             state.unused(key.name().raw(), Root::WORD)?;
             state.claim_key(*key.name().raw(), Root::WORD);
@@ -191,14 +200,9 @@ impl State {
         &self.inception
     }
 
-    /// Who commands.
-    pub const fn administrators(&self) -> &Quorum<Administrator> {
-        &self.inception.administrators
-    }
-
-    /// The verifier of commands.
-    pub fn administrator_keys(&self) -> AdministratorKeys {
-        AdministratorKeys(self.inception.administrators.keys.clone())
+    /// Who commands: the verifier of commands and queries.
+    pub const fn administrators(&self) -> &AdministratorKeys {
+        &self.administrators
     }
 
     /// The verifier of requests.
@@ -383,18 +387,9 @@ impl State {
     // Ids are forgotten once their command could not be judged any more, so that memory stays bounded (I10).
     pub(crate) fn remember(&mut self, id: Nonce, not_after: Timestamp, now: Timestamp) {
         self.seen.retain(|_, until| *until >= now);
+        self.forget_ended(now);
         self.seen.insert(id, not_after);
     }
-}
-
-fn quorum<R: Role>(quorum: &Quorum<R>) -> Result<(), Refusal> {
-    let distinct: BTreeSet<_> = quorum.keys.iter().map(|key| key.name().raw()).collect();
-    let reachable = quorum.threshold >= 1 && quorum.threshold <= distinct.len() as u64;
-    if reachable && distinct.len() == quorum.keys.len() {
-        return Ok(());
-    }
-    let detail = format!("{} of {} distinct {} keys can never sign", quorum.threshold, distinct.len(), R::WORD);
-    Err(Refusal::new(Reason::ThresholdUnmet, detail))
 }
 
 /// The names and times that a record keeps of signed claims.

@@ -11,11 +11,12 @@ use crate::decide::{Decision, Facts, decide};
 use crate::digest::Digest;
 use crate::envelope::Verified;
 use crate::examine::Examined;
-use crate::govern::{Checked, Event, State, WarrantInstalled};
+use crate::govern::{Checked, Event, Handled, State, WarrantInstalled};
 use crate::join::Join;
 use crate::log::entry::{Body, Entry, Judged, Ruled, leaf_hash};
 use crate::question::{Question, StartRequest};
 use crate::reason::{Reason, Refusal};
+use crate::root::Agreed;
 use crate::rules::{Language, RulesRecord};
 use crate::time::Timestamp;
 use crate::warrant::{Inception, Warrant};
@@ -164,6 +165,8 @@ impl Ledger {
     }
 
     /// Judges a command; refused ones are recorded too.
+    ///
+    /// One that waits for more signatures is recorded as governance, and comes out as `pending_approval`.
     pub fn govern(&mut self, examined: &Examined<Command>, at_ms: u64) -> Step<Result<(), Refusal>> {
         self.govern_knowing(examined, Vec::new(), at_ms)
     }
@@ -176,19 +179,24 @@ impl Ledger {
         at_ms: u64,
     ) -> Step<Result<(), Refusal>> {
         let at_ms = self.later(at_ms);
-        let verdict = self.state.handle_knowing(examined, &checked, Timestamp::from_millis(at_ms));
+        let handled = self.state.handle_knowing(examined, &checked, Timestamp::from_millis(at_ms));
         let command = &examined.document;
         let judged = Judged {
             by: Some(command.iss),
             id: Some(command.jti),
             not_after: Some(command.not_after),
             because: command.because.clone(),
-            subjects: command.operations.iter().flat_map(crate::govern::Operation::subjects).collect(),
             checked,
             ..Judged::of(command.sha256())
         };
         let evidence = pieces(command);
-        self.judged(judged, verdict, at_ms, evidence)
+        match handled {
+            Err(refusal) => self.judged(judged, Err(refusal), at_ms, evidence),
+            Ok(Handled { events, subjects, lack }) => {
+                let step = self.judged(Judged { subjects, ..judged }, Ok(events), at_ms, evidence);
+                step.map(|outcome| outcome.and(lack.map_or(Ok(()), |lack| Err(lack.refusal()))))
+            }
+        }
     }
 
     /// Judges a join; refused ones are recorded too.
@@ -206,6 +214,14 @@ impl Ledger {
         let verdict = self.judge_warrant(warrant).map(|event| vec![event]);
         let judged = Judged::of(warrant.sha256());
         self.judged(judged, verdict, at_ms, pieces(warrant))
+    }
+
+    /// Records other roots, to whom the old ones and the new ones agreed.
+    pub fn change_roots(&mut self, agreed: &Agreed, at_ms: u64) -> Step<Result<(), Refusal>> {
+        let at_ms = self.later(at_ms);
+        let verdict = self.state.handle_roots(agreed).map(|event| vec![event]);
+        let change = agreed.change();
+        self.judged(Judged::of(change.sha256()), verdict, at_ms, pieces(change))
     }
 
     /// Records how many messages were turned away at the door.

@@ -14,7 +14,8 @@ use crate::log::entry::{Body, Entry, Judged, Ruled, leaf_hash};
 use crate::log::ledger::{Ledger, Ruling};
 use crate::question::{Question, StartRequest};
 use crate::reason::{Reason, Refusal};
-use crate::warrant::{Roots, Warrant};
+use crate::root::RootChange;
+use crate::warrant::Warrant;
 
 /// Where replay finds the evidence of an entry.
 pub trait Evidences {
@@ -135,14 +136,16 @@ impl Ledger {
         let bytes = gather(entry, judged.token_sha256, evidences)?;
         if judged.by.is_some() {
             let command = Unverified::<Command>::parse(&bytes).map_err(unfit)?;
-            let command = command.verify(&self.state.administrator_keys()).map_err(unfit)?;
+            let command = command.verify(self.state.administrators()).map_err(unfit)?;
             return Ok(self.govern_knowing(&examine::command(command), judged.checked.clone(), entry.at_ms).bytes);
         }
         if let Ok(warrant) = Unverified::<Warrant>::parse(&bytes) {
-            let inception = self.state.inception().clone();
-            let roots = Roots { sha256: self.root, inception: &inception };
-            let warrant = warrant.verify(&roots).map_err(unfit)?;
+            let warrant = warrant.verify(&self.state.root_line(self.root)).map_err(unfit)?;
             return Ok(self.install(&warrant, entry.at_ms).bytes);
+        }
+        if Unverified::<RootChange>::parse(&bytes).is_ok() {
+            let agreed = self.state.root_line(self.root).follow(&bytes).map_err(unfit)?;
+            return Ok(self.change_roots(&agreed, entry.at_ms).bytes);
         }
         let join = Unverified::<Join>::parse(&bytes).map_err(unfit)?.verify(&Possession).map_err(unfit)?;
         Ok(self.enrol(&examine::join(join).map_err(unfit)?, entry.at_ms).bytes)

@@ -18,7 +18,9 @@ use crate::join::{InviteProof, Join, Possession};
 use crate::key::{Decision, Host, Invite, Issuer, Root};
 use crate::log::{Checkpoint, Entry, Frontier, NoteKey, leaf_hash};
 use crate::possession::KeyProof;
-use crate::warrant::{DecisionKeys, Roots, Warrant};
+use crate::query::Query;
+use crate::root::RootChange;
+use crate::warrant::{DecisionKeys, Quorum, Roots, Warrant};
 use crate::wire::{Nonce, PERMIT_TTL_MS};
 
 /// One document: its name, the bytes on the wire, and its readable form.
@@ -94,19 +96,33 @@ fn examples() -> Vec<Example> {
         request_sha256: Digest::of(&command_wire),
         reason: None,
         detail: None,
+        pending: None,
         epoch: head.epoch,
         index: head.size - 1,
         entry_sha256: head.last,
     };
     let receipt_wire = decision.seal(&receipt, &[warrant.clone(), inception_row.clone()]);
     Unverified::<Receipt>::parse(&receipt_wire).unwrap().verify(&keys).unwrap();
+    let arguments = br#""status""#.to_vec();
+    let query = Query {
+        iss: world.administrator.name,
+        aud: inception.lattice.clone(),
+        iat: at(NOW),
+        jti: Nonce::from_random([8; 16]),
+        what: "status".to_owned(),
+        arguments_sha256: Digest::of(&arguments),
+        statements: Vec::new(),
+    };
+    let query_wire = world.administrator.seal(&query, &[arguments]);
+    let asked_by =
+        Unverified::<Query>::parse(&query_wire).unwrap().verify(world.ledger.state().administrators()).unwrap();
     let shown = br#"{"epoch":12,"lattice":"default"}"#.to_vec();
     let view = View {
         iss: decision.name,
         lattice: inception.lattice.clone(),
         warrant_sha256: Digest::of(&warrant),
         inception_bytes_sha256: Digest::of(&inception_row),
-        request_sha256: Digest::of(b"{}"),
+        request_sha256: asked_by.sha256(),
         view_sha256: Digest::of(&shown),
         epoch: head.epoch,
     };
@@ -145,6 +161,21 @@ fn examples() -> Vec<Example> {
         kinds: [Kind::Component].into(),
     };
     let claims_wire = component_token(&world.issuer, "cart", None);
+    let next = Pair::<Root>::seeded("2");
+    let line = world.ledger.state().root_line(world.ledger.root());
+    let theirs = RootChange {
+        iss: next.name,
+        lattice: line.lattice.clone(),
+        inception_sha256: line.inception_sha256,
+        serial: 1,
+        roots: Quorum { threshold: 1, keys: vec![next.key()] },
+        iat: at(NOW),
+        also: Vec::new(),
+    };
+    let theirs_wire = next.seal(&theirs, &[]);
+    let change = RootChange { iss: root.name, also: vec![Digest::of(&theirs_wire)], ..theirs };
+    let change_wire = root.seal(&change, &[theirs_wire]);
+    line.follow(&change_wire).unwrap();
     let warrant_document = Warrant::clone(&verified);
     assert_eq!(root.name, warrant_document.iss);
     let row = |index: usize| world.rows[index].clone();
@@ -181,8 +212,10 @@ fn examples() -> Vec<Example> {
         signed("answer", &answer, answer_wire),
         signed("command", &command, command_wire),
         signed("receipt", &receipt, receipt_wire),
+        signed("query", &query, query_wire),
         signed("view", &view, view_wire),
         signed("warrant", &warrant_document, warrant),
+        signed("root", &change, change_wire),
         signed("join", &join, join_wire),
         signed("invite", &proof, proof_wire),
         checkpoint(&world),

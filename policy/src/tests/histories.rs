@@ -1,23 +1,26 @@
 //! Random histories: what was recorded, replayed and judged again, gives the same bytes and the same state.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use data_encoding::BASE64URL_NOPAD;
 use proptest::prelude::*;
 
+use super::administrators::{add, administrator, put, threshold};
 use super::world::{NOW, Pair, World, at, contract, file, logging, unnamed};
 use crate::delegation::Delegation;
 use crate::digest::Digest;
 use crate::envelope::MAX_ATTACHMENTS;
 use crate::govern::{
-    ActivateIssuer, AddIssuer, BanHost, Bind, DelegateIssuer, DeleteDefault, DeleteLink, MAX_NAMES, Operation,
-    RetireComponent, RetireIssuer, RetireProvider, RevokeIssuer, RotateIssuer, ScopeIssuer, Waiver, WithdrawContract,
+    ActivateIssuer, AddIssuer, AdminRole, BanHost, Bind, DelegateIssuer, DeleteDefault, DeleteLink, Event, MAX_NAMES,
+    Operation, RejectCommand, RemoveAdministrator, RetireComponent, RetireIssuer, RetireProvider, RevokeIssuer,
+    RotateIssuer, ScopeIssuer, Waiver, Weighty, WithdrawContract,
 };
 use crate::issuer::Kind;
-use crate::key::Issuer;
-use crate::log::{Ledger, Rejudge};
+use crate::key::{Administrator, Issuer, Name};
+use crate::log::{Body, Entry, Ledger, Rejudge};
 use crate::question::MAX_IMPORTS;
 use crate::reason::{Reason, Refusal};
+use crate::wire::Nonce;
 
 /// One thing that can happen to a lattice; most are refused at most moments, which is the point.
 #[derive(Debug, Clone)]
@@ -50,6 +53,12 @@ enum Act {
     AdmitCart,
     BanHost,
     Pass(u64),
+    Put(u8, Option<u8>, u8),
+    Remove(u8),
+    Threshold(u8, u64),
+    Propose(u8, u8),
+    Approve(u8, u8),
+    Reject(u8, u8),
 }
 
 fn act() -> impl Strategy<Value = Act> {
@@ -82,6 +91,12 @@ fn act() -> impl Strategy<Value = Act> {
         1 => Just(Act::AdmitCart),
         1 => Just(Act::BanHost),
         2 => (0..5000_u64).prop_map(Act::Pass),
+        2 => (0..4_u8, any::<Option<u8>>(), 0..32_u8).prop_map(|(by, name, roles)| Act::Put(by, name.map(|it| it % 3), roles)),
+        1 => (0..4_u8).prop_map(Act::Remove),
+        1 => (0..5_u8, 0..4_u64).prop_map(|(class, threshold)| Act::Threshold(class, threshold)),
+        3 => (0..4_u8, 10..16_u8).prop_map(|(by, issuer)| Act::Propose(by, issuer)),
+        3 => (0..4_u8, any::<u8>()).prop_map(|(by, which)| Act::Approve(by, which)),
+        1 => (0..4_u8, any::<u8>()).prop_map(|(by, which)| Act::Reject(by, which)),
     ]
 }
 
@@ -132,6 +147,9 @@ fn perform(world: &mut World, act: &Act) {
         | Act::ScopeIssuer(..)
         | Act::DelegateIssuer(..)
         | Act::AdmitRevision(..) => perform_on_issuers(world, act),
+        Act::Put(..) | Act::Remove(_) | Act::Threshold(..) | Act::Propose(..) | Act::Approve(..) | Act::Reject(..) => {
+            perform_on_administrators(world, act)
+        }
         Act::RetireCart => world.act(Operation::RetireComponent(RetireComponent { id: "cart".parse().unwrap() })),
         Act::AdmitCart => {
             let token = super::world::component_token(&world.issuer, "cart", None);
@@ -195,6 +213,36 @@ fn perform_on_issuers(world: &mut World, act: &Act) -> Result<(), Refusal> {
     }
 }
 
+fn perform_on_administrators(world: &mut World, act: &Act) -> Result<(), Refusal> {
+    let seed = |number: u8| (number + 1).to_string();
+    let waiting = |world: &World, which: u8| {
+        let ids: Vec<_> = world.ledger.state().waiting().keys().copied().collect();
+        ids.get(usize::from(which) % ids.len().max(1)).copied().unwrap_or(Nonce::from_random([0; 16]))
+    };
+    match *act {
+        Act::Put(number, name, roles) => {
+            let chosen = AdminRole::ALL.into_iter().enumerate().filter(|(bit, _)| roles & (1 << bit) != 0);
+            let chosen: Vec<_> = chosen.map(|(_, role)| role).collect();
+            world.act(put(&seed(number), name.map(|name| ["ann", "ben", "cid"][usize::from(name)]), &chosen))
+        }
+        Act::Remove(number) => {
+            let key = administrator(&seed(number));
+            world.act(Operation::RemoveAdministrator(RemoveAdministrator { key }))
+        }
+        Act::Threshold(class, wanted) => world.act(threshold(Weighty::ALL[usize::from(class)], wanted)),
+        Act::Propose(by, issuer) => world.act_as(&seed(by), vec![add(&format!("p{issuer}"))], &[]).1,
+        Act::Approve(by, which) => {
+            let id = waiting(world, which);
+            world.approve_as(&seed(by), id)
+        }
+        Act::Reject(by, which) => {
+            let id = waiting(world, which);
+            world.act_as(&seed(by), vec![Operation::RejectCommand(RejectCommand { id })], &[]).1
+        }
+        _ => Ok(()),
+    }
+}
+
 pub(super) fn replay(world: &World, rejudge: Rejudge<'_>) -> Ledger {
     let mut rows = world.rows.iter();
     let mut ledger = Ledger::begin(rows.next().unwrap()).unwrap();
@@ -202,6 +250,110 @@ pub(super) fn replay(world: &World, rejudge: Rejudge<'_>) -> Ledger {
         ledger.replay(row, rejudge).unwrap();
     }
     ledger
+}
+
+// Histories of administrators alone, so that proposals meet approvals.
+fn signing() -> impl Strategy<Value = Act> {
+    prop_oneof![
+        4 => (0..4_u8, any::<Option<u8>>(), prop_oneof![Just(8_u8), Just(12), 0..32_u8])
+            .prop_map(|(by, name, roles)| Act::Put(by, name.map(|it| it % 3), roles)),
+        1 => (0..4_u8).prop_map(Act::Remove),
+        3 => (0..5_u8, 0..4_u64).prop_map(|(class, threshold)| Act::Threshold(class, threshold)),
+        4 => (0..4_u8, 10..24_u8).prop_map(|(by, issuer)| Act::Propose(by, issuer)),
+        8 => (0..4_u8, any::<u8>()).prop_map(|(by, which)| Act::Approve(by, which)),
+        1 => (0..4_u8, any::<u8>()).prop_map(|(by, which)| Act::Reject(by, which)),
+        1 => (0..200_000_u64).prop_map(Act::Pass),
+    ]
+}
+
+// What an auditor with a pencil would keep: names, roles and thresholds, read from the log's own entries alone.
+#[derive(Default)]
+struct Naive {
+    people: BTreeMap<Name<Administrator>, (Option<String>, BTreeSet<AdminRole>)>,
+    thresholds: BTreeMap<Weighty, u64>,
+    signed: BTreeMap<Nonce, BTreeSet<Name<Administrator>>>,
+    operators: u64,
+}
+
+impl Naive {
+    fn of(world: &World) -> Self {
+        let mut naive = Self::default();
+        naive.people.insert(administrator("1"), (None, AdminRole::ALL.into_iter().collect()));
+        for row in &world.rows {
+            if let Body::Governance(judged) = Entry::read(row).unwrap().body
+                && let Some(by) = judged.by
+            {
+                naive.follow(by, judged.id.unwrap(), &judged.events);
+            }
+        }
+        naive
+    }
+
+    fn follow(&mut self, by: Name<Administrator>, id: Nonce, events: &[Event]) {
+        let mut signers = BTreeSet::from([by]);
+        match &events[0] {
+            Event::CommandProposed(_) => drop(self.signed.insert(id, signers.clone())),
+            Event::CommandApproved(approved) => {
+                let before = self.signed.get_mut(&approved.id).expect("what waits was proposed");
+                assert!(before.insert(by), "one key signed twice");
+                signers.extend(before.iter().copied());
+            }
+            _ => {}
+        }
+        for event in events {
+            let class = match event {
+                Event::IssuerAdded(_) => Weighty::IssuerAdd,
+                Event::AdministratorPut(_) | Event::AdministratorRemoved(_) | Event::ThresholdPut(_) => {
+                    Weighty::Administration
+                }
+                _ => continue,
+            };
+            let role = if class == Weighty::IssuerAdd { AdminRole::IssuerAdmin } else { AdminRole::Operator };
+            let needed = match event {
+                Event::ThresholdPut(put) => put.after.max(put.before).max(self.threshold(class)),
+                _ => self.threshold(class),
+            };
+            assert!(self.persons(&signers, role) >= needed, "{event:?} by {signers:?}, {needed} must");
+        }
+        events.iter().for_each(|event| self.apply(event));
+        self.operators = self.persons(&self.people.keys().copied().collect(), AdminRole::Operator);
+        assert!(self.operators >= Weighty::ALL.into_iter().map(|class| self.threshold(class)).max().unwrap());
+    }
+
+    fn threshold(&self, class: Weighty) -> u64 {
+        self.thresholds.get(&class).copied().unwrap_or(1)
+    }
+
+    fn persons(&self, signers: &BTreeSet<Name<Administrator>>, role: AdminRole) -> u64 {
+        let may = |roles: &BTreeSet<AdminRole>| roles.contains(&role) || roles.contains(&AdminRole::Operator);
+        let people = signers.iter().filter_map(|key| Some((key, self.people.get(key)?)));
+        let people = people.filter(|(_, (_, roles))| may(roles));
+        let named: BTreeSet<String> =
+            people.map(|(key, (name, _))| name.clone().unwrap_or_else(|| key.to_string())).collect();
+        named.len() as u64
+    }
+
+    fn apply(&mut self, event: &Event) {
+        match event {
+            Event::AdministratorPut(put) => {
+                let name = put.name.as_ref().map(ToString::to_string);
+                self.people.insert(put.key, (name, put.roles.clone()));
+            }
+            Event::AdministratorRemoved(removed) => drop(self.people.remove(&removed.key)),
+            Event::ThresholdPut(put) => drop(self.thresholds.insert(put.class, put.after)),
+            _ => {}
+        }
+    }
+
+    fn check(&self, world: &World) {
+        let state = world.ledger.state();
+        let held = state.administrators().iter().filter(|(_, record)| !record.removed);
+        let held: BTreeMap<_, _> = held
+            .map(|(key, record)| (*key, (record.name.as_ref().map(ToString::to_string), record.roles.clone())))
+            .collect();
+        assert_eq!(held, self.people);
+        Weighty::ALL.into_iter().for_each(|class| assert_eq!(state.threshold(class), self.threshold(class)));
+    }
 }
 
 proptest! {
@@ -220,6 +372,16 @@ proptest! {
         // The state has no equality of its own: what it says of everything is what counts.
         prop_assert_eq!(format!("{:?}", folded.state()), format!("{:?}", world.ledger.state()));
         prop_assert_eq!(format!("{:?}", judged.state()), format!("{:?}", world.ledger.state()));
+    }
+
+    #[test]
+    fn t79_no_history_lets_too_few_persons_add_an_issuer(acts in proptest::collection::vec(signing(), 0..60)) {
+        let mut world = World::new();
+        for act in &acts {
+            perform(&mut world, act);
+        }
+        Naive::of(&world).check(&world);
+        replay(&world, Rejudge::Yes(&world.evidence));
     }
 
     #[test]

@@ -3,7 +3,9 @@
 use super::world::{Pair, World, common, component_token_with, file, put_to};
 use crate::claims::Common;
 use crate::decide::Decision;
-use crate::govern::{Beside, Checked, LinkKey, LinkRecord, Operation, Pin, PutLink, RetireProvider, Schemas, Signer};
+use crate::govern::{
+    Beside, Checked, LinkKey, LinkRecord, Operation, Pin, PinnedIssuer, PutLink, RetireProvider, Schemas,
+};
 use crate::key::Issuer;
 use crate::reason::Reason;
 use crate::resolve::By;
@@ -70,7 +72,7 @@ fn t29_a_range_of_revisions_is_followed_to_its_ends_and_no_further() {
     let mut world = linked();
     let three = world.revise("logger", 3).unwrap();
     let key = world.issuer.name;
-    let range = Pin::Issuer(Signer { key, from: Some(3), to: Some(7) });
+    let range = Pin::Issuer(PinnedIssuer { key, from: Some(3), to: Some(7) });
     world.put(PutLink { sha256: three, ..pinned(range) }).unwrap();
     assert_eq!(answered(&mut world), Ok((By::Link, three)));
     for (rev, expected) in [(7, Ok(())), (8, Err(Reason::LinkSuspended))] {
@@ -78,14 +80,14 @@ fn t29_a_range_of_revisions_is_followed_to_its_ends_and_no_further() {
         assert_eq!(answered(&mut world), expected.map(|()| (By::Link, bytes)), "revision {rev}");
     }
     world.accept().unwrap();
-    assert_eq!(record(&world).pin, Some(Pin::Issuer(Signer { key, from: Some(3), to: Some(8) })));
+    assert_eq!(record(&world).pin, Some(Pin::Issuer(PinnedIssuer { key, from: Some(3), to: Some(8) })));
 }
 
 #[test]
 fn a_pin_that_does_not_hold_what_it_is_put_on_is_refused() {
     let mut world = linked();
     let stranger = Pair::<Issuer>::seeded("stranger").name;
-    let pins = [Pin::Sha256(file("archive")), Pin::Issuer(Signer { key: stranger, from: None, to: None })];
+    let pins = [Pin::Sha256(file("archive")), Pin::Issuer(PinnedIssuer { key: stranger, from: None, to: None })];
     for pin in pins {
         assert_eq!(world.put(pinned(pin.clone())).unwrap_err().reason, Reason::LinkSuspended);
         let put = PutLink { component_pin: Some(pin), ..put_to("logger") };

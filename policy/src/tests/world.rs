@@ -13,14 +13,14 @@ use crate::digest::Digest;
 use crate::envelope::{Afresh, Document, Draft, Unverified};
 use crate::examine;
 use crate::govern::{
-    AcceptLink, AddIssuer, AdmitComponent, AdmitProvider, Bind, Checked, InviteHost, LinkKey, Operation, Pin,
-    PublishContract, PutDefault, PutLink, Stage, SwitchLink, Target, Waiver,
+    AcceptLink, AddIssuer, AdmitComponent, AdmitProvider, ApproveCommand, Bind, Checked, InviteHost, LinkKey,
+    Operation, Pin, PublishContract, PutDefault, PutLink, Stage, SwitchLink, Target, Waiver,
 };
 use crate::issuer::Kind;
 use crate::join::{InviteProof, Join, Possession};
 use crate::json;
 use crate::key::{Administrator, Component, Decision, Host, Invite, Issuer, Key, Name, Role, Root};
-use crate::log::{Evidences, Ledger, NoteKey, Ruling, Step};
+use crate::log::{Entry, Evidences, Ledger, NoteKey, Ruling, Step};
 use crate::name::{InterfaceName, Lattice, LinkName, Package, Version};
 use crate::native::Native;
 use crate::possession::KeyProof;
@@ -75,7 +75,7 @@ pub(crate) struct World {
     pub(crate) administrator: Pair<Administrator>,
     pub(crate) issuer: Pair<Issuer>,
     pub(crate) host: Pair<Host>,
-    counter: u8,
+    counter: u16,
 }
 
 impl Evidences for BTreeMap<Digest, Vec<u8>> {
@@ -143,7 +143,9 @@ impl World {
 
     pub(crate) fn nonce(&mut self) -> Nonce {
         self.counter += 1;
-        Nonce::from_random([self.counter; 16])
+        // The first of them have one byte throughout, as in the vectors.
+        let (low, high) = (self.counter as u8, (self.counter >> 8) as u8);
+        Nonce::from_random(std::array::from_fn(|at| if at == 0 { low ^ high } else { low }))
     }
 
     pub(crate) fn keep<T>(&mut self, step: Step<T>) -> T {
@@ -179,7 +181,40 @@ impl World {
     ) -> Result<(), Refusal> {
         command.statements = statements.iter().map(|token| Digest::of(token)).collect();
         let bytes = self.administrator.seal(&command, statements);
-        let verified = Unverified::<Command>::parse(&bytes)?.verify(&self.ledger.state().administrator_keys())?;
+        self.govern_knowing(&bytes, found)
+    }
+
+    /// Signs a command of those operations as this administrator, and gives it; its id is told, too.
+    pub(crate) fn act_as(
+        &mut self,
+        seed: &str,
+        operations: Vec<Operation>,
+        statements: &[Vec<u8>],
+    ) -> (Nonce, Result<(), Refusal>) {
+        let pair = Pair::<Administrator>::seeded(seed);
+        let statements_named = statements.iter().map(|token| Digest::of(token)).collect();
+        let command = Command { iss: pair.name, statements: statements_named, ..self.command(operations) };
+        (command.jti, self.govern(&pair.seal(&command, statements)))
+    }
+
+    /// Approves what waits, with all of it attached, as whoever has the bytes at hand would.
+    pub(crate) fn approve_as(&mut self, seed: &str, id: Nonce) -> Result<(), Refusal> {
+        let Some(waiting) = self.ledger.state().waiting().get(&id).cloned() else {
+            let sha256 = Digest::of(b"nothing");
+            return self.act_as(seed, vec![Operation::ApproveCommand(ApproveCommand { id, sha256 })], &[]).1;
+        };
+        let entry = Entry::read(&self.rows[waiting.index as usize]).unwrap();
+        let pieces: Vec<Vec<u8>> = entry.evidence.iter().map(|sha256| self.evidence[sha256].clone()).collect();
+        let sha256 = waiting.sha256;
+        self.act_as(seed, vec![Operation::ApproveCommand(ApproveCommand { id, sha256 })], &pieces).1
+    }
+
+    pub(crate) fn govern(&mut self, bytes: &[u8]) -> Result<(), Refusal> {
+        self.govern_knowing(bytes, Vec::new())
+    }
+
+    fn govern_knowing(&mut self, bytes: &[u8], found: Vec<Checked>) -> Result<(), Refusal> {
+        let verified = Unverified::<Command>::parse(bytes)?.verify(self.ledger.state().administrators())?;
         let step = self.ledger.govern_knowing(&examine::command(verified), found, self.now_ms);
         self.keep(step)
     }
@@ -304,7 +339,7 @@ impl World {
     /// Links to a provider as its issuer signs it, from a revision on.
     pub(crate) fn link_pinned(&mut self, provider: &str, from: i32) -> Result<(), Refusal> {
         let (subject, key) = (Subject::Component(Pair::<Component>::seeded(provider).name), self.issuer.name);
-        let pin = Some(Pin::Issuer(crate::govern::Signer { key, from: Some(from), to: Some(from + 1) }));
+        let pin = Some(Pin::Issuer(crate::govern::PinnedIssuer { key, from: Some(from), to: Some(from + 1) }));
         let newest = self.ledger.state().newest(&subject).map(|(sha256, _)| sha256);
         self.put(PutLink { sha256: newest.unwrap_or(file(provider)), pin, ..put_to(provider) })
     }

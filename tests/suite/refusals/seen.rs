@@ -5,7 +5,7 @@
 use std::process::Output;
 
 use async_nats::Message;
-use policy::answer::{Receipt, StartAnswer};
+use policy::answer::{Receipt, StartAnswer, View};
 use policy::envelope::Unverified;
 use policy::reason::Reason;
 use serde_json::{Value, json};
@@ -44,7 +44,9 @@ impl Seen {
         }
         let answer = Unverified::<StartAnswer>::parse(&message.payload).map(|answer| json!(answer.says()));
         let receipt = || Unverified::<Receipt>::parse(&message.payload).map(|receipt| json!(receipt.says()));
-        Self::Answered(answer.or_else(|_| receipt()).expect("a signed answer or receipt"))
+        // A view is a yes: nothing was refused.
+        let view = || Unverified::<View>::parse(&message.payload).map(|view| json!(view.says()));
+        Self::Answered(answer.or_else(|_| receipt()).or_else(|_| view()).expect("a signed answer, receipt or view"))
     }
 
     /// Whether it is what a program printed with that code.

@@ -206,15 +206,24 @@ impl Live {
 
     /// Sends a message and waits for the first that comes back.
     pub(super) fn send(&self, topic: Topic, inbox: &str, message: Vec<u8>) -> Seen {
-        Seen::on_the_wire(&self.runtime.block_on(exchange(&self.client, topic, inbox, message)))
+        self.send_to(topic.subject(&lattice_name()), inbox, message)
+    }
+
+    /// As `send`, to that subject.
+    pub(super) fn send_to(&self, subject: String, inbox: &str, message: Vec<u8>) -> Seen {
+        Seen::on_the_wire(&self.runtime.block_on(exchange_at(&self.client, subject, inbox, message)))
     }
 }
 
 /// Sends a message, and waits for the first that comes back to this inbox.
 pub(super) async fn exchange(client: &async_nats::Client, topic: Topic, inbox: &str, message: Vec<u8>) -> Message {
+    exchange_at(client, topic.subject(&lattice_name()), inbox, message).await
+}
+
+async fn exchange_at(client: &async_nats::Client, subject: String, inbox: &str, message: Vec<u8>) -> Message {
     let inbox = format!("{inbox}.{}", broker::keys::nonce().unwrap());
     let mut answers = client.subscribe(inbox.clone()).await.unwrap();
-    client.publish_with_reply(topic.subject(&lattice_name()), inbox, message.into()).await.unwrap();
+    client.publish_with_reply(subject, inbox, message.into()).await.unwrap();
     tokio::time::timeout(PATIENCE, answers.next()).await.unwrap().unwrap()
 }
 

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use policy::command::MAX_OPERATIONS;
 use policy::digest::Digest;
-use policy::govern::{Operation, Pin, PutLink, Signer};
+use policy::govern::{Operation, Pin, PinnedIssuer, PutLink};
 use policy::json;
 use policy::key::Name;
 use policy::name::{ComponentId, LinkName, Package};
@@ -236,5 +236,5 @@ pub(super) fn read_pin(text: &str) -> anyhow::Result<Pin> {
     if from.zip(to).is_some_and(|(from, to)| from > to) {
         return Err(Refusal::new(Reason::SchemaMismatch, "a range of revisions begins above its end").into());
     }
-    Ok(Pin::Issuer(Signer { key: Name::parse(key)?, from, to }))
+    Ok(Pin::Issuer(PinnedIssuer { key: Name::parse(key)?, from, to }))
 }

@@ -198,5 +198,5 @@ impl Lattice {
 
 pub(crate) fn options(lattice: &str) -> InitOptions {
     let lattice = policy::name::Lattice::parse(lattice).unwrap();
-    InitOptions { lattice, admin: None, bare: false, now_ms: NOW_MS }
+    InitOptions { lattice, admins: Vec::new(), admin_threshold: 1, bare: false, now_ms: NOW_MS }
 }

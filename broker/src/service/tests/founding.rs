@@ -58,9 +58,9 @@ async fn secrets_are_private_and_never_shown() {
 async fn an_administrator_elsewhere_is_told_what_to_command() {
     let place = tempfile::tempdir().unwrap();
     let admin = SigningKey::<Administrator>::generate().unwrap();
-    let options = InitOptions { admin: Some(admin.name()), ..options("default") };
+    let options = InitOptions { admins: vec![admin.name()], ..options("default") };
     let report = init(&place.path().join("court"), options).await.unwrap();
-    assert_eq!(report.administrator, admin.name());
+    assert_eq!(report.administrators, [admin.name()]);
     assert!(report.base.is_empty());
     assert_eq!(report.follow_up.unwrap().commands.len(), 1 + 3 * 5);
     assert!(!report.folder.join("keys/admin.nk").exists());

@@ -15,7 +15,7 @@ use policy::reason::Reason;
 use policy::wire::{Nonce, Topic};
 use serde_json::{Value, json};
 
-use super::{TOPICS, inbox_owner};
+use super::inbox_owner;
 use crate::service::Service;
 
 /// The broker, as such tools see it.
@@ -23,7 +23,7 @@ pub(super) struct Card {
     id: String,
     started: String,
     lattice: Lattice,
-    asked: [AtomicU64; TOPICS.len()],
+    asked: [AtomicU64; Topic::ASKED.len()],
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -41,7 +41,7 @@ impl Card {
 
     /// Counts one request.
     pub(super) fn count(&self, topic: Topic) {
-        for (_, asked) in TOPICS.iter().zip(&self.asked).filter(|(listed, _)| **listed == topic) {
+        for (_, asked) in Topic::ASKED.iter().zip(&self.asked).filter(|(listed, _)| **listed == topic) {
             asked.fetch_add(1, Ordering::Relaxed);
         }
     }
@@ -50,7 +50,7 @@ impl Card {
         let kind = format!("io.nats.micro.v1.{}_response", verb.word().to_lowercase());
         let mut document =
             json!({"type": kind, "name": NAME, "id": self.id, "version": env!("CARGO_PKG_VERSION"), "metadata": {}});
-        let endpoints = TOPICS.iter().zip(&self.asked).map(|(topic, asked)| self.endpoint(verb, *topic, asked));
+        let endpoints = Topic::ASKED.iter().zip(&self.asked).map(|(topic, asked)| self.endpoint(verb, *topic, asked));
         let more = match verb {
             Verb::Ping => return document,
             Verb::Info => ("description", json!("who answers, and why")),

@@ -1,6 +1,6 @@
 //! Who can do something about a refusal: the parties of a lattice, and whose matter each reason is.
 //!
-//! Administrators have one role today. Where they get several, the variant takes the role, and the acts name it.
+//! Which role of administrator an act takes is said by its operation.
 
 use serde::Serialize;
 
@@ -134,7 +134,13 @@ impl Who {
             | R::ConfigForbidden
             | R::ConfigMismatch
             | R::AdministratorUnknown
+            | R::RoleMissing
             | R::ThresholdUnmet
+            | R::LastOperator
+            | R::PendingApproval
+            | R::SignedAlready
+            | R::WaitingLimit
+            | R::QuerySeen
             | R::CommandExpired
             | R::CommandSeen
             | R::Superseded

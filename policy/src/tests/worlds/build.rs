@@ -16,8 +16,8 @@ use crate::envelope::Draft;
 use crate::examine::{Evidence, read_claims};
 use crate::govern::{
     Bind, ComponentAdmitted, ComponentRecord, ComponentRetired, ContractPublished, ContractWithdrawn, DefaultPut,
-    Event, HostBanned, HostJoined, IssuerAdded, IssuerRevoked, LinkDeleted, LinkPut, LinkRecord, Pin, ProviderAdmitted,
-    ProviderRetired, SignedBy, Signer, State,
+    Event, HostBanned, HostJoined, IssuerAdded, IssuerRevoked, LinkDeleted, LinkPut, LinkRecord, Pin, PinnedIssuer,
+    ProviderAdmitted, ProviderRetired, SignedBy, State,
 };
 use crate::key::{self, Name};
 use crate::name::{
@@ -264,7 +264,9 @@ impl Stage {
         match pinned {
             Pinned::Freely => None,
             Pinned::Bytes => Some(Pin::Sha256(bytes)),
-            Pinned::Issuer(number, from, to) => Some(Pin::Issuer(Signer { key: self.issuers[number].name, from, to })),
+            Pinned::Issuer(number, from, to) => {
+                Some(Pin::Issuer(PinnedIssuer { key: self.issuers[number].name, from, to }))
+            }
         }
     }
 

@@ -1,0 +1,76 @@
+//! Who commands, how many must sign what, and which commands wait.
+
+use data_encoding::BASE64;
+use policy::govern::{State, Waiting, Weighty};
+use policy::log::{Body, Entry};
+use policy::reason::{Reason, Refusal};
+use policy::time::Timestamp;
+use policy::wire::Nonce;
+use serde_json::{Value, json};
+
+use super::Scene;
+use super::lists::row;
+use crate::error::Error;
+
+pub(super) fn administrators(state: &State, now: Timestamp) -> Value {
+    let rows = state.administrators().iter().map(|(key, record)| {
+        let standing = match (record.removed, record.stands(now)) {
+            (true, _) => "removed",
+            (false, true) => "in office",
+            (false, false) => "ended",
+        };
+        row([
+            ("key", json!(key)),
+            ("name", json!(record.name)),
+            ("roles", json!(record.roles)),
+            ("standing", json!(standing)),
+            ("end", json!(record.until)),
+        ])
+    });
+    let thresholds = Weighty::ALL.map(|class| json!({"class": class, "threshold": state.threshold(class)}));
+    json!({"administrators": rows.collect::<Vec<_>>(), "thresholds": thresholds})
+}
+
+pub(super) async fn pending(scene: Scene<'_>, id: Option<Nonce>) -> Result<Value, Error> {
+    let waiting = scene.state.waiting().iter().filter(|(_, waiting)| waiting.lack.until >= scene.now);
+    let meant = waiting.filter(|(of, _)| id.is_none_or(|id| id == **of));
+    let mut rows = Vec::new();
+    for (of, waiting) in meant {
+        rows.push(tell(scene, *of, waiting, id.is_some()).await?);
+    }
+    match id.filter(|_| rows.is_empty()) {
+        None => Ok(json!({"pending": rows})),
+        Some(id) => Err(Refusal::new(Reason::NotFound, format!("no command {id} waits, or it has ended")).into()),
+    }
+}
+
+async fn tell(scene: Scene<'_>, id: Nonce, waiting: &Waiting, whole: bool) -> Result<Value, Error> {
+    let found = scene.log.row(waiting.index).await?;
+    let found = found.ok_or_else(|| Error::refused(Reason::LogBroken, format!("row {} is missing", waiting.index)))?;
+    let entry = Entry::read(&found.bytes)?;
+    let because = match &entry.body {
+        Body::Governance(judged) => judged.because.clone(),
+        _ => None,
+    };
+    let mut pieces = Vec::new();
+    if whole {
+        let kept = scene.log.kept(&entry).await?;
+        let found = entry.evidence.iter().filter_map(|sha256| policy::log::Evidences::find(&kept, *sha256));
+        pieces = found.map(|bytes| BASE64.encode(&bytes)).collect();
+    }
+    let author = waiting.signers.first();
+    Ok(row([
+        ("id", json!(id)),
+        ("by", json!(author.map(|signer| signer.key))),
+        ("name", json!(author.and_then(|signer| signer.name.clone()))),
+        ("at", json!(entry.at_ms / 1000)),
+        ("because", json!(because)),
+        ("signed", json!(waiting.signers.iter().map(|signer| signer.key).collect::<Vec<_>>())),
+        ("missing", json!(waiting.lack.missing)),
+        ("roles", json!(waiting.lack.roles)),
+        ("not_after", json!(waiting.lack.until)),
+        ("sha256", json!(waiting.sha256)),
+        ("index", json!(waiting.index)),
+        ("pieces", if whole { json!(pieces) } else { Value::Null }),
+    ]))
+}

@@ -1,0 +1,167 @@
+//! Several lattices in one process: who is somebody in one is nobody in the other, by every subject and every act (T82).
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use broker::keys::SigningKey;
+use broker::store::LogReader;
+use futures::StreamExt;
+use harness::acts::{commands, every_kind};
+use harness::asker::Asker;
+use harness::caller::query_by;
+use harness::lattice::{Lattice, path, wait_for};
+use policy::command::Command;
+use policy::key::Administrator;
+use policy::log::{Body, Entry};
+use policy::name::Lattice as LatticeName;
+use policy::wire::{Topic, inbox_prefix};
+use serde_json::{Value, json};
+
+fn other() -> LatticeName {
+    "other".parse().unwrap()
+}
+
+// Two lattices in one process, `default` with a cart and `other` beside it. An administrator of the first, whose key
+// is `admin`, is none of the second; one, whose key is `both`, is administrator of both.
+fn two() -> Lattice {
+    let mut lattice = Lattice::quiet();
+    lattice.furnish();
+    let both = harness::acts::administrator(&lattice, "both");
+    lattice.accepted(&["admin", "put", &both, "--name", "both", "--role", "operator"]);
+    let beside = path(&lattice.path("other")).to_owned();
+    let own = harness::acts::administrator(&lattice, "own");
+    lattice.accepted(&["--dir", &beside, "-x", "other", "init", "--bare", "--admin", &own, "--admin", &both]);
+    let here = path(&lattice.path("lattice")).to_owned();
+    lattice.broker_is_told(&["--dirs", &here, &beside]);
+    lattice.serve();
+    lattice.join("host");
+    lattice
+}
+
+fn key(lattice: &Lattice, file: &str) -> SigningKey<Administrator> {
+    SigningKey::load(&lattice.path(file)).unwrap()
+}
+
+fn status(lattice: &Lattice, folder: &Path) -> Value {
+    lattice.accepted(&["--dir", path(folder), "status"])
+}
+
+async fn exchange(lattice: &Lattice, inbox: &str, subject: String, bytes: Vec<u8>) -> String {
+    let options = async_nats::ConnectOptions::new().custom_inbox_prefix(inbox);
+    let client = options.connect(lattice.nats.url()).await.unwrap();
+    let answer = client.request(subject, bytes.into()).await.unwrap();
+    let header = answer.headers.as_ref().and_then(|headers| headers.get("Nats-Service-Error"));
+    header.map_or_else(|| "answered".to_owned(), ToString::to_string)
+}
+
+// Every act of the log, signed anew by this administrator for that lattice.
+fn resigned(given: &[(Command, Vec<u8>)], by: &SigningKey<Administrator>, aud: &LatticeName) -> Vec<(String, Vec<u8>)> {
+    let sign = |(command, bytes): &(Command, Vec<u8>)| {
+        let jti = broker::keys::nonce().unwrap();
+        let again = Command { iss: by.name(), aud: aud.clone(), jti, basis: 0, ..command.clone() };
+        let statements = bytes.split(|byte| *byte == b'\n').skip(1);
+        (format!("{:?}", again.operations), by.sign(&again, statements))
+    };
+    given.iter().map(sign).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn t82_nobody_of_one_lattice_sees_or_changes_another_in_the_same_process() {
+    let lattice = two();
+    let asker = Asker::of(&lattice, "host");
+    assert_eq!(
+        exchange(
+            &lattice,
+            &inbox_prefix(&asker.key.name()),
+            Topic::StartComponent.subject(&"default".parse().unwrap()),
+            asker.question()
+        )
+        .await,
+        "answered"
+    );
+    every_kind(&lattice);
+    let given = commands(&lattice).await;
+    let (admin, both) = (key(&lattice, "lattice/keys/admin.nk"), key(&lattice, "both.nk"));
+    let beside = lattice.path("other");
+    let before = status(&lattice, &beside);
+
+    // Every act: by who is nobody there, and by who is somebody there but spoke to the other.
+    for (by, aud, expected) in [
+        (&admin, other(), "administrator_unknown"),
+        (&admin, "default".parse().unwrap(), "lattice_mismatch"),
+        (&both, "default".parse().unwrap(), "lattice_mismatch"),
+    ] {
+        for (what, bytes) in resigned(&given, by, &aud) {
+            let said = exchange(&lattice, &inbox_prefix(&by.name()), Topic::Command.subject(&other()), bytes).await;
+            assert_eq!(said, expected, "{what}");
+        }
+    }
+
+    // Every subject: each document of the first lattice, where the second one listens.
+    let in_a = |what: &str| query_by(&both, what, &json!(what), |_| ());
+    let foreign = query_by(&admin, "links", &json!("links"), |query| query.aud = other());
+    let mut tried = BTreeMap::new();
+    for topic in Topic::ALL {
+        let host = inbox_prefix(&asker.key.name());
+        let subject = topic.subject(&other()).replace('*', "links");
+        let (inbox, documents) = match topic {
+            Topic::StartComponent | Topic::StartProvider => (
+                host,
+                vec![
+                    (asker.question(), "lattice_mismatch"),
+                    (asker.question_with(|request| request.aud = other()), "host_unknown"),
+                ],
+            ),
+            Topic::Join => (host, vec![(asker.question(), "token_header")]),
+            Topic::Query => (inbox_prefix(&both.name()), vec![(in_a("links"), "lattice_mismatch")]),
+            // Every act was tried there above; and on the last, which only its broker speaks on, one looks below.
+            Topic::Command | Topic::Epoch => continue,
+        };
+        for (bytes, expected) in documents {
+            assert_eq!(exchange(&lattice, &inbox, subject.clone(), bytes).await, expected, "{topic:?}");
+            *tried.entry(subject.clone()).or_insert(0) += 1;
+        }
+    }
+    let links = Topic::Query.subject(&other()).replace('*', "links");
+    assert_eq!(exchange(&lattice, &inbox_prefix(&admin.name()), links, foreign).await, "administrator_unknown");
+    assert!(tried.len() >= 4, "{tried:?}");
+
+    // Notices of the one are of the one.
+    let client = async_nats::connect(lattice.nats.url()).await.unwrap();
+    for name in ["default", "other"] {
+        let mut notes = client.subscribe(Topic::Epoch.subject(&name.parse().unwrap())).await.unwrap();
+        let note = notes.next().await.unwrap();
+        assert!(note.payload.starts_with(format!("countersign/{name}\n").as_bytes()), "{name}");
+    }
+
+    let after = status(&lattice, &beside);
+    for member in ["epoch", "counts", "administrators", "root", "threshold"] {
+        assert_eq!(after[member], before[member], "{member}");
+    }
+    let log = LogReader::open(&beside.join("log.db")).await.unwrap();
+    let from = before["size"].as_u64().unwrap();
+    for row in log.rows(from, 1000).await.unwrap() {
+        let entry = Entry::read(&row.bytes).unwrap();
+        assert!(matches!(entry.body, Body::Door(_)), "{entry:?}");
+    }
+}
+
+#[test]
+fn t82_each_of_several_lattices_works_for_itself_and_ends_in_order() {
+    let mut lattice = two();
+    let beside = path(&lattice.path("other")).to_owned();
+    let by_own = path(&lattice.path("own.nk")).to_owned();
+    // Over NATS: the broker holds both folders.
+    let made = lattice.accepted(&["--dir", &beside, "--key", &by_own, "host", "invite"]);
+    assert_eq!(made["lattice"], json!("other"));
+    let root = status(&lattice, Path::new(&beside))["root"].as_str().unwrap().to_owned();
+    let nowhere = path(&lattice.path("nowhere")).to_owned();
+    let asked = ["--dir", &nowhere, "-x", "other", "--root", &root, "--key", &by_own, "status"];
+    assert_eq!(lattice.accepted(&asked)["lattice"], json!("other"), "and a look without its folder");
+    lattice.stop_broker();
+    wait_for("the folders are given back", || {
+        (lattice.json(&["--dir", &beside, "audit", "verify"]).0 == 0).then_some(())
+    });
+    let (code, said) = lattice.json(&["serve", "--dirs", &beside, &beside]);
+    assert_eq!((code, said["error"].as_str()), (2, Some("usage")), "one folder twice: {said}");
+}
