@@ -49,9 +49,8 @@ fn refuse_references(schema: &Value) -> Result<(), String> {
         match value {
             Value::Object(members) => {
                 for (name, member) in members {
-                    let local = |text: &str| text.starts_with("#/$defs/") || text.starts_with("#/definitions/");
-                    let refers = REFERENCES.contains(&name.as_str());
-                    if refers && !member.as_str().is_some_and(local) {
+                    // A property may well be called `id`; then a schema stands there, and no text.
+                    if member.as_str().is_some_and(|text| leads_elsewhere(name, text)) {
                         return Err(format!("`{name}` leads elsewhere"));
                     }
                     open.push(member);
@@ -64,16 +63,30 @@ fn refuse_references(schema: &Value) -> Result<(), String> {
     Ok(())
 }
 
+fn leads_elsewhere(name: &str, text: &str) -> bool {
+    match name {
+        "$schema" => !METASCHEMAS.iter().any(|known| text.trim_end_matches('#') == *known),
+        name if REFERENCES.contains(&name) => !(text.starts_with("#/$defs/") || text.starts_with("#/definitions/")),
+        _ => false,
+    }
+}
+
 fn holds_reference(value: &Value) -> bool {
+    let refers = |name: &str, member: &Value| member.is_string() && REFERENCES.contains(&name);
     match value {
-        Value::Object(members) => {
-            members.iter().any(|(name, member)| REFERENCES.contains(&name.as_str()) || holds_reference(member))
-        }
+        Value::Object(members) => members.iter().any(|(name, member)| refers(name, member) || holds_reference(member)),
         Value::Array(items) => items.iter().any(holds_reference),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
     }
 }
 
+const METASCHEMAS: [&str; 5] = [
+    "https://json-schema.org/draft/2020-12/schema",
+    "https://json-schema.org/draft/2019-09/schema",
+    "http://json-schema.org/draft-07/schema",
+    "http://json-schema.org/draft-06/schema",
+    "http://json-schema.org/draft-04/schema",
+];
 const REFERENCES: [&str; 5] = ["$ref", "$dynamicRef", "$recursiveRef", "$id", "id"];
 
 #[cfg(test)]
@@ -92,7 +105,8 @@ mod tests {
     fn t48_a_mistyped_value_is_refused_without_being_repeated() {
         let schema = json!({
             "type": "object", "additionalProperties": false, "required": ["bucket"],
-            "properties": {"bucket": {"type": "string", "maxLength": 8}, "size": {"$ref": "#/$defs/size"}},
+            "properties": {"bucket": {"type": "string", "maxLength": 8}, "size": {"$ref": "#/$defs/size"}, "id": {}},
+            "$schema": "https://json-schema.org/draft/2020-12/schema",
             "$defs": {"size": {"type": "integer", "minimum": 1}},
         });
         assert_eq!(judged(&schema, &json!({"bucket": "eu", "size": 3})), None);
