@@ -18,6 +18,7 @@ mod generations;
 pub mod keys;
 pub mod output;
 pub mod place;
+pub mod present;
 pub mod recall;
 mod sequencer;
 pub mod service;

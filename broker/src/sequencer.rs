@@ -14,17 +14,21 @@ use policy::decide::Facts;
 use policy::digest::Digest;
 use policy::envelope::Verified;
 use policy::examine::Examined;
+use policy::govern::Jump;
 use policy::govern::{HostKeys, State};
+use policy::inventory::HostInventory;
 use policy::join::Join;
 use policy::log::{Checkpoint, Head, Ruling, Step};
 use policy::question::StartRequest;
 use policy::reason::Reason;
 use policy::warrant::Warrant;
+use policy::wire::CLOCK_JUMP_MS;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::clock::Clock;
 use crate::error::Error;
 use crate::folder::FolderLock;
+use crate::present::Present;
 use crate::sequencer::court::Court;
 use crate::store::{Act, Judgement, Recorded, Told};
 
@@ -51,6 +55,8 @@ pub(crate) struct Shown {
     pub(crate) tip: watch::Receiver<Checkpoint>,
     /// The keys of the enrolled hosts.
     pub(crate) hosts: Arc<ArcSwap<HostKeys>>,
+    /// What hosts say of themselves, and how far acts have come.
+    pub(crate) present: Arc<Present>,
 }
 
 /// Nothing was recorded; the cause stands in the broker's messages.
@@ -63,6 +69,7 @@ enum Input {
     Enrol(Box<Examined<Join>>, Reply),
     Install(Box<Verified<Warrant>>, Reply),
     Count(BTreeMap<Reason, u64>, oneshot::Sender<()>),
+    Report(Box<Verified<HostInventory>>, Option<Digest>, oneshot::Sender<()>),
     Look(oneshot::Sender<Arc<Snapshot>>),
     Close(oneshot::Sender<Result<(), Error>>),
 }
@@ -75,9 +82,21 @@ impl Sequencer {
         let (inputs, queue) = mpsc::channel(QUEUE);
         let (tip_shown, tip) = watch::channel(court.checkpoint());
         let hosts = Arc::new(ArcSwap::from_pointee(court.ledger().state().host_keys().clone()));
-        let bench = Bench { queue, clock, tip: tip_shown, hosts: Arc::clone(&hosts), snapshot: None, _lock: lock };
+        let present = Arc::new(Present::since(Arc::clone(&clock)));
+        present.show(court.ledger().state(), court.ledger().head());
+        let read = Read { wall_ms: clock.now_ms(), elapsed_ms: clock.elapsed_ms() };
+        let bench = Bench {
+            queue,
+            clock,
+            tip: tip_shown,
+            hosts: Arc::clone(&hosts),
+            present: Arc::clone(&present),
+            read,
+            snapshot: None,
+            _lock: lock,
+        };
         tokio::spawn(bench.run(court));
-        (Self { inputs }, Shown { tip, hosts })
+        (Self { inputs }, Shown { tip, hosts, present })
     }
 
     pub(crate) async fn rule(&self, examined: Examined<StartRequest>) -> Result<Recorded<Ruling>, Unavailable> {
@@ -98,6 +117,15 @@ impl Sequencer {
 
     pub(crate) async fn count(&self, turned_away: BTreeMap<Reason, u64>) -> Result<(), Unavailable> {
         self.ask(|reply| Input::Count(turned_away, reply)).await
+    }
+
+    /// Records what an inventory adds; `held` as [`policy::log::Ledger::report`] takes it.
+    pub(crate) async fn report(
+        &self,
+        inventory: Verified<HostInventory>,
+        held: Option<Digest>,
+    ) -> Result<(), Unavailable> {
+        self.ask(|reply| Input::Report(Box::new(inventory), held, reply)).await
     }
 
     pub(crate) async fn look(&self) -> Result<Arc<Snapshot>, Unavailable> {
@@ -121,9 +149,18 @@ struct Bench {
     clock: Arc<dyn Clock>,
     tip: watch::Sender<Checkpoint>,
     hosts: Arc<ArcSwap<HostKeys>>,
+    present: Arc<Present>,
+    read: Read,
     snapshot: Option<Arc<Snapshot>>,
     // The folder is ours until this task ends.
     _lock: FolderLock,
+}
+
+// Both clocks, as they were read last.
+#[derive(Clone, Copy)]
+struct Read {
+    wall_ms: u64,
+    elapsed_ms: u64,
 }
 
 enum Next {
@@ -210,6 +247,11 @@ impl Bench {
         let mut steps = Vec::with_capacity(batch.len());
         let mut replies = Vec::with_capacity(batch.len());
         let mut looks = Vec::new();
+        if let Some(jump) = self.jumped() {
+            tracing::error!(?jump, "the clock jumped ahead");
+            steps.push(court.ledger_mut().jumped(jump, jump.to_ms).map(|()| Act::Counted));
+            replies.push(Answer::Nobody);
+        }
         for input in batch {
             if let Some((step, reply)) = self.judge(&mut court, input, &mut looks) {
                 steps.push(step);
@@ -218,6 +260,8 @@ impl Bench {
         }
         // With an error the replies are dropped here, and whoever waits for one learns that nothing was granted.
         let (court, recorded) = court.commit(steps).await.map_err(|error| Adjourned::after(files, &error))?;
+        // In the order of the log, and before anybody is told.
+        recorded.iter().for_each(|recorded| self.present.recorded(recorded));
         self.show(&court);
         recorded.into_iter().zip(replies).for_each(|(recorded, reply)| reply.tell(recorded.told()));
         // Who looked sees the batch that it came with.
@@ -226,6 +270,18 @@ impl Bench {
             looks.into_iter().for_each(|look| drop(look.send(Arc::clone(&snapshot))));
         }
         Ok(court)
+    }
+
+    // Whether the wall clock ran ahead of the one that is never set, since both were read last (T22).
+    fn jumped(&mut self) -> Option<Jump> {
+        let before = std::mem::replace(
+            &mut self.read,
+            Read { wall_ms: self.clock.now_ms(), elapsed_ms: self.clock.elapsed_ms() },
+        );
+        let Read { wall_ms, elapsed_ms } = self.read;
+        let passed_ms = elapsed_ms.saturating_sub(before.elapsed_ms);
+        let jump = Jump { from_ms: before.wall_ms, to_ms: wall_ms, passed_ms };
+        (wall_ms.saturating_sub(before.wall_ms) > passed_ms.saturating_add(CLOCK_JUMP_MS)).then_some(jump)
     }
 
     fn judge(
@@ -254,6 +310,9 @@ impl Bench {
                 (ledger.install(&warrant, at_ms).map(judged(warrant.sha256())), Answer::Judged(reply))
             }
             Input::Count(counts, reply) => (ledger.count(counts, at_ms).map(|()| Act::Counted), Answer::Counted(reply)),
+            Input::Report(inventory, held, reply) => {
+                (ledger.report(&inventory, held, at_ms).map(|()| Act::Counted), Answer::Counted(reply))
+            }
             Input::Look(reply) => {
                 looks.push(reply);
                 return None;
@@ -291,6 +350,7 @@ impl Bench {
         if self.tip.borrow().epoch != checkpoint.epoch {
             self.hosts.store(Arc::new(court.ledger().state().host_keys().clone()));
         }
+        self.present.show(court.ledger().state(), court.ledger().head());
         self.tip.send_replace(checkpoint);
     }
 
@@ -311,6 +371,8 @@ enum Answer {
     Ruled(oneshot::Sender<Recorded<Ruling>>),
     Judged(Reply),
     Counted(oneshot::Sender<()>),
+    // Nobody asked for it.
+    Nobody,
 }
 
 impl Answer {
@@ -320,6 +382,7 @@ impl Answer {
             (Self::Ruled(reply), Told::Ruled(ruling)) => drop(reply.send(*ruling)),
             (Self::Judged(reply), Told::Judged(judgement)) => drop(reply.send(judgement)),
             (Self::Counted(reply), Told::Counted) => drop(reply.send(())),
+            (Self::Nobody, _) => {}
             // INVARIANT: `judge` makes step and reply of one kind; a reply that is dropped says no.
             (Self::Ruled(_) | Self::Judged(_) | Self::Counted(_), _) => {}
         }
@@ -341,6 +404,7 @@ impl Input {
             Self::Govern(examined, _) => weight(examined.document()),
             Self::Enrol(examined, _) => weight(examined.document()),
             Self::Install(warrant, _) => weight(warrant),
+            Self::Report(inventory, ..) => weight(inventory),
             Self::Count(..) | Self::Look(_) | Self::Close(_) => 0,
         }
     }

@@ -7,6 +7,8 @@ mod init;
 mod memory;
 mod notary;
 mod open;
+mod reports;
+mod restore;
 #[cfg(test)]
 mod tests;
 
@@ -14,11 +16,12 @@ use std::sync::Arc;
 
 use policy::digest::Digest;
 use policy::key::{self, Name};
+use policy::log::Checkpoint;
 use policy::name::Lattice;
 use policy::reason::{Reason, Refusal};
 use policy::time::Timestamp;
 use policy::warrant::Inception;
-use tokio::sync::watch;
+use tokio::sync::{OnceCell, watch};
 use tokio::task::JoinHandle;
 
 use crate::clock::Clock;
@@ -26,6 +29,7 @@ use crate::door::{Door, Reply};
 use crate::error::Error;
 use crate::folder::Folder;
 use crate::keys::refuse_equal;
+use crate::present::Present;
 use crate::sequencer::{Sequencer, Unavailable};
 use crate::service::memory::Memory;
 use crate::signer::Signer;
@@ -34,6 +38,7 @@ use crate::store::LogReader;
 pub use crate::sequencer::Snapshot;
 pub use base::FollowUp;
 pub use init::{InitOptions, InitReport, init};
+pub use restore::{Survey, restore, survey};
 
 /// The court of one lattice.
 pub struct Service {
@@ -50,6 +55,9 @@ pub struct Service {
     signer: Arc<Signer>,
     epochs: watch::Receiver<Vec<u8>>,
     tasks: Vec<JoinHandle<()>>,
+    tip: watch::Receiver<Checkpoint>,
+    present: Arc<Present>,
+    reader: OnceCell<LogReader>,
 }
 
 impl Service {
@@ -65,6 +73,7 @@ impl Service {
     pub(crate) async fn answer_start_to(&self, bytes: &[u8], reply: Reply<'_>) -> Result<Vec<u8>, Error> {
         let known = |key| self.memory.knows(key, self.clock.now());
         let passed = self.door.start(bytes, reply, known)?; // Proves who signed what; trusts nobody yet.
+        self.heard_of(passed.examined.document().iss, passed.examined.document().seen);
         if let Some(index) = self.memory.recorded(passed.key, self.clock.now()) {
             return self.answer_again(index).await; // It was decided before this process began.
         }

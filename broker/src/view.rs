@@ -4,8 +4,10 @@
 //! from, who may ask, and how it is shown is left to the callers.
 
 mod builtins;
+mod effective;
 mod explain;
 mod history;
+mod inventory;
 mod lists;
 mod status;
 mod why;
@@ -21,6 +23,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::error::Error;
+use crate::present::Present;
 use crate::store::{LogReader, Row};
 
 pub use explain::Supposition;
@@ -36,6 +39,8 @@ pub struct Scene<'a> {
     pub log: &'a LogReader,
     /// The time to judge at.
     pub now: Timestamp,
+    /// What hosts say of themselves, where a broker hears them.
+    pub present: Option<&'a Present>,
 }
 
 /// A query as it travels: the nonce makes each answer belong to one asking.
@@ -95,6 +100,13 @@ pub enum Look {
     Builtins,
     /// The lattice at a glance.
     Status,
+    /// What is really bound where, as hosts say.
+    Inventory,
+    /// How far an act has come: recorded, effective.
+    Effective {
+        /// The index of its entry.
+        index: u64,
+    },
     /// What became of the links of one component.
     History {
         /// The component.
@@ -121,6 +133,11 @@ pub enum Look {
 }
 
 impl Look {
+    /// Whether only a broker that hears hosts can tell.
+    pub const fn is_live(&self) -> bool {
+        matches!(self, Self::Inventory | Self::Effective { .. })
+    }
+
     /// The last token of its subject under `query`.
     pub const fn word(&self) -> &'static str {
         match self {
@@ -133,6 +150,8 @@ impl Look {
             Self::Links => "links",
             Self::Builtins => "builtins",
             Self::Status => "status",
+            Self::Inventory => "inventory",
+            Self::Effective { .. } => "effective",
             Self::History { .. } => "history",
             Self::Tail { .. } => "tail",
             Self::Explain(_) => "explain",
@@ -156,6 +175,8 @@ pub async fn answer(scene: Scene<'_>, look: &Look) -> Result<Value, Error> {
         Look::Links => lists::links(scene.state),
         Look::Builtins => builtins::builtins(scene).await?,
         Look::Status => status::status(scene).await?,
+        Look::Inventory => inventory::inventory(scene),
+        Look::Effective { index } => effective::effective(scene, *index).await?,
         Look::History { id } => history::history(scene, id).await?,
         Look::Tail { from, most } => history::tail(scene, *from, *most).await?,
         Look::Explain(supposition) => explain::explain(scene, supposition).await?,

@@ -7,12 +7,14 @@ mod candidate_is_trusted;
 mod candidate_serves_it;
 mod claims_are_trusted;
 mod claims_cover_imports;
+mod clock_runs_forward;
 mod configuration_fits;
 mod contract_allows_provider;
 mod contract_covers_import;
 mod host_is_enrolled;
 mod id_belongs_to_subject;
 mod lattice_is_ours;
+mod log_is_the_newest;
 mod nothing_answers_itself;
 mod one_candidate_answers;
 mod words;
@@ -42,7 +44,14 @@ pub const fn judges_again(law: u64) -> bool {
 /// What the broker asserts and cannot prove; recorded with the ruling, so that replay has it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Facts {}
+pub struct Facts {
+    /// What its clock said, in milliseconds since 1970, where that was further behind the log's time than clocks are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clock_ms: Option<u64>,
+}
+
+/// Nothing asserted.
+pub(crate) const NO_FACTS: &Facts = &Facts { clock_ms: None };
 
 /// A rule on the start as a whole.
 pub struct StartRule {
@@ -80,6 +89,8 @@ macro_rules! rules {
 /// The rules on a start, in order.
 pub const START_RULES: &[StartRule] = rules! { StartRule:
     "the lattice is ours" => lattice_is_ours,
+    "the clock runs forward" => clock_runs_forward,
+    "the log is the newest" => log_is_the_newest,
     "the host is enrolled" => host_is_enrolled,
     "the claims are trusted" => claims_are_trusted,
     "the id belongs to the subject" => id_belongs_to_subject,
@@ -102,6 +113,7 @@ pub const IMPORT_RULES: &[ImportRule] = rules! { ImportRule:
 pub struct Start<'a> {
     pub(crate) state: &'a State,
     pub(crate) question: &'a Question,
+    pub(crate) facts: &'a Facts,
     pub(crate) now: Timestamp,
 }
 
@@ -198,11 +210,11 @@ pub fn decide(state: &State, question: &Question, facts: &Facts, now: Timestamp)
 pub(crate) fn watched(
     state: &State,
     question: &Question,
-    _facts: &Facts,
+    facts: &Facts,
     now: Timestamp,
     watch: &mut impl Watch,
 ) -> Decision {
-    let start = Start { state, question, now };
+    let start = Start { state, question, facts, now };
     if let Err(refusal) = may_start(&start, watch) {
         return Decision::Refused { refusal, outcomes: Vec::new() };
     }

@@ -3,6 +3,7 @@
 //! One file per operation, each with its operation, its event, how it is judged and what it changes. A new operation
 //! is its file and one line in the table below.
 
+mod acknowledge_clock;
 mod activate_issuer;
 mod add_issuer;
 mod admit_component;
@@ -11,6 +12,7 @@ mod ban_host;
 mod delegate_issuer;
 mod delete_default;
 mod delete_link;
+mod disorder;
 mod host_joined;
 mod invite_host;
 mod label_host;
@@ -20,6 +22,7 @@ mod proving;
 mod publish_contract;
 mod put_default;
 mod put_link;
+mod restore;
 mod retire_component;
 mod retire_issuer;
 mod retire_provider;
@@ -28,6 +31,7 @@ mod rotate_issuer;
 mod scope_issuer;
 mod state;
 mod withdraw_contract;
+mod withdrawing;
 
 use serde::{Deserialize, Serialize};
 
@@ -42,6 +46,7 @@ use crate::skew::{Clock, Says, Skew};
 use crate::time::Timestamp;
 use crate::wire::COMMAND_LIFETIME_S;
 
+pub use acknowledge_clock::{AcknowledgeClock, ClockAcknowledged};
 pub use activate_issuer::ActivateIssuer;
 pub use add_issuer::AddIssuer;
 pub use admit_component::AdmitComponent;
@@ -50,6 +55,7 @@ pub use ban_host::BanHost;
 pub use delegate_issuer::DelegateIssuer;
 pub use delete_default::DeleteDefault;
 pub use delete_link::DeleteLink;
+pub use disorder::{Ahead, Disorder, Jump, Times};
 pub use host_joined::HostJoined;
 pub use invite_host::InviteHost;
 pub use label_host::{HostLabelled, LabelHost};
@@ -60,6 +66,7 @@ pub use publish_contract::{ContractPublished, PublishContract};
 pub use put_default::{Bind, DefaultPut, PutDefault};
 pub(crate) use put_link::configured;
 pub use put_link::{LinkPut, MAX_NAMES, PutLink};
+pub use restore::{LogRestored, Restore};
 pub use retire_component::RetireComponent;
 pub use retire_issuer::RetireIssuer;
 pub use retire_provider::RetireProvider;
@@ -101,6 +108,11 @@ pub(crate) trait Judge {
     fn narrows(&self) -> bool {
         false
     }
+    /// Whether it puts the log's own order right; only such acts, and those that narrow, are judged while the clock is
+    /// behind.
+    fn mends(&self) -> bool {
+        false
+    }
     fn judge(&self, state: &State, case: &Case<'_>) -> Result<Self::Event, Refusal>;
 }
 
@@ -114,6 +126,8 @@ pub(crate) trait Apply {
 /// What an operation is judged with, besides the state.
 pub(crate) struct Case<'a> {
     pub(crate) now: Timestamp,
+    // What the broker's own clock says; the log's time, which is `now`, never runs backwards.
+    pub(crate) clock: Timestamp,
     pub(crate) examined: &'a Examined<Command>,
 }
 
@@ -144,8 +158,13 @@ macro_rules! operations {
                 std::iter::once(subject).chain(also).collect()
             }
 
-            fn narrows(&self) -> bool {
+            /// Whether it only takes away: it has two moments, recorded and effective.
+            pub fn narrows(&self) -> bool {
                 match self { $( Self::$operation(operation) => operation.narrows(), )* }
+            }
+
+            fn mends(&self) -> bool {
+                match self { $( Self::$operation(operation) => operation.mends(), )* }
             }
 
             fn judge(&self, state: &State, case: &Case<'_>) -> Result<Event, Refusal> {
@@ -198,6 +217,8 @@ operations! {
     LabelHost => HostLabelled;
     PutLink => LinkPut;
     DeleteLink => LinkDeleted;
+    AcknowledgeClock => ClockAcknowledged;
+    Restore => LogRestored;
 }
 
 impl State {
@@ -205,10 +226,14 @@ impl State {
     ///
     /// # Errors
     /// The reason of the command itself, or of the operation that is refused, with its number.
-    pub fn handle(&self, examined: &Examined<Command>, now: Timestamp) -> Result<Vec<Event>, Refusal> {
+    pub fn handle(&self, examined: &Examined<Command>, times: impl Into<Times>) -> Result<Vec<Event>, Refusal> {
+        let times = times.into();
         let command = &examined.document;
-        self.in_context(command, now)?;
-        let case = Case { now, examined };
+        self.in_context(command, times.judging())?;
+        if !command.operations.iter().all(|operation| operation.narrows() || operation.mends()) {
+            times.in_order()?;
+        }
+        let case = Case { now: times.now, clock: times.clock, examined };
         // A lone operation is judged on the state itself; later ones must see what earlier ones changed.
         if let [only] = command.operations.as_slice() {
             self.on_basis(only, command.basis)?;

@@ -13,6 +13,7 @@ use serde_json::{Map, Value};
 
 use crate::client::{Act, Client, Done, Over};
 use crate::command::Globals;
+use crate::command::moments::moments;
 use crate::output::{self, Report};
 use crate::view::Look;
 
@@ -29,6 +30,9 @@ pub(super) struct Acting {
     /// The epoch that the decision to do this rests on [default: the newest].
     #[arg(long, value_name = "EPOCH")]
     basis: Option<u64>,
+    /// Do not wait until what it takes away is effective on every host.
+    #[arg(long)]
+    no_wait: bool,
 }
 
 /// What is to be done, and how it is told once it is.
@@ -57,6 +61,7 @@ impl Acting {
             Some(basis) => basis,
             None => client.look(&Look::Status)?.epoch,
         };
+        let narrows = operations.iter().any(Operation::narrows);
         let act = Act { operations, statements, because: self.because };
         members.insert("lattice".to_owned(), client.lattice().as_str().into());
         members.insert("basis".to_owned(), basis.into());
@@ -73,7 +78,9 @@ impl Acting {
         let (index, epoch, hash) = (receipt.index, receipt.epoch, receipt.entry_sha256);
         let place = format!("  entry {index} {hash}, epoch {epoch}, judged by {over}\n");
         let Some(reason) = receipt.reason else {
-            return Ok(Report::new(format!("{}\n{place}", output::shown(&says)), Value::Object(members)));
+            let moments = if narrows { moments(client, index, !self.no_wait, &mut members) } else { String::new() };
+            let text = format!("{}\n{place}{moments}", output::shown(&says));
+            return Ok(Report::new(text, Value::Object(members)));
         };
         let refusal = Refusal::new(reason, receipt.detail.clone().unwrap_or_default());
         Ok(Report::new(format!("refused, and recorded\n{place}"), Value::Object(members)).refused(refusal))

@@ -14,6 +14,7 @@ use serde_json::Value;
 use crate::client::{Client, config_folder, told};
 use crate::command::Globals;
 use crate::command::acting::{Acting, Doing, brief, listing, member, pairs};
+use crate::command::running::RunningName;
 use crate::error::Error;
 use crate::folder::{make_private_folder, write_private};
 use crate::output::{self, Report};
@@ -69,6 +70,9 @@ enum Command {
         /// Let the lattice's default answer from now on.
         #[arg(long)]
         accept_default: bool,
+        /// What becomes of what runs on this ground already.
+        #[arg(long, value_enum, value_name = "WHAT", default_value = "keep")]
+        running: RunningName,
         #[command(flatten)]
         acting: Acting,
     },
@@ -91,14 +95,14 @@ impl Args {
                 let pin = pin.as_deref().map(Digest::parse).transpose()?;
                 put(globals, link, (&target, pin), &config, acting)
             }
-            Command::Del { id, contract, name, accept_default, acting } => {
+            Command::Del { id, contract, name, accept_default, running, acting } => {
                 let (component, package) = (ComponentId::parse(&id)?, Package::parse(&contract)?);
                 let name = LinkName::parse(&name)?;
                 let says = match accept_default {
                     true => format!("the default may answer `{package}` for `{component}` from now on"),
                     false => format!("nothing answers `{package}` for `{component}` under `{name}` any more"),
                 };
-                let delete = DeleteLink { component, package, name, accept_default };
+                let delete = DeleteLink { component, package, name, accept_default, running: running.running() };
                 acting.run(&Client::of(globals)?, None, Doing::one(Operation::DeleteLink(delete), says))
             }
             Command::List => listing(

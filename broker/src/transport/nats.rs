@@ -27,6 +27,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::door::Reply;
 use crate::error::Error;
 use crate::keys::nonce;
+use crate::present::Present;
 use crate::service::{Service, Snapshot};
 use crate::store::LogReader;
 use crate::transport::nats::lanes::Lanes;
@@ -44,6 +45,7 @@ pub trait Views: Send + Sync + 'static {
         &'a self,
         snapshot: &'a Snapshot,
         log: &'a LogReader,
+        present: &'a Present,
         what: &'a str,
         arguments: &'a [u8],
     ) -> BoxFuture<'a, Result<serde_json::Value, Refusal>>;
@@ -172,6 +174,7 @@ impl Desk {
             Topic::StartComponent | Topic::StartProvider => self.service.answer_start_to(bytes, reply).await,
             Topic::Command => self.service.command_to(bytes, reply).await,
             Topic::Join => self.service.join_to(bytes, reply).await,
+            Topic::Inventory => self.service.inventory_to(bytes, reply).await,
             Topic::Query => self.look(message.subject.rsplit('.').next().unwrap_or_default(), bytes).await,
             // INVARIANT: nobody listens on the topic that is only published.
             Topic::Epoch => Err(Error::refused(Reason::NotFound, "nothing is asked there")),
@@ -183,7 +186,7 @@ impl Desk {
             return Err(Error::refused(Reason::TokenOversize, format!("a query has at most {MAX_ARGUMENTS} bytes")));
         }
         let snapshot = self.service.snapshot().await?;
-        let view = self.views.view(&snapshot, &self.log, what, arguments).await?;
+        let view = self.views.view(&snapshot, &self.log, self.service.present(), what, arguments).await?;
         self.service.sign_view(arguments, &view).await
     }
 }
@@ -240,14 +243,15 @@ fn failed(act: &'static str, source: Box<dyn std::error::Error + Send + Sync>) -
 const fn places(topic: Topic) -> usize {
     match topic {
         Topic::StartComponent | Topic::StartProvider => 32,
-        Topic::Command | Topic::Join | Topic::Epoch => 16,
+        Topic::Command | Topic::Join | Topic::Epoch | Topic::Inventory => 16,
         // A look may read the whole log, and anybody may look.
         Topic::Query => 4,
     }
 }
 
 // What is listened to.
-const TOPICS: [Topic; 5] = [Topic::StartComponent, Topic::StartProvider, Topic::Command, Topic::Join, Topic::Query];
+const TOPICS: [Topic; 6] =
+    [Topic::StartComponent, Topic::StartProvider, Topic::Command, Topic::Join, Topic::Query, Topic::Inventory];
 // How long the last answers may take.
 const LAST_ANSWERS: Duration = Duration::from_secs(5);
 const MAX_ARGUMENTS: usize = 64 * 1024;

@@ -20,6 +20,7 @@ use policy::govern::{
     AddIssuer, AdmitComponent, AdmitProvider, Bind, DeleteDefault, DeleteLink, InviteHost, Operation, PublishContract,
     PutDefault, PutLink, RetireProvider,
 };
+use policy::inventory::HostInventory;
 use policy::issuer::Kind;
 use policy::join::{Join, Possession};
 use policy::key::{Key, Name, Role};
@@ -32,6 +33,7 @@ use policy::reason::Refusal;
 use policy::time::Validity;
 use policy::warrant::{Inception, Quorum, Roots, Warrant};
 use policy::wire::{PERMIT_TTL_MS, Topic};
+use policy::withdrawal::{Withdrawal, Withdrawals};
 use tempfile::TempDir;
 
 use crate::clock::{Clock, SystemClock};
@@ -54,6 +56,7 @@ pub(crate) struct Broker {
     inception: Vec<u8>,
     warrant: Mutex<Vec<u8>>,
     pub(crate) asked: Mutex<Vec<Vec<u8>>>,
+    pub(crate) inventories: Mutex<Vec<HostInventory>>,
     dir: TempDir,
 }
 
@@ -100,6 +103,7 @@ impl Broker {
             inception: step.bytes,
             warrant: Mutex::default(),
             asked: Mutex::default(),
+            inventories: Mutex::default(),
             dir: tempfile::tempdir().unwrap(),
         };
         broker.install(1, &decision());
@@ -241,12 +245,12 @@ impl Broker {
 
     pub(crate) fn unlink(&self, component: &str, package: &str) {
         let (component, package) = (id(component), Package::parse(package).unwrap());
-        let delete = DeleteLink { component, package, name: LinkName::unnamed(), accept_default: false };
+        let delete = DeleteLink { component, package, name: LinkName::unnamed(), accept_default: false, running: None };
         self.command(vec![Operation::DeleteLink(delete)], &[]);
     }
 
     pub(crate) fn retire(&self, sha256: Digest) {
-        self.command(vec![Operation::RetireProvider(RetireProvider { sha256 })], &[]);
+        self.command(vec![Operation::RetireProvider(RetireProvider { sha256, running: None })], &[]);
     }
 
     pub(crate) fn forget_default(&self, package: &str) {
@@ -367,8 +371,36 @@ impl Broker {
         seal(&decision_pair(), &receipt, &[&warrant, &self.inception])
     }
 
+    // The genuine word on an inventory; what was closed is kept for the tests.
+    fn withdrawals(&self, payload: &[u8]) -> Vec<u8> {
+        let ledger = self.ledger.lock().unwrap();
+        let inventory =
+            Unverified::<HostInventory>::parse(payload).unwrap().verify(ledger.state().host_keys()).unwrap();
+        let withdrawal = |runs: &policy::inventory::Runs| {
+            let lost = ledger.state().withdrawn().of(&inventory.iss, runs)?;
+            let (component, index, since) = (runs.component.clone(), runs.index, lost.since);
+            Some(Withdrawal { component, index, close: lost.running.close()?, since })
+        };
+        let warrant = self.warrant.lock().unwrap().clone();
+        let told = Withdrawals {
+            iss: name(&decision_pair()),
+            aud: inventory.iss,
+            lattice: ledger.state().lattice().clone(),
+            warrant_sha256: Digest::of(&warrant),
+            request_sha256: inventory.sha256(),
+            epoch: ledger.head().epoch,
+            withdrawn: inventory.running.iter().filter_map(withdrawal).collect(),
+            noted: inventory.closed.iter().map(|closed| closed.number).max().unwrap_or_default(),
+        };
+        self.inventories.lock().unwrap().push((*inventory).clone());
+        seal(&decision_pair(), &told, &[&warrant])
+    }
+
     /// What this broker says to a message on a subject.
     pub(crate) fn reply(&self, subject: &str, payload: &[u8]) -> Vec<u8> {
+        if subject == Topic::Inventory.subject(&self.lattice()) {
+            return self.withdrawals(payload);
+        }
         self.asked.lock().unwrap().push(payload.to_vec());
         if subject == Topic::Join.subject(&self.lattice()) {
             return self.enrol(payload);
@@ -473,6 +505,9 @@ impl Transport for Wire {
             return Box::pin(async { Ok(futures::stream::pending().boxed()) });
         }
         let genuine = self.broker.reply(&subject, &payload);
+        if subject == Topic::Inventory.subject(&self.broker.lattice()) {
+            return Box::pin(async move { Ok(futures::stream::iter([genuine]).boxed()) });
+        }
         let replies = (self.mischief)(&self.broker, &payload, genuine);
         // A wire stays open behind what was said.
         Box::pin(async move { Ok(futures::stream::iter(replies).chain(futures::stream::pending()).boxed()) })

@@ -9,7 +9,7 @@ use crate::claims::Common;
 use crate::contract::Contract;
 use crate::decide::LAW;
 use crate::digest::Digest;
-use crate::govern::{AdministratorKeys, Bind, HostKeys, LinkKey, LinkSlot, Owned, end};
+use crate::govern::{AdministratorKeys, Bind, Disorder, HostKeys, LinkKey, LinkSlot, Owned, end};
 use crate::issuer::Issuers;
 use crate::key::{Administrator, Decision, Host, Invite, Issuer, Name, Role, Root, refuse_published};
 use crate::name::{ComponentId, Lattice, LinkName, Package};
@@ -17,7 +17,8 @@ use crate::provider::{Source, Subject};
 use crate::reason::{Reason, Refusal};
 use crate::time::{Timestamp, Validity};
 use crate::warrant::{Inception, Quorum};
-use crate::wire::Nonce;
+use crate::wire::{COMMAND_LIFETIME_S, Nonce};
+use crate::withdrawal::Withdrawn;
 
 /// Everything that decisions depend on, besides the question.
 #[derive(Debug, Clone)]
@@ -37,6 +38,9 @@ pub struct State {
     pub(super) invites: BTreeMap<Name<Invite>, Invitation>,
     pub(super) links: BTreeMap<LinkKey, LinkSlot>,
     pub(super) subjects: BTreeMap<Subject, Owned>,
+    // What runs already and lost its ground.
+    pub(super) withdrawn: Withdrawn,
+    pub(crate) disorder: Disorder,
     // The law it is judged under: that of an entry while it is judged again, the newest otherwise.
     law: u64,
     host_keys: HostKeys,
@@ -150,6 +154,8 @@ impl State {
             invites: BTreeMap::new(),
             links: BTreeMap::new(),
             subjects: BTreeMap::new(),
+            withdrawn: Withdrawn::default(),
+            disorder: Disorder::default(),
             law: LAW,
             host_keys: HostKeys::default(),
             seen: BTreeMap::new(),
@@ -247,6 +253,16 @@ impl State {
     /// The invitations that nobody has used yet, ended ones too: key, labels, last second.
     pub fn invitations(&self) -> impl Iterator<Item = (&Name<Invite>, &BTreeMap<String, String>, Timestamp)> {
         self.invites.iter().map(|(key, invitation)| (key, &invitation.labels, invitation.not_after))
+    }
+
+    /// What lost its ground and may run all the same.
+    pub const fn withdrawn(&self) -> &Withdrawn {
+        &self.withdrawn
+    }
+
+    /// What is out of order with the log's time or with what hosts have seen of it.
+    pub const fn disorder(&self) -> &Disorder {
+        &self.disorder
     }
 
     /// The links and tombstones.
@@ -350,9 +366,11 @@ impl State {
         self.touched.insert(subject, index);
     }
 
-    // Ids are forgotten once their command could not be judged any more, so that memory stays bounded (I10).
+    // Ids are forgotten once their command could not be judged any more, so that memory stays bounded (I10). What was
+    // judged while the clock was behind ended before the log's own time; it is remembered for as long as any.
     pub(crate) fn remember(&mut self, id: Nonce, not_after: Timestamp, now: Timestamp) {
         self.seen.retain(|_, until| *until >= now);
+        let not_after = if not_after < now { now.plus(COMMAND_LIFETIME_S) } else { not_after };
         self.seen.insert(id, not_after);
     }
 }
