@@ -168,10 +168,7 @@ impl Memory {
         if known.epoch > held.epoch {
             *held = known;
         }
-        if epoch < held.epoch {
-            let detail = format!("the permit knows epoch {epoch}, this host epoch {}", held.epoch);
-            return Err(Refusal::new(Reason::EpochBehind, detail).into());
-        }
+        may_bind(&held, epoch)?;
         Ok(bind()?)
     }
 }
@@ -189,7 +186,17 @@ pub(crate) fn inception(bytes: &[u8], root: Digest) -> Result<Inception, Refusal
     }
 }
 
-fn raised(record: &Record, sighting: &Sighting) -> Result<Record, Refusal> {
+/// Whether what was decided under an epoch may still be bound.
+pub(crate) fn may_bind(record: &Record, epoch: u64) -> Result<(), Refusal> {
+    if epoch >= record.epoch {
+        return Ok(());
+    }
+    let detail = format!("the permit knows epoch {epoch}, this host epoch {}", record.epoch);
+    Err(Refusal::new(Reason::EpochBehind, detail))
+}
+
+/// The memory after a sighting.
+pub(crate) fn raised(record: &Record, sighting: &Sighting) -> Result<Record, Refusal> {
     let mut after = record.clone();
     let (held, seen) = (record.head, sighting.head);
     if seen.index == held.index && seen.entry_sha256 != held.entry_sha256 {

@@ -19,6 +19,7 @@ mod poison;
 mod published;
 mod refusals;
 mod replays;
+mod revoking;
 mod rfc8037;
 mod spoofing;
 mod subjects;

@@ -15,7 +15,7 @@ use policy::contract::{Configuration, Contract, Providers};
 use policy::decide::Facts;
 use policy::digest::Digest;
 use policy::envelope::{Afresh, Document, Draft, Unverified};
-use policy::examine;
+use policy::examine::{self, Examined};
 use policy::govern::{
     AddIssuer, AdmitComponent, AdmitProvider, Bind, DeleteDefault, DeleteLink, InviteHost, Operation, PublishContract,
     PutDefault, PutLink, RetireProvider,
@@ -24,14 +24,14 @@ use policy::inventory::HostInventory;
 use policy::issuer::Kind;
 use policy::join::{Join, Possession};
 use policy::key::{Key, Name, Role};
-use policy::log::{Checkpoint, Frontier, Ledger, NoteKey};
+use policy::log::{Checkpoint, Frontier, Ledger, NoteKey, Ruling, Step};
 use policy::name::{ComponentId, Lattice, LinkName, Package, Scope, Version};
 use policy::native::NATIVES;
 use policy::provider::{Source, Subject};
-use policy::question::{StartRequest, What};
+use policy::question::{Runs, StartRequest, What};
 use policy::reason::Refusal;
 use policy::time::Validity;
-use policy::warrant::{Inception, Quorum, Roots, Warrant};
+use policy::warrant::{DecisionKeys, Inception, Quorum, Roots, Warrant};
 use policy::wire::{PERMIT_TTL_MS, Topic};
 use policy::withdrawal::{Withdrawal, Withdrawals};
 use tempfile::TempDir;
@@ -318,16 +318,28 @@ impl Broker {
         let (aud, jti, request_sha256) = (request.iss, request.jti, request.sha256());
         let step = ledger.rule(examine::start(request, &Afresh)?, Facts::default(), SystemClock.wall_ms());
         self.frontier.lock().unwrap().append(step.hash);
+        Ok(self.answer(&step, what, runs, (aud, jti, request_sha256), ledger.state().lattice().clone()))
+    }
+
+    /// The genuine answer that a step leads to.
+    pub(crate) fn answer(
+        &self,
+        step: &Step<Ruling>,
+        what: What,
+        runs: Runs,
+        (aud, jti, request_sha256): (Name<policy::key::Host>, policy::wire::Nonce, Digest),
+        lattice: Lattice,
+    ) -> StartAnswer {
         let decision = step.outcome.decision();
         let reason = decision.refusal().map(|refusal| refusal.reason);
         let (component, provider) = match what {
             What::StartComponent => (Some(runs), None),
             What::StartProvider => (None, Some(runs)),
         };
-        Ok(StartAnswer {
+        StartAnswer {
             iss: name(&decision_pair()),
             aud,
-            lattice: ledger.state().lattice().clone(),
+            lattice,
             warrant_sha256: Digest::of(&self.warrant.lock().unwrap()),
             request_sha256,
             jti,
@@ -341,7 +353,7 @@ impl Broker {
             index: step.index,
             entry_sha256: step.hash,
             relaxations: Vec::new(),
-        })
+        }
     }
 
     /// Signs an answer with the decision key of the warrant.
@@ -406,6 +418,56 @@ impl Broker {
             return self.enrol(payload);
         }
         self.decide(payload).map(|answer| self.sign(&answer)).unwrap_or_default()
+    }
+
+    /// The ledger as it is now, for a world of its own.
+    pub(crate) fn ledger(&self) -> Ledger {
+        self.ledger.lock().unwrap().clone()
+    }
+
+    /// The verifier of this broker's answers.
+    pub(crate) fn decision_keys(&self) -> DecisionKeys {
+        let inception = self.ledger.lock().unwrap().state().inception().clone();
+        let roots = Roots { inception: &inception, sha256: self.root };
+        let warrant = Unverified::<Warrant>::parse(&self.warrant.lock().unwrap()).unwrap().verify(&roots).unwrap();
+        DecisionKeys::of(&warrant, SystemClock.now()).unwrap()
+    }
+
+    /// A command that its administrator signed, verified, and judged by nobody yet.
+    pub(crate) fn signed_command(&self, operations: Vec<Operation>) -> Examined<Command> {
+        let ledger = self.ledger.lock().unwrap();
+        let now = SystemClock.now();
+        let command = Command {
+            iss: name(&admin()),
+            aud: ledger.state().lattice().clone(),
+            iat: now,
+            not_after: now.plus(600),
+            jti: nonce().unwrap(),
+            basis: ledger.head().epoch,
+            because: None,
+            operations,
+            statements: Vec::new(),
+        };
+        let bytes = seal(&admin(), &command, &[]);
+        let keys = ledger.state().administrator_keys();
+        examine::command(Unverified::<Command>::parse(&bytes).unwrap().verify(&keys).unwrap())
+    }
+
+    /// Lets another host in, with a folder of its own.
+    pub(crate) fn another_host(&self) -> (TempDir, HostKey, Memory) {
+        let dir = tempfile::tempdir().unwrap();
+        let invite = Invite::parse(&self.invitation()).unwrap();
+        let host = HostKey::load_or_make(dir.path()).unwrap();
+        let wire = Quiet(self);
+        let joined = crate::join::join(dir.path(), &host, &invite, &wire, &SystemClock, Duration::from_secs(5));
+        futures::executor::block_on(tokio_less(joined)).unwrap();
+        let memory = Memory::load(dir.path()).unwrap();
+        (dir, host, memory)
+    }
+
+    /// The key of the host that joined.
+    pub(crate) fn host_key(&self) -> HostKey {
+        HostKey::load(self.dir.path()).unwrap()
     }
 
     /// The memory of the host that joined.

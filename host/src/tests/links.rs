@@ -15,7 +15,7 @@ use crate::slot::{Binding, Slots};
 use crate::start::Host;
 
 // A component that imports `wasi:random/random` under each of these versions.
-fn random(versions: &[&str]) -> Vec<u8> {
+pub(super) fn random(versions: &[&str]) -> Vec<u8> {
     let (mut imports, mut with) = (String::new(), String::new());
     for (number, version) in versions.iter().enumerate() {
         imports += &format!(
