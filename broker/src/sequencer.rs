@@ -14,8 +14,7 @@ use policy::decide::Facts;
 use policy::digest::Digest;
 use policy::envelope::Verified;
 use policy::examine::Examined;
-use policy::govern::Jump;
-use policy::govern::{HostKeys, State};
+use policy::govern::{HostKeys, Jump, State};
 use policy::inventory::HostInventory;
 use policy::join::Join;
 use policy::log::{Checkpoint, Head, Ruling, Step};
@@ -29,9 +28,11 @@ use crate::clock::Clock;
 use crate::error::Error;
 use crate::folder::FolderLock;
 use crate::present::Present;
+use crate::sequencer::answer::Answer;
 use crate::sequencer::court::Court;
-use crate::store::{Act, Judgement, Recorded, Told};
+use crate::store::{Act, Judgement, Recorded};
 
+mod answer;
 pub(crate) mod court;
 
 /// Where inputs are handed in.
@@ -363,28 +364,6 @@ impl Bench {
                 self.snapshot = Some(Arc::clone(&snapshot));
                 snapshot
             }
-        }
-    }
-}
-
-enum Answer {
-    Ruled(oneshot::Sender<Recorded<Ruling>>),
-    Judged(Reply),
-    Counted(oneshot::Sender<()>),
-    // Nobody asked for it.
-    Nobody,
-}
-
-impl Answer {
-    // Whoever asked may be gone; what is recorded stays recorded, so a lost reply is no loss.
-    fn tell(self, told: Told) {
-        match (self, told) {
-            (Self::Ruled(reply), Told::Ruled(ruling)) => drop(reply.send(*ruling)),
-            (Self::Judged(reply), Told::Judged(judgement)) => drop(reply.send(judgement)),
-            (Self::Counted(reply), Told::Counted) => drop(reply.send(())),
-            (Self::Nobody, _) => {}
-            // INVARIANT: `judge` makes step and reply of one kind; a reply that is dropped says no.
-            (Self::Ruled(_) | Self::Judged(_) | Self::Counted(_), _) => {}
         }
     }
 }

@@ -134,6 +134,8 @@ impl Register {
             started.slots.close(withdrawal.close);
             closings.open.retain(|open| !open.started.ptr_eq(&Arc::downgrade(&started)));
             closings.open.push(Closing { started: Arc::downgrade(&started), withdrawal: withdrawal.clone() });
+            // That it is being closed is told, too.
+            self.changed.notify_one();
         }
     }
 

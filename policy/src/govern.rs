@@ -108,8 +108,7 @@ pub(crate) trait Judge {
     fn narrows(&self) -> bool {
         false
     }
-    /// Whether it puts the log's own order right; only such acts, and those that narrow, are judged while the clock is
-    /// behind.
+    /// Whether it puts the log's own order right: judged while the clock is behind, like what narrows.
     fn mends(&self) -> bool {
         false
     }

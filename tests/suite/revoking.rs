@@ -1,5 +1,8 @@
 //! Revocation that bites: two moments, what runs already, and logs that were put back, on a real server and broker.
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use harness::embedded::Embedded;
@@ -13,6 +16,12 @@ fn acme(lattice: &Lattice) -> String {
     let rows = listed["issuers"].as_array().unwrap();
     let acme = rows.iter().find(|row| row["scope"].as_array().unwrap().contains(&json!("demo:*"))).unwrap();
     acme["key"].as_str().unwrap().to_owned()
+}
+
+// Log and lock with what lies beside them.
+fn databases(lattice: &Lattice) -> Vec<PathBuf> {
+    let files = std::fs::read_dir(lattice.path("lattice")).unwrap().flatten().map(|entry| entry.path());
+    files.filter(|file| file.file_name().is_some_and(|name| name.to_string_lossy().contains(".db"))).collect()
 }
 
 fn bindings(lattice: &Lattice) -> Vec<Value> {
@@ -106,8 +115,7 @@ async fn t28_t64_log_and_lock_put_back_together_are_noticed_by_a_host_and_restor
     let host = Embedded::new(&lattice, "host", &lattice.nats.url(), LONG).await;
     assert_eq!(host.decides().await, Ok(()));
     lattice.stop_broker();
-    let files = ["log.db", "lock.db"].map(|name| lattice.path("lattice").join(name));
-    let copies = files.clone().map(|file| std::fs::read(file).unwrap());
+    let copies: Vec<_> = databases(&lattice).into_iter().map(|file| (std::fs::read(&file).unwrap(), file)).collect();
     lattice.serve();
     // A revocation that the copy knows nothing of, and a host that has seen it.
     lattice.accepted(&["contract", "withdraw", "wasi:logging"]);
@@ -118,8 +126,10 @@ async fn t28_t64_log_and_lock_put_back_together_are_noticed_by_a_host_and_restor
             .then_some(())
     });
     lattice.stop_broker();
-    for (file, copy) in files.iter().zip(&copies) {
+    databases(&lattice).iter().for_each(|file| std::fs::remove_file(file).unwrap());
+    for (copy, file) in &copies {
         std::fs::write(file, copy).unwrap();
+        std::fs::set_permissions(file, Permissions::from_mode(0o600)).unwrap();
     }
     lattice.serve();
     wait_for("the alarm", || {

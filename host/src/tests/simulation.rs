@@ -358,7 +358,8 @@ impl<'a> World<'a> {
                 if permits.decision().epoch >= guest.record.epoch || self.flaw == Flaw::HostIgnoresEpoch =>
             {
                 guest.ready = Some(permits);
-                let compiling = self.draw(7000);
+                let slow = self.draw(3) == 0;
+                let compiling = self.draw(if slow { 7000 } else { 800 });
                 self.after(compiling, Event::Bind(host));
             }
             Told::Permitted(_) => self.after(1, Event::Ask(host)),
