@@ -35,6 +35,10 @@ impl Args {
         let lost = seen.saturating_sub(kept);
         let says =
             format!("entries {kept} to {seen} are lost, {lost} of them; what was seen had come to epoch {seen_epoch}");
+        let says = match lost {
+            0 => format!("the log has grown past what is lost; what was seen had come to epoch {seen_epoch}"),
+            _ => says,
+        };
         let mut members = serde_json::json!({
             "kept": kept, "kept_sha256": kept_sha256, "seen": seen, "seen_epoch": seen_epoch, "lost": lost,
         });

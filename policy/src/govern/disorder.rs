@@ -58,9 +58,12 @@ pub struct Times {
 }
 
 impl Disorder {
-    /// Whether an entry in that place is known to be lost, so that another hash of it proves nothing new.
+    /// Whether what stood in that place may be lost since a restore, so that another hash of it proves nothing new.
+    ///
+    /// Everything before it counts: an older copy may have grown for a while before anybody noticed. A log that is put back
+    /// to before the restore has no restore.
     pub fn lost(&self, index: u64) -> bool {
-        self.restored.iter().any(|(at, restore)| (restore.kept..*at).contains(&index))
+        self.restored.iter().any(|(at, _)| index < *at)
     }
 }
 
