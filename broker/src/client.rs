@@ -224,7 +224,7 @@ impl Client {
     /// # Errors
     /// [`Error::Locked`] while a broker runs, or why the folder cannot be read.
     pub fn survey(&self, told_of: (u64, u64)) -> anyhow::Result<Survey> {
-        Ok(self.runtime.block_on(service::survey(self.need_folder()?, told_of)).map_err(told)?)
+        self.runtime.block_on(service::survey(self.need_folder()?, told_of)).map_err(told)
     }
 
     /// Restores an older log that was put back, in this process.

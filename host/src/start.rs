@@ -79,6 +79,9 @@ struct Journey {
     depth: usize,
 }
 
+// What is bound and linked, by which decision, as it is entered in the register.
+type Begun = (Prepared, Decided, Arc<Started>);
+
 impl Host {
     /// Makes a host of its parts, listening for its broker's notices from now on.
     ///
@@ -155,7 +158,7 @@ impl Host {
         component: Arc<Component>,
         id: ComponentId,
         journey: &'a mut Journey,
-    ) -> BoxFuture<'a, Result<(Prepared, Decided, Arc<Started>), Error>> {
+    ) -> BoxFuture<'a, Result<Begun, Error>> {
         Box::pin(async move {
             let slots = component.slots(&id);
             let mut tries = TRIES;
