@@ -7,6 +7,7 @@ mod local;
 mod proof;
 mod wire;
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
@@ -31,6 +32,7 @@ use crate::error::Error;
 use crate::folder::Folder;
 use crate::keys::{SigningKey, nonce};
 use crate::output::Usage;
+use crate::service::{self, Survey};
 use crate::transport::nats::{Advised, NatsOptions};
 use crate::view::{self, Look};
 
@@ -182,7 +184,8 @@ impl Client {
     /// # Errors
     /// The reason of [`view::answer`], or why nobody could be asked.
     pub fn look(&self, look: &Look) -> anyhow::Result<Seen> {
-        let Some(folder) = &self.folder else {
+        let live = look.is_live() && self.folder.as_ref().is_some_and(Folder::is_locked);
+        let Some(folder) = self.folder.as_ref().filter(|_| !live) else {
             return self.runtime.block_on(self.ask(look));
         };
         let seen = self.runtime.block_on(async {
@@ -228,6 +231,28 @@ impl Client {
         Ok(state.handle(&examine::command(command), SystemClock::default().now())?.events)
     }
 
+    /// What of this folder's log is lost, by its lock, by its hosts, and by what the operator was told.
+    ///
+    /// # Errors
+    /// [`Error::Locked`] while a broker runs, or why the folder cannot be read.
+    pub fn survey(&self, told_of: (u64, u64)) -> anyhow::Result<Survey> {
+        self.runtime.block_on(service::survey(self.need_folder()?, told_of)).map_err(told)
+    }
+
+    /// Restores an older log that was put back, in this process.
+    ///
+    /// # Errors
+    /// As [`Client::command`]; a refused one changes nothing.
+    pub fn restore(&self, basis: u64, act: Act) -> anyhow::Result<Done> {
+        let signed = self.signed(basis, act)?;
+        let folder = self.need_folder()?;
+        let bytes = self.runtime.block_on(service::restore(folder, Arc::new(SystemClock::default()), &signed.bytes));
+        let pin = self.pin()?;
+        let receipt =
+            pin.receipt(&bytes.map_err(told)?, signed.token_sha256, &self.lattice, SystemClock::default().now())?;
+        Ok(Done { receipt, id: signed.command.jti, over: Over::Folder })
+    }
+
     fn signed(&self, basis: u64, act: Act) -> anyhow::Result<Signed> {
         let key = self.administrator()?;
         let Act { operations, statements, beside, because, open_for } = act;
@@ -266,13 +291,17 @@ impl Client {
 
     // What proves a broker's word: the folder's own first entry, or the digest of it that the user names.
     fn pin(&self) -> anyhow::Result<Pin> {
+        self.runtime.block_on(self.pin_of())
+    }
+
+    async fn pin_of(&self) -> anyhow::Result<Pin> {
         let named = self.globals.root;
         let Some(folder) = &self.folder else {
             let how = "without a folder nothing proves who answers: pin the lattice with `--root DIGEST`; \
                        `countersign status` on the broker's machine and every invitation name it";
             return named.map(Pin::at).ok_or_else(|| Usage(how.to_owned()).into());
         };
-        let local = self.runtime.block_on(Local::read(folder)).map_err(told)?;
+        let local = Local::read(folder).await.map_err(told)?;
         let pin = Pin::at(policy::log::leaf_hash(&local.inception)).not_before(local.ledger.state().warrant_serial());
         match named.filter(|named| *named != pin.root()) {
             None => Ok(pin),
@@ -312,7 +341,7 @@ impl Client {
     }
 
     async fn ask(&self, look: &Look) -> anyhow::Result<Seen> {
-        let pin = self.globals.root.map(Pin::at);
+        let pin = if self.folder.is_some() { Some(self.pin_of().await?) } else { self.globals.root.map(Pin::at) };
         let Some(pin) = pin else {
             let folder = Error::NoFolder(self.globals.folder());
             let how = format!("{folder}; or ask a broker over NATS with `--root DIGEST` and `--nats-url URL`");

@@ -23,6 +23,7 @@ pub mod archive;
 pub mod audit;
 pub mod builtins;
 pub mod claims;
+pub mod clock;
 pub mod completions;
 pub mod component;
 pub mod contract;
@@ -32,13 +33,17 @@ pub mod facts;
 pub mod files;
 pub mod host;
 pub mod init;
+pub mod inventory;
 pub mod issuer;
 pub mod keyfile;
 pub mod keys;
 pub mod link;
+mod moments;
 pub mod provider;
+pub mod restore;
 pub mod root;
 pub mod rules;
+mod running;
 pub mod serve;
 pub mod status;
 mod telling;
@@ -134,12 +139,18 @@ pub enum Command {
     Rules(rules::Args),
     /// Show which builtins there are, and which host offers what
     Builtins(builtins::Args),
+    /// Show what is really bound on each host
+    Inventory(inventory::Args),
     /// Tell what would answer each import of a component, or why not and what would lift it
     Explain(explain::Args),
     /// Tell why something was decided as it was
     Why(why::Args),
     /// Read and verify the log
     Audit(audit::Args),
+    /// Put the log's time right after the clock was wrong
+    Clock(clock::Args),
+    /// Restore an older log that was put back
+    Restore(restore::Args),
     /// Sign a list of operations as one command
     Apply(apply::Args),
     /// Say who administers the lattice, and in which roles
@@ -185,6 +196,9 @@ impl Command {
             Self::Link(args) => args.run(globals),
             Self::Rules(args) => args.run(globals),
             Self::Builtins(args) => args.run(globals),
+            Self::Inventory(args) => args.run(globals),
+            Self::Clock(args) => args.run(globals),
+            Self::Restore(args) => args.run(globals),
             Self::Explain(args) => args.run(globals),
             Self::Why(args) => args.run(globals),
             Self::Audit(args) => args.run(globals),

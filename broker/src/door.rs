@@ -13,7 +13,8 @@ use policy::command::Command;
 use policy::digest::Digest;
 use policy::envelope::{Document, Keyring, Unverified, Verified};
 use policy::examine::{self, Examined};
-use policy::govern::{AdminRole, AdministratorKeys, HostKeys};
+use policy::govern::{AdminRole, AdministratorKeys, HostKeys, Times};
+use policy::inventory::HostInventory;
 use policy::join::{Join, Possession};
 use policy::key::Name;
 use policy::name::Lattice;
@@ -26,6 +27,7 @@ use policy::wire::{FRESHNESS_S, Nonce, inbox_prefix};
 
 use crate::clock::Clock;
 use crate::door::shares::Shares;
+use crate::present::Present;
 use crate::recall::Recall;
 use crate::settings::Settings;
 
@@ -39,6 +41,7 @@ pub(crate) struct Door {
     shares: Shares,
     turned_away: Mutex<BTreeMap<Reason, u64>>,
     recall: Recall,
+    present: Arc<Present>,
 }
 
 /// Where the answer to a document goes.
@@ -79,10 +82,11 @@ impl Door {
         clock: Arc<dyn Clock>,
         hosts: Arc<ArcSwap<HostKeys>>,
         administrators: Arc<ArcSwap<AdministratorKeys>>,
+        present: Arc<Present>,
         settings: &Settings,
     ) -> Self {
         let (shares, turned_away, recall) = (Shares::new(settings), Mutex::default(), Recall::default());
-        Self { lattice, clock, hosts, administrators, queries: Mutex::default(), shares, turned_away, recall }
+        Self { lattice, clock, hosts, administrators, queries: Mutex::default(), shares, turned_away, recall, present }
     }
 
     /// Lets in a host's question. One that is `known` by its key already is charged to nobody's share.
@@ -108,6 +112,11 @@ impl Door {
     /// Lets in a join that an invitation's key vouches for. Whether it still stands is the caller's next check.
     pub(crate) fn join(&self, bytes: &[u8], reply: Reply<'_>) -> Result<Passed<Join>, Refusal> {
         self.counted(self.check_join(bytes, reply))
+    }
+
+    /// Lets in what a host says it runs; a banned host may still say it.
+    pub(crate) fn inventory(&self, bytes: &[u8], reply: Reply<'_>) -> Result<Verified<HostInventory>, Refusal> {
+        self.counted(self.check_inventory(bytes, reply))
     }
 
     /// Whether this is the key of a host or an administrator. Whoever writes it down need not hold it.
@@ -178,6 +187,19 @@ impl Door {
         Ok(Passed { examined: examine::start(request, &self.recall)?, key, until })
     }
 
+    fn check_inventory(&self, bytes: &[u8], reply: Reply<'_>) -> Result<Verified<HostInventory>, Refusal> {
+        let inventory = Unverified::<HostInventory>::parse(bytes)?;
+        reply.goes_to(inventory.says())?;
+        self.ours(&inventory.says().aud)?;
+        let hosts = self.hosts.load();
+        hosts.key(inventory.says())?;
+        let check = self.shares.check(inventory.says().iss, false, self.clock.elapsed_ms())?;
+        let inventory = inventory.verify(hosts.as_ref())?;
+        self.fresh(inventory.iat, Whose::Host)?;
+        self.shares.charge(check)?;
+        Ok(inventory)
+    }
+
     fn check_command(&self, bytes: &[u8], reply: Reply<'_>) -> Result<Passed<Command>, Refusal> {
         let command = Unverified::<Command>::parse(bytes)?;
         reply.goes_to(command.says())?;
@@ -245,6 +267,8 @@ impl Door {
         if iat.distance(now) <= FRESHNESS_S {
             return Ok(());
         }
+        // Where it is the broker's own clock that is wrong, that is what is said (T22).
+        Times { now: self.present.log_time(), clock: now }.in_order()?;
         let skew = Skew { document: iat, clock: now, says: Says::Signed, signer, judge: Whose::Broker };
         Err(Refusal::new(Reason::RequestStale, format!("signed at {iat}, the clock here says {now}")).with_skew(skew))
     }

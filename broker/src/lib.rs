@@ -20,6 +20,7 @@ mod generations;
 pub mod keys;
 pub mod output;
 pub mod place;
+pub mod present;
 pub mod recall;
 pub mod rules;
 mod sequencer;

@@ -14,21 +14,26 @@ use policy::decide::Facts;
 use policy::digest::Digest;
 use policy::envelope::Verified;
 use policy::examine::Examined;
-use policy::govern::{AdministratorKeys, Checked, HostKeys, State};
+use policy::govern::{AdministratorKeys, Checked, HostKeys, Jump, State};
+use policy::inventory::HostInventory;
 use policy::join::Join;
 use policy::log::{Checkpoint, Head, Ruling, Step};
 use policy::question::StartRequest;
 use policy::reason::Reason;
 use policy::root::Agreed;
 use policy::warrant::Warrant;
+use policy::wire::CLOCK_JUMP_MS;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::clock::Clock;
 use crate::error::Error;
 use crate::folder::FolderLock;
+use crate::present::Present;
+use crate::sequencer::answer::Answer;
 use crate::sequencer::court::Court;
-use crate::store::{Act, Judgement, Recorded, Told};
+use crate::store::{Act, Judgement, Recorded};
 
+mod answer;
 pub(crate) mod court;
 
 /// Where inputs are handed in.
@@ -54,6 +59,8 @@ pub(crate) struct Shown {
     pub(crate) hosts: Arc<ArcSwap<HostKeys>>,
     /// The administrators.
     pub(crate) administrators: Arc<ArcSwap<AdministratorKeys>>,
+    /// What hosts say of themselves, and how far acts have come.
+    pub(crate) present: Arc<Present>,
 }
 
 /// Nothing was recorded; the cause stands in the broker's messages.
@@ -67,6 +74,7 @@ enum Input {
     Install(Box<Verified<Warrant>>, Reply),
     Reroot(Box<Agreed>, Reply),
     Count(BTreeMap<Reason, u64>, oneshot::Sender<()>),
+    Report(Box<Verified<HostInventory>>, Option<Digest>, oneshot::Sender<()>),
     Look(oneshot::Sender<Arc<Snapshot>>),
     Close(oneshot::Sender<Result<(), Error>>),
 }
@@ -81,8 +89,17 @@ impl Sequencer {
         let state = court.ledger().state();
         let hosts = Arc::new(ArcSwap::from_pointee(state.host_keys().clone()));
         let administrators = Arc::new(ArcSwap::from_pointee(state.administrators().clone()));
-        let shown = Shown { tip, hosts: Arc::clone(&hosts), administrators: Arc::clone(&administrators) };
-        let bench = Bench { queue, clock, tip: tip_shown, hosts, administrators, snapshot: None, _lock: lock };
+        let present = Arc::new(Present::since(Arc::clone(&clock)));
+        present.show(state, court.ledger().head());
+        let read = Read { wall_ms: clock.now_ms(), elapsed_ms: clock.elapsed_ms() };
+        let shown = Shown {
+            tip,
+            hosts: Arc::clone(&hosts),
+            administrators: Arc::clone(&administrators),
+            present: Arc::clone(&present),
+        };
+        let bench =
+            Bench { queue, clock, tip: tip_shown, hosts, administrators, present, read, snapshot: None, _lock: lock };
         tokio::spawn(bench.run(court));
         (Self { inputs }, shown)
     }
@@ -116,6 +133,15 @@ impl Sequencer {
         self.ask(|reply| Input::Count(turned_away, reply)).await
     }
 
+    /// Records what an inventory adds; `held` as [`policy::log::Ledger::report`] takes it.
+    pub(crate) async fn report(
+        &self,
+        inventory: Verified<HostInventory>,
+        held: Option<Digest>,
+    ) -> Result<(), Unavailable> {
+        self.ask(|reply| Input::Report(Box::new(inventory), held, reply)).await
+    }
+
     pub(crate) async fn look(&self) -> Result<Arc<Snapshot>, Unavailable> {
         self.ask(Input::Look).await
     }
@@ -138,9 +164,18 @@ struct Bench {
     tip: watch::Sender<Checkpoint>,
     hosts: Arc<ArcSwap<HostKeys>>,
     administrators: Arc<ArcSwap<AdministratorKeys>>,
+    present: Arc<Present>,
+    read: Read,
     snapshot: Option<Arc<Snapshot>>,
     // The folder is ours until this task ends.
     _lock: FolderLock,
+}
+
+// Both clocks, as they were read last.
+#[derive(Clone, Copy)]
+struct Read {
+    wall_ms: u64,
+    elapsed_ms: u64,
 }
 
 enum Next {
@@ -227,6 +262,11 @@ impl Bench {
         let mut steps = Vec::with_capacity(batch.len());
         let mut replies = Vec::with_capacity(batch.len());
         let mut looks = Vec::new();
+        if let Some(jump) = self.jumped() {
+            tracing::error!(?jump, "the clock jumped ahead");
+            steps.push(court.ledger_mut().jumped(jump, jump.to_ms).map(|()| Act::Counted));
+            replies.push(Answer::Nobody);
+        }
         for input in batch {
             if let Some((step, reply)) = self.judge(&mut court, input, &mut looks) {
                 steps.push(step);
@@ -235,6 +275,8 @@ impl Bench {
         }
         // With an error the replies are dropped here, and whoever waits for one learns that nothing was granted.
         let (court, recorded) = court.commit(steps).await.map_err(|error| Adjourned::after(files, &error))?;
+        // In the order of the log, and before anybody is told.
+        recorded.iter().for_each(|recorded| self.present.recorded(recorded));
         self.show(&court);
         recorded.into_iter().zip(replies).for_each(|(recorded, reply)| reply.tell(recorded.told()));
         // Who looked sees the batch that it came with.
@@ -243,6 +285,18 @@ impl Bench {
             looks.into_iter().for_each(|look| drop(look.send(Arc::clone(&snapshot))));
         }
         Ok(court)
+    }
+
+    // Whether the wall clock ran ahead of the one that is never set, since both were read last (T22).
+    fn jumped(&mut self) -> Option<Jump> {
+        let before = std::mem::replace(
+            &mut self.read,
+            Read { wall_ms: self.clock.now_ms(), elapsed_ms: self.clock.elapsed_ms() },
+        );
+        let Read { wall_ms, elapsed_ms } = self.read;
+        let passed_ms = elapsed_ms.saturating_sub(before.elapsed_ms);
+        let jump = Jump { from_ms: before.wall_ms, to_ms: wall_ms, passed_ms };
+        (wall_ms.saturating_sub(before.wall_ms) > passed_ms.saturating_add(CLOCK_JUMP_MS)).then_some(jump)
     }
 
     fn judge(
@@ -281,6 +335,9 @@ impl Bench {
                 (step, Answer::Judged(reply))
             }
             Input::Count(counts, reply) => (ledger.count(counts, at_ms).map(|()| Act::Counted), Answer::Counted(reply)),
+            Input::Report(inventory, held, reply) => {
+                (ledger.report(&inventory, held, at_ms).map(|()| Act::Counted), Answer::Counted(reply))
+            }
             Input::Look(reply) => {
                 looks.push(reply);
                 return None;
@@ -320,6 +377,7 @@ impl Bench {
             self.hosts.store(Arc::new(state.host_keys().clone()));
             self.administrators.store(Arc::new(state.administrators().clone()));
         }
+        self.present.show(court.ledger().state(), court.ledger().head());
         self.tip.send_replace(checkpoint);
     }
 
@@ -332,25 +390,6 @@ impl Bench {
                 self.snapshot = Some(Arc::clone(&snapshot));
                 snapshot
             }
-        }
-    }
-}
-
-enum Answer {
-    Ruled(oneshot::Sender<Recorded<Ruling>>),
-    Judged(Reply),
-    Counted(oneshot::Sender<()>),
-}
-
-impl Answer {
-    // Whoever asked may be gone; what is recorded stays recorded, so a lost reply is no loss.
-    fn tell(self, told: Told) {
-        match (self, told) {
-            (Self::Ruled(reply), Told::Ruled(ruling)) => drop(reply.send(*ruling)),
-            (Self::Judged(reply), Told::Judged(judgement)) => drop(reply.send(judgement)),
-            (Self::Counted(reply), Told::Counted) => drop(reply.send(())),
-            // INVARIANT: `judge` makes step and reply of one kind; a reply that is dropped says no.
-            (Self::Ruled(_) | Self::Judged(_) | Self::Counted(_), _) => {}
         }
     }
 }
@@ -371,6 +410,7 @@ impl Input {
             Self::Enrol(examined, _) => weight(examined.document()),
             Self::Install(warrant, _) => weight(warrant),
             Self::Reroot(agreed, _) => weight(agreed.change()),
+            Self::Report(inventory, ..) => weight(inventory),
             Self::Count(..) | Self::Look(_) | Self::Close(_) => 0,
         }
     }

@@ -8,6 +8,8 @@ mod init;
 mod memory;
 mod notary;
 mod open;
+mod reports;
+mod restore;
 #[cfg(test)]
 mod tests;
 
@@ -16,13 +18,14 @@ use std::sync::Arc;
 use policy::digest::Digest;
 use policy::envelope::Verified;
 use policy::key::{self, Name};
+use policy::log::Checkpoint;
 use policy::log::leaf_hash;
 use policy::name::Lattice;
 use policy::query::Query;
 use policy::reason::{Reason, Refusal};
 use policy::time::Timestamp;
 use policy::warrant::Inception;
-use tokio::sync::watch;
+use tokio::sync::{OnceCell, watch};
 use tokio::task::JoinHandle;
 
 use crate::clock::Clock;
@@ -31,6 +34,7 @@ use crate::door::{Door, Reply};
 use crate::error::Error;
 use crate::folder::Folder;
 use crate::keys::refuse_equal;
+use crate::present::Present;
 use crate::sequencer::{Sequencer, Unavailable};
 use crate::service::memory::Memory;
 use crate::signer::Signer;
@@ -39,6 +43,7 @@ use crate::store::{Judgement, LogReader, Recorded};
 pub use crate::sequencer::Snapshot;
 pub use base::FollowUp;
 pub use init::{InitOptions, InitReport, init};
+pub use restore::{Survey, restore, survey};
 
 /// The court of one lattice.
 pub struct Service {
@@ -55,6 +60,9 @@ pub struct Service {
     signer: Arc<Signer>,
     epochs: watch::Receiver<Vec<u8>>,
     tasks: Vec<JoinHandle<()>>,
+    tip: watch::Receiver<Checkpoint>,
+    present: Arc<Present>,
+    reader: OnceCell<LogReader>,
 }
 
 impl Service {
@@ -70,6 +78,7 @@ impl Service {
     pub(crate) async fn answer_start_to(&self, bytes: &[u8], reply: Reply<'_>) -> Result<Vec<u8>, Error> {
         let known = |key| self.memory.knows(key, self.clock.now());
         let passed = self.door.start(bytes, reply, known)?; // Proves who signed what; trusts nobody yet.
+        self.heard_of(passed.examined.document().iss, passed.examined.document().seen);
         if let Some(index) = self.memory.recorded(passed.key, self.clock.now()) {
             return self.answer_again(index).await; // It was decided before this process began.
         }

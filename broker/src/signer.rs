@@ -7,12 +7,14 @@ use policy::answer::{Receipt, StartAnswer, Verdict, View};
 use policy::decide::Decision;
 use policy::digest::Digest;
 use policy::envelope::Verified;
+use policy::inventory::HostInventory;
 use policy::key::{self, Name};
 use policy::log::Ruling;
 use policy::name::Lattice;
 use policy::query::Query;
 use policy::question::What;
 use policy::wire::PERMIT_TTL_MS;
+use policy::withdrawal::{Withdrawal, Withdrawals};
 
 use crate::keys::SigningKey;
 use crate::store::{Judgement, Recorded};
@@ -111,6 +113,27 @@ impl Signer {
             entry_sha256: recorded.hash(),
         };
         self.key.sign(&receipt, [self.warrant.bytes.as_slice(), &self.inception.bytes])
+    }
+
+    /// The signed word on a host's inventory: what it is to close there. It only takes away, so it needs no entry.
+    pub fn withdrawals(
+        &self,
+        inventory: &Verified<HostInventory>,
+        withdrawn: Vec<Withdrawal>,
+        noted: u64,
+        epoch: u64,
+    ) -> Vec<u8> {
+        let document = Withdrawals {
+            iss: self.key.name(),
+            aud: inventory.iss,
+            lattice: self.lattice.clone(),
+            warrant_sha256: self.warrant.sha256,
+            request_sha256: inventory.sha256(),
+            epoch,
+            withdrawn,
+            noted,
+        };
+        self.key.sign(&document, [self.warrant.bytes.as_slice()])
     }
 
     /// A signed look at the state: no grant, so it needs no entry of its own.

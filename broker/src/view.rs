@@ -4,8 +4,10 @@
 //! from, who may ask, and how it is shown is left to the callers.
 
 mod builtins;
+mod effective;
 mod explain;
 mod history;
+mod inventory;
 mod links;
 mod lists;
 mod rules;
@@ -27,6 +29,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::error::Error;
+use crate::present::Present;
 use crate::store::{LogReader, Row};
 
 pub use explain::Supposition;
@@ -44,6 +47,8 @@ pub struct Scene<'a> {
     pub log: &'a LogReader,
     /// The time to judge at.
     pub now: Timestamp,
+    /// What hosts say of themselves, where a broker hears them.
+    pub present: Option<&'a Present>,
 }
 
 /// What is asked.
@@ -94,6 +99,13 @@ pub enum Look {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         id: Option<Nonce>,
     },
+    /// What is really bound where, as hosts say.
+    Inventory,
+    /// How far an act has come: recorded, effective.
+    Effective {
+        /// The index of its entry.
+        index: u64,
+    },
     /// What became of the links of one component.
     History {
         /// The component.
@@ -134,6 +146,11 @@ impl Look {
         }
     }
 
+    /// Whether only a broker that hears hosts can tell.
+    pub const fn is_live(&self) -> bool {
+        matches!(self, Self::Inventory | Self::Effective { .. })
+    }
+
     /// The last token of its subject under `query`.
     pub const fn word(&self) -> &'static str {
         match self {
@@ -151,6 +168,8 @@ impl Look {
             Self::Status => "status",
             Self::Administrators => "administrators",
             Self::Pending { .. } => "pending",
+            Self::Inventory => "inventory",
+            Self::Effective { .. } => "effective",
             Self::History { .. } => "history",
             Self::Tail { .. } => "tail",
             Self::Explain(_) => "explain",
@@ -177,6 +196,8 @@ pub async fn answer(scene: Scene<'_>, look: &Look) -> Result<Value, Error> {
         Look::Rules => rules::rules(scene),
         Look::RulesDiff { text, most } => rules::diff(scene, text, *most).await?,
         Look::Status => status::status(scene).await?,
+        Look::Inventory => inventory::inventory(scene),
+        Look::Effective { index } => effective::effective(scene, *index).await?,
         Look::Administrators => signing::administrators(scene.state, scene.now),
         Look::Pending { id } => signing::pending(scene, *id).await?,
         Look::History { id, package, name } => history::history(scene, id, package.as_ref(), name.as_ref()).await?,

@@ -207,11 +207,12 @@ impl Asker {
             epoch: answer.epoch,
             head: Head { index: answer.index, entry_sha256: answer.entry_sha256 },
             warrant: Some((warrant.serial, warrant.log_key.clone())),
+            checkpoint: None,
         };
         Ok(Genuine { answer, sighting })
     }
 
-    fn warrant(&self, token: &[u8]) -> Result<Verified<Warrant>, Refusal> {
+    pub(crate) fn warrant(&self, token: &[u8]) -> Result<Verified<Warrant>, Refusal> {
         let warrant = Unverified::<Warrant>::parse(token)?.verify(&self.memory.roots())?;
         let held = self.memory.record().warrant_serial;
         if warrant.serial < held {

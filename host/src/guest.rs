@@ -98,9 +98,14 @@ impl Live {
         let mut results = vec![Val::Bool(false); func.ty(&self.store).results().len()];
         self.store.data_mut().begin();
         self.store.set_epoch_deadline(1);
+        let slots = self.store.data().slots.clone();
         let call = func.call_async(&mut self.store, params, &mut results);
         // The callback stops what computes, this stops what waits.
-        match tokio::time::timeout(self.limits.call + TICK, call).await {
+        let called = tokio::select! {
+            called = tokio::time::timeout(self.limits.call + TICK, call) => called,
+            () = slots.when_stopped() => return Err(slots.why_stopped().into()),
+        };
+        match called {
             Ok(Ok(())) => Ok(results),
             Ok(Err(error)) => Err(failure(&error, self.store.data_mut())),
             Err(_) => Err(Error::Exceeded(self.store.data().too_long())),
@@ -121,7 +126,7 @@ impl Live {
 impl Guest {
     fn still_may_run(&self) -> Result<(), Refusal> {
         if self.slots.stop() {
-            return self.slots.all_bound();
+            return Err(self.slots.why_stopped());
         }
         self.has_asked_its_share()?;
         if Instant::now() >= self.until { Err(self.too_long()) } else { Ok(()) }

@@ -119,6 +119,7 @@ fn record(key: &HostKey, invite: &Invite, opened: Opened) -> Result<Record, Refu
         warrant_serial: warrant.serial,
         epoch: receipt.epoch,
         head: Head { index: receipt.index, entry_sha256: receipt.entry_sha256 },
+        checkpoint: None,
     })
 }
 

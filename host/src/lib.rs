@@ -2,7 +2,8 @@
 //!
 //! In reading order: who this host is and what it must not forget: [`identity`], [`login`], [`invite`], [`memory`]. The story:
 //! [`join`], [`start`], [`running`]. The chain of types: [`component`], `ask`, [`permit`], [`slot`], `link`. What answers:
-//! `builtin`, [`provider`], [`folder`]. What bounds it: [`limits`], `guest`, `engine`. The wire: [`transport`], `notice`.
+//! `builtin`, [`provider`], [`folder`]. What bounds it: [`limits`], `guest`, `engine`. What is told of it: `inventory`, `report`.
+//! The wire: [`transport`], `notice`.
 //!
 //! Guarantees: no import exists without a bound slot; no slot is bound without a permit; no permit exists without a
 //! verified answer to the very question that was sent. Any error, timeout or silence leaves the door shut.
@@ -18,6 +19,7 @@ pub mod error;
 pub mod folder;
 mod guest;
 pub mod identity;
+mod inventory;
 pub mod invite;
 pub mod join;
 pub mod limits;
@@ -27,6 +29,7 @@ pub mod memory;
 mod notice;
 pub mod permit;
 pub mod provider;
+mod report;
 pub mod running;
 pub mod slot;
 pub mod start;

@@ -141,7 +141,7 @@ async fn through(
     results: &mut [Val],
 ) -> wasmtime::Result<()> {
     guest.data_mut().calls_out().map_err(wasmtime::Error::new)?;
-    let bound = slot.bound().map_err(wasmtime::Error::new)?;
+    let bound = slot.under_way().map_err(wasmtime::Error::new)?;
     let answers = match &bound.binding {
         Binding::Native(native) => builtin::call(native.package, func, guest, params)?.into_iter().collect(),
         Binding::Linked(linked) => linked.call(slot.import(), func, params).await?,

@@ -7,7 +7,7 @@ use std::fs::{self, File};
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use policy::digest::Digest;
 use policy::key::{Host, Name};
@@ -17,6 +17,7 @@ use policy::question::Seen;
 use policy::reason::{Reason, Refusal};
 use policy::warrant::{Inception, Roots};
 use serde::{Deserialize, Serialize};
+use tokio::sync::Notify;
 
 use crate::error::Error;
 
@@ -26,6 +27,7 @@ pub struct Memory {
     dir: PathBuf,
     inception: Inception,
     record: Mutex<Record>,
+    raised: Arc<Notify>,
 }
 
 /// What a host remembers.
@@ -50,6 +52,9 @@ pub struct Record {
     pub epoch: u64,
     /// The newest entry.
     pub head: Head,
+    /// The newest signed checkpoint, as a witness of the log.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checkpoint: Option<String>,
 }
 
 /// The newest entry that was seen.
@@ -69,6 +74,8 @@ pub(crate) struct Sighting {
     pub(crate) head: Head,
     // Serial and log key of the warrant, where one came along.
     pub(crate) warrant: Option<(u64, String)>,
+    // The signed note of it, where it is one.
+    pub(crate) checkpoint: Option<String>,
 }
 
 impl Memory {
@@ -79,7 +86,7 @@ impl Memory {
     pub fn load(dir: &Path) -> Result<Self, Error> {
         let record = read(dir)?;
         let inception = inception(record.inception.as_bytes(), record.root)?;
-        Ok(Self { dir: dir.to_owned(), inception, record: Mutex::new(record) })
+        Ok(Self { dir: dir.to_owned(), inception, record: Mutex::new(record), raised: Arc::default() })
     }
 
     /// Writes the first memory of a host that has just joined.
@@ -87,7 +94,7 @@ impl Memory {
         let inception = inception(record.inception.as_bytes(), record.root)?;
         let _lock = lock(dir)?;
         write(dir, &record)?;
-        Ok(Self { dir: dir.to_owned(), inception, record: Mutex::new(record) })
+        Ok(Self { dir: dir.to_owned(), inception, record: Mutex::new(record), raised: Arc::default() })
     }
 
     /// Whether a host's folder has one.
@@ -133,8 +140,36 @@ impl Memory {
         if after != before {
             write(&self.dir, &after)?;
         }
+        let raised = after.epoch > held.epoch;
         *held = after;
+        drop(held);
+        if raised {
+            self.raised.notify_one();
+        }
         Ok(())
+    }
+
+    /// Wakes whoever tells the broker, each time that the epoch rises.
+    pub(crate) fn raised(&self) -> Arc<Notify> {
+        Arc::clone(&self.raised)
+    }
+
+    /// Binds under an epoch, unless this host holds a newer one.
+    ///
+    /// The memory is held meanwhile, on the disk too, so no process of this host can take in a newer epoch, and say that
+    /// it holds it, between the look and the bind (T23).
+    ///
+    /// # Errors
+    /// `epoch_behind`, or what binding says.
+    pub(crate) fn bind_under(&self, epoch: u64, bind: impl FnOnce() -> Result<(), Refusal>) -> Result<(), Error> {
+        let mut held = self.record.lock().unwrap_or_else(PoisonError::into_inner);
+        let _lock = lock(&self.dir)?;
+        let known = read(&self.dir)?;
+        if known.epoch > held.epoch {
+            *held = known;
+        }
+        may_bind(&held, epoch)?;
+        Ok(bind()?)
     }
 }
 
@@ -151,7 +186,17 @@ pub(crate) fn inception(bytes: &[u8], root: Digest) -> Result<Inception, Refusal
     }
 }
 
-fn raised(record: &Record, sighting: &Sighting) -> Result<Record, Refusal> {
+/// Whether what was decided under an epoch may still be bound.
+pub(crate) fn may_bind(record: &Record, epoch: u64) -> Result<(), Refusal> {
+    if epoch >= record.epoch {
+        return Ok(());
+    }
+    let detail = format!("the permit knows epoch {epoch}, this host epoch {}", record.epoch);
+    Err(Refusal::new(Reason::EpochBehind, detail))
+}
+
+/// The memory after a sighting.
+pub(crate) fn raised(record: &Record, sighting: &Sighting) -> Result<Record, Refusal> {
     let mut after = record.clone();
     let (held, seen) = (record.head, sighting.head);
     if seen.index == held.index && seen.entry_sha256 != held.entry_sha256 {
@@ -167,6 +212,9 @@ fn raised(record: &Record, sighting: &Sighting) -> Result<Record, Refusal> {
     after.epoch = record.epoch.max(sighting.epoch);
     if seen.index > held.index {
         after.head = seen;
+    }
+    if seen.index >= held.index && sighting.checkpoint.is_some() {
+        after.checkpoint.clone_from(&sighting.checkpoint);
     }
     if let Some((serial, log_key)) = sighting.warrant.as_ref().filter(|(serial, _)| *serial > record.warrant_serial) {
         (after.warrant_serial, after.log_key) = (*serial, log_key.clone());
@@ -220,7 +268,12 @@ mod tests {
     use crate::tests::broker::Broker;
 
     fn sighting(index: u64, epoch: u64, text: &str) -> Sighting {
-        Sighting { epoch, head: Head { index, entry_sha256: Digest::of(text.as_bytes()) }, warrant: None }
+        Sighting {
+            epoch,
+            head: Head { index, entry_sha256: Digest::of(text.as_bytes()) },
+            warrant: None,
+            checkpoint: None,
+        }
     }
 
     fn reason(memory: &Memory, sighting: &Sighting) -> Option<Reason> {

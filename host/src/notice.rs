@@ -41,7 +41,8 @@ pub(crate) fn take(memory: &Memory, note: &[u8]) -> Result<(), Error> {
         return Err(Refusal::new(Reason::SchemaMismatch, "the checkpoint's epoch lies after its end").into());
     };
     let head = Head { index, entry_sha256: checkpoint.last };
-    memory.raise(&Sighting { epoch: checkpoint.epoch, head, warrant: None })
+    let note = String::from_utf8(note.to_vec()).ok();
+    memory.raise(&Sighting { epoch: checkpoint.epoch, head, warrant: None, checkpoint: note })
 }
 
 impl Drop for Listening {

@@ -4,27 +4,29 @@
 //! Calls are forwarded as values. Resources cannot cross stores, so an interface that has some is refused when it is
 //! linked, never at a call. How a provider comes to start is left to `start`.
 
+use std::sync::Arc;
+
 use policy::digest::Digest;
 use policy::name::InterfaceRef;
 use policy::provider::Subject;
 use policy::reason::{Reason, Refusal};
-use tokio::sync::Mutex;
 use wasmtime::component::Val;
 use wasmtime::component::types::{ComponentFunc, ComponentInstance, ComponentItem, Type};
 
 use crate::error::Error;
-use crate::guest::{Live, Prepared};
+use crate::guest::Prepared;
+use crate::inventory::Started;
 use crate::permit::strings;
 
 /// A provider that runs in this process.
 pub struct Linked {
     prepared: Prepared,
-    live: Mutex<Option<Live>>,
+    started: Arc<Started>,
 }
 
 impl Linked {
-    pub(crate) fn new(prepared: Prepared, live: Live) -> Self {
-        Self { prepared, live: Mutex::new(Some(live)) }
+    pub(crate) const fn new(prepared: Prepared, started: Arc<Started>) -> Self {
+        Self { prepared, started }
     }
 
     /// What its claims say it is.
@@ -83,7 +85,7 @@ impl Linked {
     }
 
     async fn forward(&self, import: &str, func: &str, params: &[Val]) -> Result<Vec<Val>, Error> {
-        let mut held = self.live.lock().await;
+        let mut held = self.started.live.lock().await;
         // Taken out: an instance that fails, or whose caller gives up, is never called again.
         let mut live = match held.take() {
             Some(live) => live,

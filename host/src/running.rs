@@ -3,6 +3,7 @@
 //! Calls are text in WAVE, the text form of component values.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use policy::digest::Digest;
 use policy::name::{ComponentId, LinkName};
@@ -12,14 +13,15 @@ use wasmtime::component::types::{ComponentFunc, ComponentItem, Type};
 use wasmtime::component::wasm_wave::untyped::UntypedFuncCall;
 
 use crate::error::{Error, shown};
-use crate::guest::{Live, Prepared};
+use crate::guest::Prepared;
+use crate::inventory::Started;
 use crate::permit::Decided;
 use crate::slot::Slots;
 
 /// A component that runs.
 pub struct Running {
     prepared: Prepared,
-    live: Option<Live>,
+    started: Arc<Started>,
     decided: Decided,
 }
 
@@ -43,8 +45,8 @@ pub struct Answers {
 }
 
 impl Running {
-    pub(crate) const fn new(prepared: Prepared, live: Live, decided: Decided) -> Self {
-        Self { prepared, live: Some(live), decided }
+    pub(crate) const fn new(prepared: Prepared, started: Arc<Started>, decided: Decided) -> Self {
+        Self { prepared, started, decided }
     }
 
     /// The id it runs under.
@@ -74,7 +76,7 @@ impl Running {
 
     /// Who answers each import now.
     pub fn answers(&self) -> Vec<Answers> {
-        let answer = |slot: &std::sync::Arc<crate::slot::Slot>| {
+        let answer = |slot: &Arc<crate::slot::Slot>| {
             let bound = slot.bound().ok()?;
             let grant = &bound.grant;
             Some(Answers {
@@ -107,14 +109,15 @@ impl Running {
         let params = params
             .map_err(|error| Error::Usage(format!("the parameters of `{}` do not fit: {error}", parsed.name())))?;
         // Taken out: an instance that failed is never called again, the next call finds a new one.
-        let mut live = match self.live.take() {
+        let mut held = self.started.live.lock().await;
+        let mut live = match held.take() {
             Some(live) => live,
             None => self.prepared.instantiate().await?,
         };
         let found = live.find(export.as_deref(), parsed.name());
         let found = found.ok_or_else(|| Error::Usage(format!("`{}` is not exported", parsed.name())))?;
         let results = live.call(&found, &params).await?;
-        self.live = Some(live);
+        *held = Some(live);
         let texts = results
             .iter()
             .map(|value| value.to_wave().map_err(|error| Error::Guest(format!("the result has no text: {error}"))));

@@ -12,6 +12,8 @@ use policy::native::Native;
 use policy::provider::Subject;
 use policy::question::Runs;
 use policy::reason::{Reason, Refusal};
+use policy::withdrawal::Close;
+use tokio::sync::Notify;
 
 use crate::clock::Clock;
 use crate::permit::Permit;
@@ -83,12 +85,16 @@ pub struct Slot {
     import: String,
     runs: Runs,
     state: Mutex<State>,
+    // Woken when it is stopped.
+    stopped: Arc<Notify>,
 }
 
 enum State {
     Empty,
     Bound(Arc<Bound>),
-    Closed(Close),
+    // Calls under way go on over what filled it.
+    Draining(Option<Arc<Bound>>),
+    Stopped,
 }
 
 /// What fills a slot, and by which decision.
@@ -110,18 +116,9 @@ pub enum Binding {
     Linked(Arc<Linked>),
 }
 
-/// How a slot is closed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Close {
-    /// Calls under way may finish; no new one begins.
-    Drain,
-    /// What runs over it is stopped.
-    Stop,
-}
-
 impl Slot {
-    pub(crate) const fn new(import: String, runs: Runs) -> Self {
-        Self { import, runs, state: Mutex::new(State::Empty) }
+    pub(crate) const fn new(import: String, runs: Runs, stopped: Arc<Notify>) -> Self {
+        Self { import, runs, state: Mutex::new(State::Empty), stopped }
     }
 
     /// The exact import string.
@@ -160,7 +157,7 @@ impl Slot {
             return Err(unpermitted(detail));
         }
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if matches!(*state, State::Closed(_)) {
+        if matches!(*state, State::Draining(_) | State::Stopped) {
             return Err(unpermitted(format!("the slot for `{}` is closed", self.import)));
         }
         // The last look at the clock is the last thing before the slot is filled.
@@ -169,9 +166,33 @@ impl Slot {
         Ok(())
     }
 
-    /// Closes the slot for good.
+    /// Closes the slot for good; what was stopped stays so.
     pub fn close(&self, close: Close) {
-        *self.state.lock().unwrap_or_else(PoisonError::into_inner) = State::Closed(close);
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        *state = match (std::mem::replace(&mut *state, State::Stopped), close) {
+            (State::Stopped, _) | (_, Close::Stop) => State::Stopped,
+            (State::Bound(bound), Close::Drain) => State::Draining(Some(bound)),
+            (State::Empty, Close::Drain) => State::Draining(None),
+            (draining @ State::Draining(_), Close::Drain) => draining,
+        };
+        if matches!(*state, State::Stopped) {
+            self.stopped.notify_waiters();
+        }
+    }
+
+    /// What a call under way goes over: also what is drained.
+    ///
+    /// # Errors
+    /// `unpermitted` while it is empty, and once it is stopped.
+    pub(crate) fn under_way(&self) -> Result<Arc<Bound>, Refusal> {
+        match &*self.state.lock().unwrap_or_else(PoisonError::into_inner) {
+            State::Bound(bound) | State::Draining(Some(bound)) => Ok(Arc::clone(bound)),
+            State::Empty | State::Draining(None) | State::Stopped => Err(self.stopped()),
+        }
+    }
+
+    fn stopped(&self) -> Refusal {
+        unpermitted(format!("the slot for `{}` was closed, and what ran over it stopped", self.import))
     }
 
     /// What fills the slot now.
@@ -182,18 +203,16 @@ impl Slot {
         match &*self.state.lock().unwrap_or_else(PoisonError::into_inner) {
             State::Bound(bound) => Ok(Arc::clone(bound)),
             State::Empty => Err(unpermitted(format!("nothing was permitted to answer `{}`", self.import))),
-            State::Closed(Close::Drain) => {
+            State::Draining(_) => {
                 Err(unpermitted(format!("the slot for `{}` was closed, and takes no new call", self.import)))
             }
-            State::Closed(Close::Stop) => {
-                Err(unpermitted(format!("the slot for `{}` was closed, and what ran over it stopped", self.import)))
-            }
+            State::Stopped => Err(self.stopped()),
         }
     }
 
     /// Whether what runs over it must stop.
     pub(crate) fn stops(&self) -> bool {
-        matches!(*self.state.lock().unwrap_or_else(PoisonError::into_inner), State::Closed(Close::Stop))
+        matches!(*self.state.lock().unwrap_or_else(PoisonError::into_inner), State::Stopped)
     }
 }
 
@@ -208,21 +227,32 @@ impl Binding {
 
 /// The slots of one component, by exact import string.
 #[derive(Debug, Clone, Default)]
-pub struct Slots(BTreeMap<String, Arc<Slot>>);
+pub struct Slots {
+    slots: BTreeMap<String, Arc<Slot>>,
+    // A component without imports is closed all the same.
+    whole: Arc<Mutex<Option<Close>>>,
+    stopped: Arc<Notify>,
+}
 
 impl Slots {
     pub(crate) fn new(imports: impl IntoIterator<Item = String>, runs: &Runs) -> Self {
-        Self(imports.into_iter().map(|import| (import.clone(), Arc::new(Slot::new(import, runs.clone())))).collect())
+        let stopped = Arc::new(Notify::new());
+        let slot = |import: String| {
+            let slot = Slot::new(import.clone(), runs.clone(), Arc::clone(&stopped));
+            (import, Arc::new(slot))
+        };
+        let slots = imports.into_iter().map(slot).collect();
+        Self { slots, whole: Arc::default(), stopped }
     }
 
     /// The slot of exactly that import string; a near version is another import.
     pub fn exact(&self, import: &str) -> Option<&Arc<Slot>> {
-        self.0.get(import)
+        self.slots.get(import)
     }
 
     /// Each slot, in the order of the import strings.
     pub fn iter(&self) -> impl Iterator<Item = &Arc<Slot>> {
-        self.0.values()
+        self.slots.values()
     }
 
     /// Whether every slot is bound.
@@ -230,16 +260,48 @@ impl Slots {
     /// # Errors
     /// `unpermitted`, for the first that is not.
     pub(crate) fn all_bound(&self) -> Result<(), Refusal> {
+        if let Some(close) = self.closed() {
+            let how = if close == Close::Stop { "stopped" } else { "closed, and takes no new call" };
+            return Err(unpermitted(format!("what it ran by was taken away: it is {how}")));
+        }
         self.iter().try_for_each(|slot| slot.bound().map(drop))
     }
 
     /// Closes them all.
     pub fn close(&self, close: Close) {
+        let mut whole = self.whole.lock().unwrap_or_else(PoisonError::into_inner);
+        *whole = Some(close).max(*whole);
+        drop(whole);
         self.iter().for_each(|slot| slot.close(close));
+        if close == Close::Stop {
+            self.stopped.notify_waiters();
+        }
+    }
+
+    /// How they were closed together, if they were.
+    pub fn closed(&self) -> Option<Close> {
+        *self.whole.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until what runs over them must stop.
+    pub(crate) async fn when_stopped(&self) {
+        loop {
+            let notified = self.stopped.notified();
+            if self.stop() {
+                return;
+            }
+            notified.await;
+        }
+    }
+
+    /// Why what runs over them was stopped.
+    pub(crate) fn why_stopped(&self) -> Refusal {
+        let closed = self.all_bound().err();
+        closed.unwrap_or_else(|| unpermitted("what it ran by was taken away: it is stopped".to_owned()))
     }
 
     pub(crate) fn stop(&self) -> bool {
-        self.iter().any(|slot| slot.stops())
+        self.closed() == Some(Close::Stop) || self.iter().any(|slot| slot.stops())
     }
 }
 

@@ -25,12 +25,14 @@ use crate::error::Error;
 use crate::folder::Folder;
 use crate::guest::Prepared;
 use crate::identity::HostKey;
+use crate::inventory::{Register, Started};
 use crate::limits::Limits;
 use crate::link::link;
 use crate::memory::Memory;
 use crate::notice::{self, Listening};
 use crate::permit::{Decided, Permit, Permits};
 use crate::provider::Linked;
+use crate::report::{self, Reporting};
 use crate::running::Running;
 use crate::slot::{Binding, Slots};
 use crate::transport::Transport;
@@ -60,12 +62,14 @@ pub struct Parts {
 /// A host that has joined a lattice.
 pub struct Host {
     engine: Engine,
-    asker: Asker,
+    asker: Arc<Asker>,
+    register: Arc<Register>,
     shelf: Arc<Shelf>,
     offers: Vec<Offer>,
     folders: Vec<Folder>,
     limits: Limits,
     _listening: Listening,
+    _reporting: Reporting,
 }
 
 /// What was compiled and started on the way to one start.
@@ -74,6 +78,9 @@ struct Journey {
     linked: HashMap<Digest, Arc<Linked>>,
     depth: usize,
 }
+
+// What is bound and linked, by which decision, as it is entered in the register.
+type Begun = (Prepared, Decided, Arc<Started>);
 
 impl Host {
     /// Makes a host of its parts, listening for its broker's notices from now on.
@@ -90,14 +97,19 @@ impl Host {
             offers.extend(folder.offers()?);
         }
         let listening = notice::listen(Arc::clone(&memory), transport.as_ref()).await?;
+        let asker = Arc::new(Asker { key, memory, transport, clock, timeout, ignored: AtomicUsize::new(0) });
+        let register = Arc::new(Register::new()?);
+        let reporting = report::report(Arc::clone(&asker), Arc::clone(&register), &offers);
         Ok(Self {
             engine: engine::ticking()?,
-            asker: Asker { key, memory, transport, clock, timeout, ignored: AtomicUsize::new(0) },
+            asker,
+            register,
             shelf: Arc::new(Shelf::new(sink)),
             offers,
             folders: artifacts.into_iter().chain(builtins).collect(),
             limits,
             _listening: listening,
+            _reporting: reporting,
         })
     }
 
@@ -108,14 +120,20 @@ impl Host {
     pub async fn start(&self, bytes: &[u8], id: &ComponentId) -> Result<Running, Error> {
         let component = Arc::new(Component::load(&self.engine, bytes)?);
         let mut journey = Journey { compiled: HashMap::new(), linked: HashMap::new(), depth: 0 };
-        let (prepared, decided) = self.begin(What::StartComponent, component, id.clone(), &mut journey).await?;
-        let live = prepared.instantiate().await?;
-        Ok(Running::new(prepared, live, decided))
+        let (prepared, decided, started) =
+            self.begin(What::StartComponent, component, id.clone(), &mut journey).await?;
+        *started.live.lock().await = Some(prepared.instantiate().await?);
+        Ok(Running::new(prepared, started, decided))
     }
 
     /// What this host offers by itself.
     pub fn offers(&self) -> &[Offer] {
         &self.offers
+    }
+
+    /// Says that nothing runs here any more, for whoever ends in order.
+    pub async fn leave(&self) {
+        report::leave(&self.asker, &self.register, &self.offers).await;
     }
 
     /// How many answers were not the broker's, and were ignored.
@@ -124,7 +142,7 @@ impl Host {
     }
 
     #[cfg(test)]
-    pub(crate) const fn asker(&self) -> &Asker {
+    pub(crate) fn asker(&self) -> &Asker {
         &self.asker
     }
 
@@ -140,7 +158,7 @@ impl Host {
         component: Arc<Component>,
         id: ComponentId,
         journey: &'a mut Journey,
-    ) -> BoxFuture<'a, Result<(Prepared, Decided), Error>> {
+    ) -> BoxFuture<'a, Result<Begun, Error>> {
         Box::pin(async move {
             let slots = component.slots(&id);
             let mut tries = TRIES;
@@ -164,7 +182,9 @@ impl Host {
             };
             let pre = link(&component, &slots)?;
             let shelf = Arc::clone(&self.shelf);
-            Ok((Prepared { component, id, slots, pre, shelf, limits: self.limits }, decided))
+            let prepared = Prepared { component, id, slots, pre, shelf, limits: self.limits };
+            let started = self.register.enter(&prepared, decided);
+            Ok((prepared, decided, started))
         })
     }
 
@@ -177,16 +197,11 @@ impl Host {
             ready.push((slot, permit, binding));
         }
         // A notice may have come in between; nothing is bound under an epoch that is known to be over (T23).
-        let (held, epoch) = (self.asker.memory.record().epoch, permits.decision().epoch);
-        if epoch < held {
-            let detail = format!("the permit knows epoch {epoch}, this host epoch {held}");
-            return Err(Refusal::new(Reason::EpochBehind, detail).into());
-        }
-        permits.fresh(self.asker.clock.as_ref())?;
-        for (slot, permit, binding) in ready {
-            slot.bind(permit, binding, self.asker.clock.as_ref())?;
-        }
-        Ok(())
+        let clock = self.asker.clock.as_ref();
+        self.asker.memory.bind_under(permits.decision().epoch, || {
+            permits.fresh(clock)?;
+            ready.into_iter().try_for_each(|(slot, permit, binding)| slot.bind(permit, binding, clock))
+        })
     }
 
     async fn binding(&self, permit: &Permit, journey: &mut Journey) -> Result<Binding, Error> {
@@ -222,10 +237,10 @@ impl Host {
         };
         let begun = self.begin(What::StartProvider, component, grant.id.clone(), &mut own).await;
         journey.compiled = own.compiled;
-        let (prepared, _) =
+        let (prepared, _, started) =
             begun.map_err(|error| within(error, &format!("provider `{}` of `{}`", grant.id, permit.import())))?;
-        let live = prepared.instantiate().await?;
-        let linked = Arc::new(Linked::new(prepared, live));
+        *started.live.lock().await = Some(prepared.instantiate().await?);
+        let linked = Arc::new(Linked::new(prepared, started));
         journey.linked.insert(grant.sha256, Arc::clone(&linked));
         Ok(linked)
     }

@@ -8,5 +8,7 @@ mod limits;
 mod links;
 mod races;
 mod replays;
+mod running;
+mod simulation;
 mod starts;
 mod storms;

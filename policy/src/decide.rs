@@ -7,6 +7,7 @@ mod candidate_is_trusted;
 mod candidate_serves_it;
 mod claims_are_trusted;
 mod claims_cover_imports;
+mod clock_runs_forward;
 mod configuration_fits;
 mod contract_allows_provider;
 mod contract_covers_import;
@@ -14,6 +15,7 @@ mod ends_are_agreed;
 mod host_is_enrolled;
 mod id_belongs_to_subject;
 mod lattice_is_ours;
+mod log_is_the_newest;
 mod no_rule_forbids_binding;
 mod no_rule_forbids_start;
 mod nothing_answers_itself;
@@ -51,7 +53,14 @@ const OLDEST_LAW: u64 = 1;
 /// What the broker asserts and cannot prove; recorded with the ruling, so that replay has it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Facts {}
+pub struct Facts {
+    /// What its clock said, in milliseconds since 1970, where that was further behind the log's time than clocks are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clock_ms: Option<u64>,
+}
+
+/// Nothing asserted.
+pub(crate) const NO_FACTS: &Facts = &Facts { clock_ms: None };
 
 /// A rule on the start as a whole.
 pub struct StartRule {
@@ -90,6 +99,8 @@ macro_rules! rules {
 /// The rules on a start, in order.
 pub const START_RULES: &[StartRule] = rules! { StartRule:
     "the lattice is ours" => lattice_is_ours,
+    "the clock runs forward" => clock_runs_forward,
+    "the log is the newest" => log_is_the_newest,
     "the host is enrolled" => host_is_enrolled,
     "the claims are trusted" => claims_are_trusted,
     "the id belongs to the subject" => id_belongs_to_subject,
@@ -115,6 +126,7 @@ pub const IMPORT_RULES: &[ImportRule] = rules! { ImportRule:
 pub struct Start<'a> {
     pub(crate) state: &'a State,
     pub(crate) question: &'a Question,
+    pub(crate) facts: &'a Facts,
     pub(crate) now: Timestamp,
 }
 
@@ -211,11 +223,11 @@ pub fn decide(state: &State, question: &Question, facts: &Facts, now: Timestamp)
 pub(crate) fn watched(
     state: &State,
     question: &Question,
-    _facts: &Facts,
+    facts: &Facts,
     now: Timestamp,
     watch: &mut impl Watch,
 ) -> Decision {
-    let start = Start { state, question, now };
+    let start = Start { state, question, facts, now };
     if let Err(refusal) = may_start(&start, watch) {
         return Decision::Refused { refusal, outcomes: Vec::new() };
     }
@@ -267,6 +279,12 @@ pub(crate) fn grant(binding: &Binding<'_>, watch: &mut impl Watch) -> Result<Gra
 pub(crate) fn awaits_permission(binding: &Binding<'_>) -> bool {
     let others = IMPORT_RULES.iter().filter(|rule| rule.about != About::Permission);
     others.into_iter().all(|rule| (rule.judge)(binding).is_ok())
+}
+
+/// Whether the law would let its candidate answer, whatever the operator's rules say of who asks.
+pub(crate) fn lawful(binding: &Binding<'_>) -> Result<(), Refusal> {
+    let law = IMPORT_RULES.iter().filter(|rule| rule.about != About::Rules);
+    law.into_iter().try_for_each(|rule| (rule.judge)(binding))
 }
 
 /// The one who does not look.

@@ -80,7 +80,7 @@ pub fn explain(state: &State, question: &Question, facts: &Facts, now: Timestamp
     let decision = watched(state, question, facts, now, &mut teller);
     let Teller { mut start, mut imports } = teller;
     if start.iter().any(|line| line.verdict == Verdict::Refused) {
-        for_each_import(&Start { state, question, now }, |binding| imports.push(ImportLines::of(binding)));
+        for_each_import(&Start { state, question, facts, now }, |binding| imports.push(ImportLines::of(binding)));
     }
     start.extend(START_RULES.iter().skip(start.len()).map(|rule| Line::not_reached(rule.sentence)));
     for import in &mut imports {

@@ -4,6 +4,7 @@
 //! is its file and one line in the table below, which names the role that may do it.
 
 mod accept_link;
+mod acknowledge_clock;
 mod activate_issuer;
 mod add_issuer;
 mod administrators;
@@ -17,6 +18,7 @@ mod delegate_issuer;
 mod delete_default;
 mod delete_link;
 mod delete_rules;
+mod disorder;
 mod handle;
 mod host_joined;
 mod invite_host;
@@ -33,6 +35,7 @@ mod put_rules;
 mod put_threshold;
 mod reject_command;
 mod remove_administrator;
+mod restore;
 mod retire_component;
 mod retire_issuer;
 mod retire_provider;
@@ -43,6 +46,7 @@ mod state;
 mod switch_link;
 mod weight;
 mod withdraw_contract;
+mod withdrawing;
 
 use serde::{Deserialize, Serialize};
 
@@ -57,6 +61,7 @@ use crate::skew::{Clock, Says, Skew};
 use crate::time::Timestamp;
 
 pub use accept_link::AcceptLink;
+pub use acknowledge_clock::{AcknowledgeClock, ClockAcknowledged};
 pub use activate_issuer::ActivateIssuer;
 pub use add_issuer::AddIssuer;
 pub use administrators::{AdminRecord, AdminRole, AdministratorKeys, Signer};
@@ -70,6 +75,7 @@ pub use delegate_issuer::DelegateIssuer;
 pub use delete_default::DeleteDefault;
 pub use delete_link::DeleteLink;
 pub use delete_rules::DeleteRules;
+pub use disorder::{Ahead, Disorder, Jump, Times};
 pub use handle::Handled;
 pub use host_joined::HostJoined;
 pub use invite_host::InviteHost;
@@ -87,6 +93,7 @@ pub use put_rules::{PutRules, RulesPut};
 pub use put_threshold::PutThreshold;
 pub use reject_command::RejectCommand;
 pub use remove_administrator::RemoveAdministrator;
+pub use restore::{LogRestored, Restore};
 pub use retire_component::RetireComponent;
 pub use retire_issuer::RetireIssuer;
 pub use retire_provider::RetireProvider;
@@ -146,6 +153,10 @@ pub(crate) trait Judge {
     fn persons(&self, _: &State) -> u64 {
         1
     }
+    /// Whether it puts the log's own order right: judged while the clock is behind, like what narrows.
+    fn mends(&self) -> bool {
+        false
+    }
     fn judge(&self, state: &State, case: &Case<'_>) -> Result<Self::Event, Refusal>;
 }
 
@@ -159,6 +170,8 @@ pub(crate) trait Apply {
 /// What an operation is judged with, besides the state.
 pub(crate) struct Case<'a> {
     pub(crate) now: Timestamp,
+    // What the broker's own clock says; the log's time, which is `now`, never runs backwards.
+    pub(crate) clock: Timestamp,
     pub(crate) examined: &'a Examined<Command>,
     /// What the broker found of the configurations of all operations.
     pub(crate) found: &'a [Checked],
@@ -218,8 +231,13 @@ macro_rules! operations {
                 std::iter::once(subject).chain(also).collect()
             }
 
-            fn narrows(&self) -> bool {
+            /// Whether it only takes away: it has two moments, recorded and effective.
+            pub fn narrows(&self) -> bool {
                 match self { $( Self::$operation(operation) => operation.narrows(), )* }
+            }
+
+            fn mends(&self) -> bool {
+                match self { $( Self::$operation(operation) => operation.mends(), )* }
             }
 
             fn judge(&self, state: &State, case: &Case<'_>) -> Result<Event, Refusal> {
@@ -284,6 +302,8 @@ operations! {
     RemoveAdministrator => AdministratorRemoved by Operator;
     PutThreshold => ThresholdPut by Operator;
     // Who may sign or turn down what waits is what that asks for.
+    AcknowledgeClock => ClockAcknowledged by Operator;
+    Restore => LogRestored by Operator;
     ApproveCommand => CommandApproved by Viewer;
     RejectCommand => CommandRejected by Viewer;
 }

@@ -5,8 +5,7 @@
 //! Bytes are read strictly: [`json`], [`envelope`], [`artifact`]. What was signed: [`claims`], [`contract`],
 //! [`delegation`], [`possession`], [`command`], [`query`], [`warrant`], [`root`], [`join`], [`question`], [`answer`].
 //! What it is worth: [`issuer`], [`examine`], [`verify`]. The law itself: [`govern`], [`resolve`], [`decide`], [`rules`],
-//! [`explain`]. Evidence:
-//! [`log`].
+//! [`explain`]. What runs already: [`inventory`], [`withdrawal`], [`effective`]. Evidence: [`log`].
 //!
 //! Guarantees: no IO, no clock, no randomness, no environment, no panic on any input; the same inputs give the same
 //! answer everywhere. Signatures are checked in [`envelope`] (and, for checkpoints, in [`log`]) and nowhere else.
@@ -21,10 +20,12 @@ pub mod contract;
 pub mod decide;
 pub mod delegation;
 pub mod digest;
+pub mod effective;
 pub mod envelope;
 pub mod examine;
 pub mod explain;
 pub mod govern;
+pub mod inventory;
 pub mod issuer;
 pub mod join;
 pub mod json;
@@ -46,6 +47,7 @@ pub mod time;
 pub mod verify;
 pub mod warrant;
 pub mod wire;
+pub mod withdrawal;
 
 #[cfg(test)]
 mod tests;

@@ -9,7 +9,7 @@ mod replay;
 mod tree;
 
 pub use checkpoint::{Checkpoint, NoteKey};
-pub use entry::{Body, Entry, EntryKind, Judged, Ruled, leaf_hash};
+pub use entry::{Body, Entry, EntryKind, Judged, Lost, Reported, Ruled, leaf_hash};
 pub use ledger::{Head, Ledger, Ruling, Step};
 pub use replay::{Evidences, Rejudge};
 pub use tree::Frontier;

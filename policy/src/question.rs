@@ -116,6 +116,7 @@ pub struct Question {
     pub(crate) claims: Option<Result<Evidence, Refusal>>,
     pub(crate) imports: Vec<Import>,
     pub(crate) offers: Vec<Offer>,
+    pub(crate) seen: Option<Seen>,
 }
 
 impl Question {
@@ -132,13 +133,14 @@ impl Question {
             runs: runs.clone(),
             imports: request.imports.clone(),
             offers: examined.offers.clone(),
+            seen: Some(request.seen),
         }
     }
 
     /// A question that nobody asked: decided like any other, accepted by no door.
     pub fn supposed(host: Name<Host>, lattice: Lattice, supposed: Supposed) -> Self {
         let Supposed { what, runs, claims, imports, offers } = supposed;
-        Self { what, assurance: Assurance::Supposed, host, lattice, runs, claims, imports, offers }
+        Self { what, assurance: Assurance::Supposed, host, lattice, runs, claims, imports, offers, seen: None }
     }
 
     /// What it is about.

@@ -154,6 +154,7 @@ reasons! {
 
     AuditUnavailable = "audit_unavailable", "the log could not be written, so nothing may be granted", "see the broker's messages: disk, permissions";
     StateRollback = "state_rollback", "the state is older than one already seen", "stop: find out who put back an old copy";
+    ClockRollback = "clock_rollback", "the broker's clock is behind the time that its log has come to", "set the clock right; if it is right, `countersign clock acknowledge`";
     BrokerUnreachable = "broker_unreachable", "no valid answer came in time", "start the broker, or check --nats-url";
     WirePlain = "wire_plain", "a connection to another machine would not be encrypted", "write `tls://` before the server's name; `--tls-ca FILE` names an authority of your own";
     BrokerKeyUnknown = "broker_key_unknown", "the answer's key stands in no warrant of the pinned root", "find out who answered; check the warrant";

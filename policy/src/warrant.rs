@@ -15,6 +15,7 @@ use crate::reason::{Reason, Refusal};
 use crate::skew::Clock;
 use crate::time::{Timestamp, Validity};
 use crate::wire::WARRANT_LIFETIME_S;
+use crate::withdrawal::Withdrawals;
 
 /// The first entry's body: what a lattice is. Its entry's hash is the lattice's name and the pinned root digest.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -164,6 +165,12 @@ impl sealed::Sealed for DecisionKeys {}
 impl Keyring<StartAnswer> for DecisionKeys {
     fn key(&self, answer: &StartAnswer) -> Result<Key<Decision>, Refusal> {
         self.find(&answer.iss, &answer.lattice, answer.warrant_sha256)
+    }
+}
+
+impl Keyring<Withdrawals> for DecisionKeys {
+    fn key(&self, told: &Withdrawals) -> Result<Key<Decision>, Refusal> {
+        self.find(&told.iss, &told.lattice, told.warrant_sha256)
     }
 }
 

@@ -17,6 +17,10 @@ use crate::reason::{Reason, Refusal};
 pub const PERMIT_TTL_MS: u64 = 5000;
 /// How far a request's time may be from the broker's, in seconds.
 pub const FRESHNESS_S: u64 = 60;
+/// How far the broker's clock may fall behind the log's time, in seconds, before everything is refused.
+pub const CLOCK_LEEWAY_S: u64 = 60;
+/// How far the broker's clock may run ahead of the time that passed, in milliseconds, before it is told.
+pub const CLOCK_JUMP_MS: u64 = 3_600_000;
 /// The longest that a command may wait for its broker, in seconds.
 pub const COMMAND_LIFETIME_S: u64 = 7 * 86_400;
 /// The longest life of a warrant, in seconds.
@@ -42,6 +46,8 @@ pub enum Topic {
     Query,
     /// The broker announces its newest checkpoint.
     Epoch,
+    /// A host says what it runs and what it has seen.
+    Inventory,
 }
 
 impl Topic {
@@ -66,6 +72,7 @@ impl Topic {
             Self::Join => "join",
             Self::Query => "query.*",
             Self::Epoch => "epoch",
+            Self::Inventory => "inventory",
         }
     }
 }

@@ -31,6 +31,13 @@ pub fn every_kind(lattice: &Lattice) {
     lattice.accepted(&["issuer", "retire", second]);
     lattice.accepted(&["issuer", "revoke", third]);
 
+    let rules = lattice.path("rules.cedar");
+    std::fs::write(&rules, "@id(\"none-of-these\")\nforbid(principal, action, resource) when { false };\n")
+        .expect("written");
+    lattice.accepted(&["rules", "put", path(&rules)]);
+    lattice.accepted(&["rules", "delete"]);
+    lattice.accepted(&["clock", "acknowledge"]);
+
     lattice.accepted(&["link", "put", "cart", "logging", "--contract", "wasi:logging"]);
     lattice.accepted(&["link", "del", "cart", "--contract", "wasi:logging", "--accept-default"]);
     lattice.accepted(&["default", "del", "wasi:logging"]);

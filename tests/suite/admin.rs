@@ -665,7 +665,7 @@ fn withdrawal(bench: &Bench, aud: &str) -> Vec<u8> {
         jti: nonce().unwrap(),
         basis: 0,
         because: None,
-        operations: vec![Operation::WithdrawContract(WithdrawContract { package })],
+        operations: vec![Operation::WithdrawContract(WithdrawContract { package, running: None })],
         statements: Vec::new(),
     };
     key.sign(&command, [])

@@ -22,6 +22,7 @@ mod poison;
 mod published;
 mod refusals;
 mod replays;
+mod revoking;
 mod rfc8037;
 mod rules;
 mod spoofing;

@@ -160,6 +160,7 @@ fn attack(reason: Reason) -> (Chapter, Attack) {
 
         Reason::AuditUnavailable => (Evidence, evidence::log_held_by_somebody),
         Reason::StateRollback => (Evidence, evidence::older_log_put_back),
+        Reason::ClockRollback => (Evidence, evidence::clock_put_back),
         Reason::BrokerUnreachable => (Evidence, evidence::nobody_listens),
         Reason::WirePlain => (Evidence, evidence::plain_to_another_machine),
         Reason::BrokerKeyUnknown => (Evidence, evidence::forged_yes),

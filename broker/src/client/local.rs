@@ -41,7 +41,7 @@ impl Local {
 
     /// The scene that it shows.
     pub(crate) fn scene(&self, now: Timestamp) -> Scene<'_> {
-        Scene { state: self.ledger.state(), head: self.ledger.head(), log: &self.reader, now }
+        Scene { state: self.ledger.state(), head: self.ledger.head(), log: &self.reader, now, present: None }
     }
 }
 

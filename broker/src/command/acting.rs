@@ -13,6 +13,7 @@ use serde_json::{Map, Value};
 
 use crate::client::{Act, Client, Done, Over};
 use crate::command::Globals;
+use crate::command::moments::moments;
 use crate::command::when::Span;
 use crate::output::{self, Report};
 use crate::view::Look;
@@ -33,6 +34,9 @@ pub(super) struct Acting {
     /// How long it may wait for others to sign, at most 7 days [default: a day where several must, else 10 minutes].
     #[arg(long, value_name = "TIME")]
     open_for: Option<Span>,
+    /// Do not wait until what it takes away is effective on every host.
+    #[arg(long)]
+    no_wait: bool,
 }
 
 /// What is to be done, and how it is told once it is.
@@ -70,6 +74,7 @@ impl Acting {
                 status.epoch
             }
         };
+        let narrows = operations.iter().any(Operation::narrows);
         let act = Act { operations, statements, beside, because: self.because, open_for };
         members.insert("lattice".to_owned(), client.lattice().as_str().into());
         members.insert("basis".to_owned(), basis.into());
@@ -86,7 +91,9 @@ impl Acting {
         let (index, epoch, hash) = (receipt.index, receipt.epoch, receipt.entry_sha256);
         let place = format!("  entry {index} {hash}, epoch {epoch}, judged by {over}\n");
         let Some(reason) = receipt.reason else {
-            return Ok(Report::new(format!("{}\n{place}", output::shown(&says)), Value::Object(members)));
+            let moments = if narrows { moments(client, index, !self.no_wait, &mut members) } else { String::new() };
+            let text = format!("{}\n{place}{moments}", output::shown(&says));
+            return Ok(Report::new(text, Value::Object(members)));
         };
         if let Some(lack) = &receipt.pending {
             return Ok(waiting(lack, &place, members));
@@ -116,7 +123,7 @@ impl Doing {
 }
 
 // Neither done nor refused: recorded, and changing nothing before others sign it.
-fn waiting(lack: &Lack, place: &str, mut members: Map<String, Value>) -> Report {
+pub(super) fn waiting(lack: &Lack, place: &str, mut members: Map<String, Value>) -> Report {
     let Lack { id, missing, roles, until } = lack;
     let roles: Vec<&str> = roles.iter().map(|role| role.word()).collect();
     let text = format!(
@@ -262,4 +269,4 @@ pub(super) fn pairs(options: &[String]) -> anyhow::Result<std::collections::BTre
 }
 
 // People who must agree are not always awake at the same time.
-const A_DAY_S: u64 = 86_400;
+pub(super) const A_DAY_S: u64 = 86_400;

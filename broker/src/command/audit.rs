@@ -165,7 +165,7 @@ impl Walk {
             _ if !policy::decide::judges_again(entry.law) => self.older_law += 1,
             Body::Ruling(_) => self.rulings += 1,
             Body::Governance(_) | Body::Refusal(_) => self.judged += 1,
-            Body::Inception(_) | Body::Door(_) => {}
+            Body::Inception(_) | Body::Door(_) | Body::Report(_) | Body::Clock(_) | Body::Lost(_) => {}
         }
         self.tree.append(hash);
         match &self.checkpoint {

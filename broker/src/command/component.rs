@@ -15,6 +15,7 @@ use policy::verify::{self, Form, Reading};
 
 use crate::client::{Client, told};
 use crate::command::acting::{Acting, Doing, brief, id_from, listing, member, showing};
+use crate::command::running::RunningName;
 use crate::command::{Globals, files};
 use crate::folder::Folder;
 use crate::output::Report;
@@ -57,6 +58,9 @@ enum Command {
     Retire {
         /// The id.
         id: String,
+        /// What becomes of what runs on this ground already.
+        #[arg(long, value_enum, value_name = "WHAT", default_value = "keep")]
+        running: RunningName,
         #[command(flatten)]
         acting: Acting,
     },
@@ -103,9 +107,9 @@ impl Args {
                 let id = ComponentId::parse(&id)?;
                 showing(globals, &Look::Components, "components", |row| cell(row, "id") == id.as_str(), id.as_str())
             }
-            Command::Retire { id, acting } => {
+            Command::Retire { id, running, acting } => {
                 let id = ComponentId::parse(&id)?;
-                let retire = Operation::RetireComponent(RetireComponent { id: id.clone() });
+                let retire = Operation::RetireComponent(RetireComponent { id: id.clone(), running: running.running() });
                 let doing = Doing::one(retire, format!("`{id}` is retired")).with("component", id.as_str());
                 acting.run(&Client::of(globals)?, None, doing)
             }

@@ -22,6 +22,7 @@ use serde_json::Value;
 
 use crate::client::{Client, told};
 use crate::command::acting::{Acting, Doing, brief, listing, member, showing};
+use crate::command::running::RunningName;
 use crate::command::verify::now;
 use crate::command::{Globals, files};
 use crate::config::MAX_SCHEMA;
@@ -80,6 +81,9 @@ enum Command {
     Withdraw {
         /// The package.
         package: String,
+        /// What becomes of what runs on this ground already.
+        #[arg(long, value_enum, value_name = "WHAT", default_value = "keep")]
+        running: RunningName,
         #[command(flatten)]
         acting: Acting,
     },
@@ -159,10 +163,13 @@ impl Args {
                 let meant = |row: &Value| cell(row, "package") == package.as_str();
                 showing(globals, &Look::Contracts, "contracts", meant, package.as_str())
             }
-            Command::Withdraw { package, acting } => {
+            Command::Withdraw { package, running, acting } => {
                 let package = Package::parse(&package)?;
                 let says = format!("the contract for `{package}` is withdrawn");
-                let withdraw = Operation::WithdrawContract(WithdrawContract { package: package.clone() });
+                let withdraw = Operation::WithdrawContract(WithdrawContract {
+                    package: package.clone(),
+                    running: running.running(),
+                });
                 acting.run(&Client::of(globals)?, None, Doing::one(withdraw, says).with("package", package.as_str()))
             }
         }

@@ -10,6 +10,7 @@ use policy::key::{Host, Invite, Name};
 use crate::client::{Client, told};
 use crate::command::Globals;
 use crate::command::acting::{Acting, Doing, listing, member, pairs, showing};
+use crate::command::running::RunningName;
 use crate::command::verify::now;
 use crate::keys::SigningKey;
 use crate::output::{self, Report};
@@ -53,6 +54,9 @@ enum Command {
         /// Its key.
         #[arg(value_name = "KEY")]
         host: String,
+        /// What becomes of what runs on this ground already.
+        #[arg(long, value_enum, value_name = "WHAT", default_value = "keep")]
+        running: RunningName,
         #[command(flatten)]
         acting: Acting,
     },
@@ -67,9 +71,12 @@ impl Args {
                 let key = Name::<Host>::parse(&host)?.to_string();
                 showing(globals, &Look::Hosts, "hosts", |row| cell(row, "key") == key, &key)
             }
-            Command::Ban { host, acting } => {
+            Command::Ban { host, running, acting } => {
                 let host = Name::<Host>::parse(&host)?;
-                let doing = Doing::one(Operation::BanHost(BanHost { host }), format!("host {host} is banned"));
+                let doing = Doing::one(
+                    Operation::BanHost(BanHost { host, running: running.running() }),
+                    format!("host {host} is banned"),
+                );
                 acting.run(&Client::of(globals)?, None, doing.with("host", host.to_string()))
             }
         }

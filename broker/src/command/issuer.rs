@@ -21,10 +21,10 @@ use policy::name::Scope;
 use self::making::{Lend, Proof, Prove, delegation};
 use crate::client::Client;
 use crate::command::Globals;
-use crate::command::acting::{Acting, Doing, showing};
+use crate::command::acting::{Acting, Doing};
+use crate::command::running::RunningName;
 use crate::command::when::{Span, When};
 use crate::output::Report;
-use crate::view::{Look, cell};
 
 /// Say whose signatures count.
 #[derive(Debug, clap::Args)]
@@ -91,6 +91,9 @@ enum Command {
         /// From when on; it may lie ahead or back [default: now].
         #[arg(long, value_name = "TIME")]
         at: Option<When>,
+        /// What becomes of what runs on this ground already.
+        #[arg(long, value_enum, value_name = "WHAT", default_value = "keep")]
+        running: RunningName,
         #[command(flatten)]
         acting: Acting,
     },
@@ -103,6 +106,9 @@ enum Command {
         /// The issuer's public key.
         #[arg(value_name = "KEY")]
         issuer: String,
+        /// What becomes of what runs on this ground already.
+        #[arg(long, value_enum, value_name = "WHAT", default_value = "stop")]
+        running: RunningName,
         #[command(flatten)]
         acting: Acting,
     },
@@ -203,16 +209,26 @@ impl Args {
                 let says = format!("issuer {key} may speak for that alone");
                 about(globals, acting, key, Doing::one(Operation::ScopeIssuer(ScopeIssuer { key, scope }), says))
             }
-            Command::Retire { issuer, at, acting } => {
+            Command::Retire { issuer, at, running, acting } => {
                 let (key, at) = (parse(&issuer)?, timestamp(at)?);
                 let when = at.map_or_else(|| "now".to_owned(), |at| at.to_string());
                 let says = format!("issuer {key} retires: what it signs from {when} on does not count");
-                about(globals, acting, key, Doing::one(Operation::RetireIssuer(RetireIssuer { key, at }), says))
+                about(
+                    globals,
+                    acting,
+                    key,
+                    Doing::one(Operation::RetireIssuer(RetireIssuer { key, at, running: running.running() }), says),
+                )
             }
-            Command::Revoke { issuer, acting } => {
+            Command::Revoke { issuer, running, acting } => {
                 let key = parse(&issuer)?;
                 let says = format!("issuer {key} is revoked: everything it signed is refused");
-                about(globals, acting, key, Doing::one(Operation::RevokeIssuer(RevokeIssuer { key }), says))
+                about(
+                    globals,
+                    acting,
+                    key,
+                    Doing::one(Operation::RevokeIssuer(RevokeIssuer { key, running: running.running() }), says),
+                )
             }
             Command::Delegate { file, acting } => {
                 let (key, token) = delegation(&file)?;
@@ -224,10 +240,7 @@ impl Args {
             Command::Lend(lend) => lend.run(globals),
             Command::Prove(prove) => prove.run(globals),
             Command::List { expiring } => telling::list(globals, expiring),
-            Command::Show { issuer } => {
-                let key = parse(&issuer)?.to_string();
-                showing(globals, &Look::Issuers, "issuers", |row| cell(row, "key") == key, &key)
-            }
+            Command::Show { issuer } => telling::show(globals, &parse(&issuer)?.to_string()),
         }
     }
 }

@@ -12,6 +12,7 @@ use serde_json::Value;
 use crate::client::Client;
 use crate::command::Globals;
 use crate::command::acting::{Acting, Doing, brief, listing, member, paragraph, with_epoch};
+use crate::command::running::RunningName;
 use crate::output::{self, Report};
 use crate::view::{Look, Which, cell, rows};
 
@@ -81,6 +82,9 @@ enum Command {
         /// Let the lattice's default answer from now on.
         #[arg(long)]
         accept_default: bool,
+        /// What becomes of what runs on this ground already.
+        #[arg(long, value_enum, value_name = "WHAT", default_value = "keep")]
+        running: RunningName,
         #[command(flatten)]
         acting: Acting,
     },
@@ -131,14 +135,14 @@ impl Args {
             Command::Retire(place) => place.retire(globals),
             Command::Accept(place) => place.accept(globals),
             Command::Show { id, package, name } => show(globals, &id, &package, &name),
-            Command::Del { id, contract, name, accept_default, acting } => {
+            Command::Del { id, contract, name, accept_default, running, acting } => {
                 let (component, package) = (ComponentId::parse(&id)?, Package::parse(&contract)?);
                 let name = LinkName::parse(&name)?;
                 let says = match accept_default {
                     true => format!("the default may answer `{package}` for `{component}` from now on"),
                     false => format!("nothing answers `{package}` for `{component}` under `{name}` any more"),
                 };
-                let delete = DeleteLink { component, package, name, accept_default };
+                let delete = DeleteLink { component, package, name, accept_default, running: running.running() };
                 acting.run(&Client::of(globals)?, None, Doing::one(Operation::DeleteLink(delete), says))
             }
             Command::List { after, limit, component, provider, package, suspended } => {

@@ -20,6 +20,7 @@ use crate::client::Client;
 use crate::command::acting::{Acting, Doing, brief, id_from, listing, member, showing};
 use crate::command::component::{Despite, keep, sound};
 use crate::command::link::resolve;
+use crate::command::running::RunningName;
 use crate::command::{Globals, files};
 use crate::output::{Report, Usage};
 use crate::view::{Look, cell};
@@ -70,6 +71,9 @@ enum Command {
     Retire {
         /// Its id, its subject, or the start of its digest; it must mean exactly one.
         target: String,
+        /// What becomes of what runs on this ground already.
+        #[arg(long, value_enum, value_name = "WHAT", default_value = "keep")]
+        running: RunningName,
         #[command(flatten)]
         acting: Acting,
     },
@@ -102,13 +106,13 @@ impl Args {
                 let meant = |row: &serde_json::Value| super::link::means(row, &target);
                 showing(globals, &Look::Providers, "providers", meant, &target)
             }
-            Command::Retire { target, acting } => {
+            Command::Retire { target, running, acting } => {
                 let client = Client::of(globals)?;
                 let seen = client.look(&Look::Providers)?;
                 let found = resolve(&seen.view, &target, None)?;
                 let sha256 = Digest::parse(&cell(found, "sha256"))?;
                 let id = cell(found, "id");
-                let retire = Operation::RetireProvider(RetireProvider { sha256 });
+                let retire = Operation::RetireProvider(RetireProvider { sha256, running: running.running() });
                 let doing = Doing::one(retire, format!("provider `{id}` is retired"));
                 let doing = doing.with("provider", id).with("sha256", sha256.to_string());
                 acting.run(&client, Some(seen.epoch), doing)

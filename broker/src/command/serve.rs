@@ -26,6 +26,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::command::Globals;
 use crate::error::Error;
 use crate::output::{self, Format, Report, Usage};
+use crate::present::Present;
 use crate::service::{Service, Snapshot};
 use crate::settings::Settings;
 use crate::store::LogReader;
@@ -203,12 +204,13 @@ impl Views for Looks {
         &'a self,
         snapshot: &'a Snapshot,
         log: &'a LogReader,
+        present: &'a Present,
         what: &'a str,
         query: &'a Verified<Query>,
     ) -> BoxFuture<'a, Result<Value, Refusal>> {
         async move {
             let now = SystemClock::default().now();
-            let scene = Scene { state: &snapshot.state, head: snapshot.head, log, now };
+            let scene = Scene { state: &snapshot.state, head: snapshot.head, log, now, present: Some(present) };
             match view::answer_query(scene, what, query).await {
                 Ok(view) => Ok(view),
                 // Signed like any view, so that nobody else can say no in the broker's name.

@@ -6,7 +6,7 @@ use crate::client::{Client, Seen};
 use crate::command::Globals;
 use crate::command::acting::{member, paragraph};
 use crate::output::{self, Report};
-use crate::view::Look;
+use crate::view::{Look, rows};
 
 /// Show the lattice at a glance.
 #[derive(Debug, clap::Args)]
@@ -57,5 +57,11 @@ fn text(view: &Value) -> String {
     pairs.extend([("folder", member(view, "dir"))].into_iter().filter(|(_, value)| !value.is_empty()));
     pairs.extend(lock.map(|lock| ("lock", lock)));
     let counts = view.get("counts").map(paragraph).unwrap_or_default();
-    output::fields(pairs) + "in force\n" + &counts
+    let alarms: String = rows(view, "alarms").iter().map(told).collect();
+    output::fields(pairs) + &alarms + "in force\n" + &counts
+}
+
+fn told(alarm: &Value) -> String {
+    let entry = alarm.get("entry").map(|entry| format!(" (entry {entry})")).unwrap_or_default();
+    format!("ALARM  {}: {}{entry}\n", output::shown(&member(alarm, "alarm")), output::shown(&member(alarm, "says")))
 }

@@ -10,7 +10,7 @@ use policy::log::{Body, Checkpoint, Frontier, Ledger, Step};
 use policy::wire::FRESHNESS_S;
 
 use crate::error::Error;
-use crate::store::{Act, Lock, LogReader, Recorded, Writer};
+use crate::store::{Act, Lock, LogReader, Recorded, Row, Writer};
 
 /// Where the files of a lattice are.
 #[derive(Debug, Clone)]
@@ -44,6 +44,15 @@ pub(crate) struct Asked {
 impl Court {
     /// Replays the log, holds it to the lock, and opens it to write.
     pub(crate) async fn open(files: Files) -> Result<Self, Error> {
+        let (court, locked) = Self::found(files).await?;
+        court.lock.refuse_older(court.ledger.head(), locked.as_ref())?;
+        // What is durable and not yet behind the lock was never acted on; now it will be.
+        let lock = court.lock.advance(court.ledger.head()).await?;
+        Ok(Self { lock, ..court })
+    }
+
+    /// Opens what is there, though it may be behind its lock: for whoever looks what is lost, and restores it.
+    pub(crate) async fn found(files: Files) -> Result<(Self, Option<Row>), Error> {
         let lock = Lock::open(&files.lock).await?;
         let reader = LogReader::open(&files.log).await?;
         let (mut frontier, mut warrant, mut inception, mut locked) = (Frontier::default(), None, Vec::new(), None);
@@ -70,13 +79,42 @@ impl Court {
             Ok(())
         });
         let ledger = ledger.await?;
-        lock.refuse_older(ledger.head(), locked.as_ref())?;
         let writer = Writer::open(&files.log).await?;
-        // What is durable and not yet behind the lock was never acted on; now it will be.
-        let lock = lock.advance(ledger.head()).await?;
         let origin = format!("countersign/{}", ledger.state().lattice());
         let asked = asked.into();
-        Ok(Self { files, ledger, frontier, origin, writer, lock, warrant, inception, lock_due: None, asked })
+        let court = Self { files, ledger, frontier, origin, writer, lock, warrant, inception, lock_due: None, asked };
+        Ok((court, locked))
+    }
+
+    /// The same files, with the ledger that the next entries come from.
+    pub(crate) fn mended(self, ledger: Ledger) -> Self {
+        Self { ledger, ..self }
+    }
+
+    /// Writes what puts an older log right: the places of lost entries, then the act. Only then does the lock move, so
+    /// that a log that was filled half-way still does not open.
+    pub(crate) async fn mend(self, steps: Vec<Step<Act>>) -> Result<(Self, Vec<Recorded<Act>>), Error> {
+        let mut court = self;
+        let mut last = Vec::new();
+        let mut steps = steps.into_iter().peekable();
+        while steps.peek().is_some() {
+            let batch: Vec<_> = steps.by_ref().take(MEND_BATCH).collect();
+            batch.iter().for_each(|step| court.frontier.append(step.hash));
+            let (writer, recorded) = court.writer.commit(batch).await?;
+            (court.writer, last) = (writer, recorded);
+        }
+        Ok((court.move_lock().await?, last))
+    }
+
+    /// Where the lock stands: size and epoch.
+    pub(crate) const fn locked(&self) -> (u64, u64) {
+        self.lock.stand()
+    }
+
+    /// Gives the files up as they are: the lock stays where it stands.
+    pub(crate) async fn leave(self) -> Result<(), Error> {
+        self.writer.close().await?;
+        self.lock.close().await
     }
 
     pub(crate) const fn ledger(&self) -> &Ledger {
@@ -159,5 +197,7 @@ fn installed(event: &Event) -> Option<Digest> {
 const RECENT_MS: u64 = (2 * FRESHNESS_S + 1) * 1000;
 // Half of what is remembered at most, so that a busy log leaves room for the next questions.
 const MOST_ASKED: usize = 50_000;
+// How many entries of a mended log are written at once.
+const MEND_BATCH: usize = 256;
 // Rulings alone move the lock no later than this.
 const LOCK_LAG: Duration = Duration::from_secs(1);

@@ -68,29 +68,52 @@ impl Service {
             installed.outcome().verdict.clone()?;
         }
         let signer = Arc::new(Signer::new(decision, inception.lattice.clone(), papers.0, papers.1));
-        let Shown { tip, hosts, administrators } = shown;
-        let door = Door::new(inception.lattice.clone(), Arc::clone(&clock), hosts, administrators, &settings);
+        let Shown { tip, hosts, administrators, present } = shown;
+        let door = Door::new(
+            inception.lattice.clone(),
+            Arc::clone(&clock),
+            hosts,
+            administrators,
+            Arc::clone(&present),
+            &settings,
+        );
         let door = Arc::new(door);
         let (notes, epochs) = watch::channel(first);
         let tasks = vec![
-            tokio::spawn(notarise(log_key, tip, notes)),
+            tokio::spawn(notarise(log_key, tip.clone(), notes)),
             tokio::spawn(count_each_minute(Arc::clone(&door), sequencer.clone())),
         ];
         let (folder, commands) = (folder.clone(), Memory::default());
-        Ok(Self { folder, clock, inception, held, door, memory, commands, sequencer, signer, epochs, tasks })
+        let reader = tokio::sync::OnceCell::new();
+        Ok(Self {
+            folder,
+            clock,
+            inception,
+            held,
+            door,
+            memory,
+            commands,
+            sequencer,
+            signer,
+            epochs,
+            tasks,
+            tip,
+            present,
+            reader,
+        })
     }
 }
 
 // Keys and warrant that fit the log.
-struct Fit {
+pub(super) struct Fit {
     log_key: LogKey,
-    decision: SigningKey<key::Decision>,
+    pub(super) decision: SigningKey<key::Decision>,
     held: Vec<(&'static str, [u8; 32])>,
-    warrant: Verified<Warrant>,
+    pub(super) warrant: Verified<Warrant>,
 }
 
 impl Fit {
-    async fn of(folder: &Folder, court: &Court, clock: &dyn Clock) -> Result<Self, Error> {
+    pub(super) async fn of(folder: &Folder, court: &Court, clock: &dyn Clock) -> Result<Self, Error> {
         let inception = court.ledger().state().inception();
         let log_key = LogKey::load(&folder.key("log"), &inception.lattice)?;
         if log_key.note().to_string() != inception.log_key {

@@ -61,6 +61,11 @@ impl Lock {
         self.at.size.saturating_sub(1)
     }
 
+    /// The size and the epoch that it has seen.
+    pub(crate) const fn stand(&self) -> (u64, u64) {
+        (self.at.size, self.at.epoch)
+    }
+
     /// Refuses a log that is behind the lock, or that went another way.
     pub(crate) fn refuse_older(&self, head: Head, row: Option<&Row>) -> Result<(), Error> {
         let Stand { size, last, epoch } = self.at;

@@ -57,7 +57,7 @@ pub enum Act {
     Ruled(Box<Ruling>),
     /// A command, a join or a warrant was judged.
     Judged(Judgement),
-    /// Messages that were turned away were counted.
+    /// Something was noted that nobody is answered by: what was turned away, what a host reported, a clock's jump.
     Counted,
 }
 

@@ -28,6 +28,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::door::Reply;
 use crate::error::Error;
 use crate::keys::nonce;
+use crate::present::Present;
 use crate::service::{Service, Snapshot};
 use crate::store::LogReader;
 use crate::transport::nats::lanes::Lanes;
@@ -45,6 +46,7 @@ pub trait Views: Send + Sync + 'static {
         &'a self,
         snapshot: &'a Snapshot,
         log: &'a LogReader,
+        present: &'a Present,
         what: &'a str,
         query: &'a Verified<Query>,
     ) -> BoxFuture<'a, Result<serde_json::Value, Refusal>>;
@@ -173,6 +175,7 @@ impl Desk {
             Topic::StartComponent | Topic::StartProvider => self.service.answer_start_to(bytes, reply).await,
             Topic::Command => self.service.command_to(bytes, reply).await,
             Topic::Join => self.service.join_to(bytes, reply).await,
+            Topic::Inventory => self.service.inventory_to(bytes, reply).await,
             Topic::Query => {
                 let query = self.service.query_to(bytes, reply)?;
                 self.look(message.subject.rsplit('.').next().unwrap_or_default(), &query).await
@@ -184,7 +187,7 @@ impl Desk {
 
     async fn look(&self, what: &str, query: &Verified<Query>) -> Result<Vec<u8>, Error> {
         let snapshot = self.service.snapshot().await?;
-        let view = self.views.view(&snapshot, &self.log, what, query).await?;
+        let view = self.views.view(&snapshot, &self.log, self.service.present(), what, query).await?;
         self.service.sign_view(query, &view).await
     }
 }
@@ -241,7 +244,7 @@ fn failed(act: &'static str, source: Box<dyn std::error::Error + Send + Sync>) -
 const fn places(topic: Topic) -> usize {
     match topic {
         Topic::StartComponent | Topic::StartProvider => 32,
-        Topic::Command | Topic::Join | Topic::Epoch => 16,
+        Topic::Command | Topic::Join | Topic::Epoch | Topic::Inventory => 16,
         // A look may read the whole log.
         Topic::Query => 4,
     }

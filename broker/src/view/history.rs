@@ -2,8 +2,10 @@
 
 use policy::decide::Outcome;
 use policy::govern::{Event, LinkRecord, Staged};
-use policy::log::{Body, Entry, Judged, Ruled, leaf_hash};
+use policy::log::{Body, Entry, Judged, Reported, Ruled, leaf_hash};
 use policy::name::{ComponentId, LinkName, Package};
+use policy::time::Timestamp;
+use policy::withdrawal::Close;
 use serde_json::{Value, json};
 
 use super::Scene;
@@ -61,11 +63,28 @@ fn summary(body: &Body) -> String {
         Body::Governance(judged) => joined(judged.events.iter().map(Event::told)),
         Body::Refusal(judged) => refused(judged),
         Body::Ruling(ruled) => ruling(ruled),
+        Body::Report(reported) => reports(reported),
+        Body::Clock(jump) => format!(
+            "the clock jumped ahead: from {} to {}",
+            Timestamp::from_millis(jump.from_ms),
+            Timestamp::from_millis(jump.to_ms)
+        ),
+        Body::Lost(_) => "an entry that is lost stood here".to_owned(),
         Body::Door(counts) => {
             let counts = counts.iter().map(|(reason, count)| format!("{count} x {reason}"));
             format!("turned away at the door: {}", joined(counts))
         }
     }
+}
+
+fn reports(reported: &Reported) -> String {
+    let closed = reported.closed.iter().map(|closed| {
+        let how = if closed.close == Close::Stop { "stopped" } else { "drained" };
+        format!("`{}` of entry {} {how} by the act of entry {}", closed.component, closed.index, closed.since)
+    });
+    let ahead =
+        reported.ahead.map(|ahead| format!("holds a checkpoint of {} entries, which this log lacks", ahead.size));
+    format!("host {}: {}", reported.host, joined(closed.chain(ahead)))
 }
 
 fn refused(judged: &Judged) -> String {

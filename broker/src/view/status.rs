@@ -1,12 +1,16 @@
 //! The lattice at a glance.
 
+use std::collections::BTreeSet;
+
 use policy::decide::LAW;
-use policy::govern::{HostStanding, LinkSlot};
+use policy::govern::{HostStanding, Jump, LinkSlot, Times};
 use policy::issuer::Standing;
-use policy::log::leaf_hash;
+use policy::log::{Body, leaf_hash};
+use policy::reason::Reason;
+use policy::time::Timestamp;
 use serde_json::{Value, json};
 
-use super::Scene;
+use super::{Scene, lists::row};
 use crate::error::Error;
 
 pub(super) async fn status(scene: Scene<'_>) -> Result<Value, Error> {
@@ -36,6 +40,49 @@ pub(super) async fn status(scene: Scene<'_>) -> Result<Value, Error> {
         "lattice": state.lattice(), "root": root, "roots": roots, "administrators": administrators,
         "threshold": state.highest_threshold(), "log_key": inception.log_key, "law": LAW,
         "size": head.size, "head": head.last, "epoch": head.epoch, "at": head.at_ms / 1000,
-        "warrant_serial": state.warrant_serial(), "counts": counts,
+        "warrant_serial": state.warrant_serial(), "counts": counts, "alarms": alarms(scene).await?,
     }))
 }
+
+// What somebody should look at: each with a word, a sentence, and the entry where there is one.
+async fn alarms(scene: Scene<'_>) -> Result<Vec<Value>, Error> {
+    let disorder = scene.state.disorder();
+    let alarm = |what: &str, says: String, entry: Option<u64>| {
+        row([("alarm", json!(what)), ("says", json!(says)), ("entry", json!(entry))])
+    };
+    let mut alarms = Vec::new();
+    let times = Times { now: Timestamp::from_millis(scene.head.at_ms), clock: scene.now };
+    if let Err(refusal) = times.in_order() {
+        alarms.push(alarm("clock_rollback", refusal.detail, None));
+    }
+    if let Some(Jump { from_ms, to_ms, .. }) = disorder.jump {
+        let (from, to) = (Timestamp::from_millis(from_ms), Timestamp::from_millis(to_ms));
+        alarms.push(alarm("clock_jumped", format!("the clock jumped ahead, from {from} to {to}"), None));
+    }
+    if let Some(ahead) = disorder.ahead {
+        let says =
+            format!("a host proved that the log had {} entries; nothing is granted until it is restored", ahead.size);
+        alarms.push(alarm("state_rollback", says, None));
+    }
+    for (index, restore) in &disorder.restored {
+        let says = format!("an older log was put back: entries {} to {} are lost", restore.kept, restore.seen);
+        alarms.push(alarm("restored", says, Some(*index)));
+    }
+    let mut seen = BTreeSet::new();
+    let visited = scene.backwards(LATELY, |entry, _| {
+        if let Body::Ruling(ruled) = &entry.body
+            && ruled.reason == Some(Reason::StateRollback)
+            && disorder.ahead.is_none()
+            && seen.insert(ruled.host)
+        {
+            let says = format!("host {} has seen more than this log holds", ruled.host);
+            alarms.push(alarm("host_ahead", says, Some(entry.index)));
+        }
+        Ok(false)
+    });
+    visited.await?;
+    Ok(alarms)
+}
+
+// How far back refusals are looked for.
+const LATELY: u64 = 1000;

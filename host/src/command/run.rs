@@ -75,6 +75,7 @@ impl Run {
             Some(call) => Some(running.invoke(call).await?),
             None => None,
         };
+        host.leave().await;
         place.warn(output);
         print(output, &text(&running, result.as_deref()), &document(&running, result.as_deref(), place))
     }

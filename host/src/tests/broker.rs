@@ -15,23 +15,25 @@ use policy::contract::{Configuration, Contract, Providers};
 use policy::decide::Facts;
 use policy::digest::Digest;
 use policy::envelope::{Afresh, Document, Draft, Unverified};
-use policy::examine;
+use policy::examine::{self, Examined};
 use policy::govern::{
     AddIssuer, AdmitComponent, AdmitProvider, Bind, DeleteDefault, DeleteLink, InviteHost, Operation, PublishContract,
     PutDefault, PutLink, RetireProvider,
 };
+use policy::inventory::HostInventory;
 use policy::issuer::Kind;
 use policy::join::{Join, Possession};
 use policy::key::{Key, Name, Role};
-use policy::log::{Checkpoint, Frontier, Ledger, NoteKey};
+use policy::log::{Checkpoint, Frontier, Ledger, NoteKey, Ruling, Step};
 use policy::name::{ComponentId, Lattice, LinkName, Package, Scope, Version};
 use policy::native::NATIVES;
 use policy::provider::{Source, Subject};
-use policy::question::{StartRequest, What};
+use policy::question::{Runs, StartRequest, What};
 use policy::reason::Refusal;
 use policy::time::Validity;
-use policy::warrant::{Inception, Quorum, Roots, Warrant};
+use policy::warrant::{DecisionKeys, Inception, Quorum, Roots, Warrant};
 use policy::wire::{PERMIT_TTL_MS, Topic};
+use policy::withdrawal::{Withdrawal, Withdrawals};
 use tempfile::TempDir;
 
 use crate::clock::{Clock, SystemClock};
@@ -54,6 +56,7 @@ pub(crate) struct Broker {
     inception: Vec<u8>,
     warrant: Mutex<Vec<u8>>,
     pub(crate) asked: Mutex<Vec<Vec<u8>>>,
+    pub(crate) inventories: Mutex<Vec<HostInventory>>,
     dir: TempDir,
 }
 
@@ -100,6 +103,7 @@ impl Broker {
             inception: step.bytes,
             warrant: Mutex::default(),
             asked: Mutex::default(),
+            inventories: Mutex::default(),
             dir: tempfile::tempdir().unwrap(),
         };
         broker.install(1, &decision());
@@ -243,12 +247,12 @@ impl Broker {
 
     pub(crate) fn unlink(&self, component: &str, package: &str) {
         let (component, package) = (id(component), Package::parse(package).unwrap());
-        let delete = DeleteLink { component, package, name: LinkName::unnamed(), accept_default: false };
+        let delete = DeleteLink { component, package, name: LinkName::unnamed(), accept_default: false, running: None };
         self.command(vec![Operation::DeleteLink(delete)], &[]);
     }
 
     pub(crate) fn retire(&self, sha256: Digest) {
-        self.command(vec![Operation::RetireProvider(RetireProvider { sha256 })], &[]);
+        self.command(vec![Operation::RetireProvider(RetireProvider { sha256, running: None })], &[]);
     }
 
     pub(crate) fn forget_default(&self, package: &str) {
@@ -315,16 +319,28 @@ impl Broker {
         let (aud, jti, request_sha256) = (request.iss, request.jti, request.sha256());
         let step = ledger.rule(examine::start(request, &Afresh)?, Facts::default(), SystemClock.wall_ms());
         self.frontier.lock().unwrap().append(step.hash);
+        Ok(self.answer(&step, what, runs, (aud, jti, request_sha256), ledger.state().lattice().clone()))
+    }
+
+    /// The genuine answer that a step leads to.
+    pub(crate) fn answer(
+        &self,
+        step: &Step<Ruling>,
+        what: What,
+        runs: Runs,
+        (aud, jti, request_sha256): (Name<policy::key::Host>, policy::wire::Nonce, Digest),
+        lattice: Lattice,
+    ) -> StartAnswer {
         let decision = step.outcome.decision();
         let reason = decision.refusal().map(|refusal| refusal.reason);
         let (component, provider) = match what {
             What::StartComponent => (Some(runs), None),
             What::StartProvider => (None, Some(runs)),
         };
-        Ok(StartAnswer {
+        StartAnswer {
             iss: name(&decision_pair()),
             aud,
-            lattice: ledger.state().lattice().clone(),
+            lattice,
             warrant_sha256: Digest::of(&self.warrant.lock().unwrap()),
             request_sha256,
             jti,
@@ -338,7 +354,7 @@ impl Broker {
             index: step.index,
             entry_sha256: step.hash,
             relaxations: Vec::new(),
-        })
+        }
     }
 
     /// Signs an answer with the decision key of the warrant.
@@ -369,13 +385,90 @@ impl Broker {
         seal(&decision_pair(), &receipt, &[&warrant, &self.inception])
     }
 
+    // The genuine word on an inventory; what was closed is kept for the tests.
+    fn withdrawals(&self, payload: &[u8]) -> Vec<u8> {
+        let ledger = self.ledger.lock().unwrap();
+        let inventory =
+            Unverified::<HostInventory>::parse(payload).unwrap().verify(ledger.state().host_keys()).unwrap();
+        let withdrawal = |runs: &policy::inventory::Runs| {
+            let lost = ledger.state().withdrawn().of(&inventory.iss, runs)?;
+            let (component, index, since) = (runs.component.clone(), runs.index, lost.since);
+            Some(Withdrawal { component, index, close: lost.running.close()?, since })
+        };
+        let warrant = self.warrant.lock().unwrap().clone();
+        let told = Withdrawals {
+            iss: name(&decision_pair()),
+            aud: inventory.iss,
+            lattice: ledger.state().lattice().clone(),
+            warrant_sha256: Digest::of(&warrant),
+            request_sha256: inventory.sha256(),
+            epoch: ledger.head().epoch,
+            withdrawn: inventory.running.iter().filter_map(withdrawal).collect(),
+            noted: inventory.closed.iter().map(|closed| closed.number).max().unwrap_or_default(),
+        };
+        self.inventories.lock().unwrap().push((*inventory).clone());
+        seal(&decision_pair(), &told, &[&warrant])
+    }
+
     /// What this broker says to a message on a subject.
     pub(crate) fn reply(&self, subject: &str, payload: &[u8]) -> Vec<u8> {
+        if subject == Topic::Inventory.subject(&self.lattice()) {
+            return self.withdrawals(payload);
+        }
         self.asked.lock().unwrap().push(payload.to_vec());
         if subject == Topic::Join.subject(&self.lattice()) {
             return self.enrol(payload);
         }
         self.decide(payload).map(|answer| self.sign(&answer)).unwrap_or_default()
+    }
+
+    /// The ledger as it is now, for a world of its own.
+    pub(crate) fn ledger(&self) -> Ledger {
+        self.ledger.lock().unwrap().clone()
+    }
+
+    /// The verifier of this broker's answers.
+    pub(crate) fn decision_keys(&self) -> DecisionKeys {
+        let inception = self.ledger.lock().unwrap().state().inception().clone();
+        let roots = Roots { inception: &inception, sha256: self.root };
+        let warrant = Unverified::<Warrant>::parse(&self.warrant.lock().unwrap()).unwrap().verify(&roots).unwrap();
+        DecisionKeys::of(&warrant, SystemClock.now()).unwrap()
+    }
+
+    /// A command that its administrator signed, verified, and judged by nobody yet.
+    pub(crate) fn signed_command(&self, operations: Vec<Operation>) -> Examined<Command> {
+        let ledger = self.ledger.lock().unwrap();
+        let now = SystemClock.now();
+        let command = Command {
+            iss: name(&admin()),
+            aud: ledger.state().lattice().clone(),
+            iat: now,
+            not_after: now.plus(600),
+            jti: nonce().unwrap(),
+            basis: ledger.head().epoch,
+            because: None,
+            operations,
+            statements: Vec::new(),
+        };
+        let bytes = seal(&admin(), &command, &[]);
+        examine::command(Unverified::<Command>::parse(&bytes).unwrap().verify(ledger.state().administrators()).unwrap())
+    }
+
+    /// Lets another host in, with a folder of its own.
+    pub(crate) fn another_host(&self) -> (TempDir, HostKey, Memory) {
+        let dir = tempfile::tempdir().unwrap();
+        let invite = Invite::parse(&self.invitation()).unwrap();
+        let host = HostKey::load_or_make(dir.path()).unwrap();
+        let wire = Quiet(self);
+        let joined = crate::join::join(dir.path(), &host, &invite, &wire, &SystemClock, Duration::from_secs(5));
+        futures::executor::block_on(tokio_less(joined)).unwrap();
+        let memory = Memory::load(dir.path()).unwrap();
+        (dir, host, memory)
+    }
+
+    /// The key of the host that joined.
+    pub(crate) fn host_key(&self) -> HostKey {
+        HostKey::load(self.dir.path()).unwrap()
     }
 
     /// The memory of the host that joined.
@@ -475,6 +568,9 @@ impl Transport for Wire {
             return Box::pin(async { Ok(futures::stream::pending().boxed()) });
         }
         let genuine = self.broker.reply(&subject, &payload);
+        if subject == Topic::Inventory.subject(&self.broker.lattice()) {
+            return Box::pin(async move { Ok(futures::stream::iter([genuine]).boxed()) });
+        }
         let replies = (self.mischief)(&self.broker, &payload, genuine);
         // A wire stays open behind what was said.
         Box::pin(async move { Ok(futures::stream::iter(replies).chain(futures::stream::pending()).boxed()) })

@@ -11,11 +11,11 @@ use crate::ask::Start;
 use crate::component::Component;
 use crate::folder::Folder;
 use crate::link::link;
-use crate::slot::{Binding, Close, Slots};
+use crate::slot::{Binding, Slots};
 use crate::start::Host;
 
 // A component that imports `wasi:random/random` under each of these versions.
-fn random(versions: &[&str]) -> Vec<u8> {
+pub(super) fn random(versions: &[&str]) -> Vec<u8> {
     let (mut imports, mut with) = (String::new(), String::new());
     for (number, version) in versions.iter().enumerate() {
         imports += &format!(
@@ -100,7 +100,7 @@ async fn a_drained_slot_takes_no_new_call() {
     let bench = Bench::new();
     let mut cart = bench.host().await.start(&guests::signed("cart"), &id("cart")).await.unwrap();
     cart.invoke("add(\"milk\", 2)").await.unwrap();
-    cart.slots().exact("wasi:logging/logging@0.1.0-draft").unwrap().close(Close::Drain);
+    cart.slots().exact("wasi:logging/logging@0.1.0-draft").unwrap().close(policy::withdrawal::Close::Drain);
     let refused = cart.invoke("add(\"milk\", 2)").await.unwrap_err();
     assert_eq!(refused.reason(), Some(Reason::Unpermitted));
     assert!(refused.to_string().contains("wasi:logging/logging"), "{refused}");
@@ -117,7 +117,7 @@ async fn t26_a_stopped_slot_stops_what_runs_over_it() {
     let mut running = host.start(&roller, &id("roller")).await.unwrap();
     let slots = running.slots().clone();
     let spinning = tokio::spawn(async move { running.invoke("spin()").await });
-    slots.close(Close::Stop);
+    slots.close(policy::withdrawal::Close::Stop);
     let ended = tokio::time::timeout(std::time::Duration::from_secs(5), spinning).await.unwrap().unwrap();
     assert_eq!(ended.unwrap_err().reason(), Some(Reason::Unpermitted));
 }

@@ -33,6 +33,9 @@ struct Replaying {
 impl Transport for Replaying {
     fn ask(&self, subject: String, payload: Vec<u8>) -> BoxFuture<'_, Result<Replies, Error>> {
         let genuine = self.broker.reply(&subject, &payload);
+        if subject == policy::wire::Topic::Inventory.subject(&self.broker.lattice()) {
+            return Box::pin(async move { Ok(futures::stream::iter([genuine]).boxed()) });
+        }
         let other = self.other.load(Ordering::SeqCst);
         let replayed = resigned(&self.broker, &genuine, |answer| {
             for (bit, (_, change)) in FIELDS.iter().enumerate() {

@@ -1,6 +1,6 @@
 //! The rules on an import, asked of a link that does not stand yet.
 
-use super::{Binding, Nobody, Start, grant};
+use super::{Binding, NO_FACTS, Start, lawful};
 use crate::artifact::Import;
 use crate::govern::{LinkKey, LinkRecord, State};
 use crate::key::Name;
@@ -25,14 +25,14 @@ pub(crate) fn supposed_to_answer(
         claims_sha256: None,
     };
     let supposed = Supposed { what: What::StartComponent, runs, claims: None, imports, offers: Vec::new() };
-    // No rule on an import reads who asks.
+    // No rule of the law on an import reads who asks; the operator's may, and are asked when somebody does.
     let question = Question::supposed(Name::from_raw([0; 32]), state.lattice().clone(), supposed);
-    let start = Start { state, question: &question, now };
+    let start = Start { state, question: &question, facts: NO_FACTS, now };
     let (sha256, provider) = state.answering(link).ok_or_else(|| {
         Refusal::new(Reason::ProviderUnknown, format!("provider `{}` is not admitted", link.provider))
     })?;
     question.imports.iter().try_for_each(|import| {
         let candidate = Ok(Candidate { by: By::Link, sha256, provider, link: Some(link) });
-        grant(&Binding { start, import, link: key.name.clone(), candidate }, &mut Nobody).map(drop)
+        lawful(&Binding { start, import, link: key.name.clone(), candidate })
     })
 }

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::decide::{Grant, Nobody, Start, for_each_import, grant};
+use crate::decide::{Grant, NO_FACTS, Nobody, Start, for_each_import, grant};
 use crate::govern::{ComponentRecord, Event, State};
 use crate::issuer::Kind;
 use crate::name::{ComponentId, LinkName, Package, Version};
@@ -113,7 +113,7 @@ impl<'q> Looker<'q> {
             }
             let question = self.asked_by(id, record, imports);
             let stands = stands(state, record);
-            for_each_import(&Start { state, question: &question, now: self.now }, |binding| {
+            for_each_import(&Start { state, question: &question, facts: NO_FACTS, now: self.now }, |binding| {
                 let answered = match stands.map_or_else(|| grant(binding, &mut Nobody).map_err(|no| no.reason), Err) {
                     Ok(Grant { by, id, sha256, .. }) => Answered::Permitted { by, id, sha256 },
                     Err(reason) => Answered::Refused { reason },
@@ -178,6 +178,8 @@ impl Reach {
             | Event::HostJoined(_)
             | Event::WarrantInstalled(_)
             | Event::RootsChanged(_)
+            | Event::ClockAcknowledged(_)
+            | Event::LogRestored(_)
             | Event::AdministratorPut(_)
             | Event::AdministratorRemoved(_)
             | Event::ThresholdPut(_)

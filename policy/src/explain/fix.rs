@@ -14,8 +14,8 @@ use serde::Serialize;
 use super::effects::{Changes, Looker};
 use crate::artifact::Import;
 use crate::decide::{
-    About, Binding, Decision, Facts, ImportRule, Nobody, Start, StartRule, Watch, decide, for_each_import, grant,
-    may_start,
+    About, Binding, Decision, Facts, ImportRule, NO_FACTS, Nobody, Start, StartRule, Watch, decide, for_each_import,
+    grant, may_start,
 };
 use crate::govern::{Event, State};
 use crate::name::{LinkName, Package};
@@ -123,7 +123,7 @@ type Tried = (Option<(Place, About)>, Reason, String);
 impl Search<'_> {
     // One act for the start's refusal, or else one for each import that is refused. Whether there was any.
     fn round(&mut self) -> bool {
-        let start = Start { state: &self.state, question: self.question, now: self.now };
+        let start = Start { state: &self.state, question: self.question, facts: NO_FACTS, now: self.now };
         if let Err(refusal) = may_start(&start, &mut Nobody) {
             let mut any = false;
             for proposal in acts::for_start(&start, &refusal) {
@@ -142,7 +142,7 @@ impl Search<'_> {
     }
 
     fn mend(&mut self, place: &Place) -> bool {
-        let start = Start { state: &self.state, question: self.question, now: self.now };
+        let start = Start { state: &self.state, question: self.question, facts: NO_FACTS, now: self.now };
         let Some(import) = self.question.imports.get(place.0) else {
             return false;
         };
@@ -181,7 +181,7 @@ impl Search<'_> {
 
     // The imports of the question as the state has names for them now.
     fn places(&self) -> Vec<Place> {
-        let start = Start { state: &self.state, question: self.question, now: self.now };
+        let start = Start { state: &self.state, question: self.question, facts: NO_FACTS, now: self.now };
         let mut places = Vec::new();
         for_each_import(&start, |binding| {
             let number = self.question.imports.iter().position(|import| std::ptr::eq(import, binding.import));
@@ -191,7 +191,7 @@ impl Search<'_> {
     }
 
     fn outside(&self, decision: &Decision) -> Vec<Outside> {
-        let start = Start { state: &self.state, question: self.question, now: self.now };
+        let start = Start { state: &self.state, question: self.question, facts: NO_FACTS, now: self.now };
         let Some(first) = decision.refusal() else {
             return Vec::new();
         };

@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::handle::Handled;
-use super::{Apply, Case, Event, Judge, Lack, Signer, State};
+use super::{Apply, Case, Event, Judge, Lack, Signer, State, Times};
 use crate::command::Command;
 use crate::digest::Digest;
 use crate::envelope::Unverified;
@@ -73,7 +73,9 @@ impl State {
         let command = attached(approve, case, self)?;
         let signers: Vec<Signer> = waiting.signers.iter().chain([&approved.signer]).cloned().collect();
         let within = |refusal: Refusal| refusal.within(format!("command {}", approve.id));
-        self.addressed(&command.document, case.now).map_err(within)?;
+        let times = Times { now: case.now, clock: case.clock };
+        self.addressed(&command.document, times.judging()).map_err(within)?;
+        case.in_order(&command.document).map_err(within)?;
         let inner = Case { examined: &command, ..*case };
         let judged = self.judge_all(&command.document, &inner).map_err(within)?;
         let mut subjects = vec![approve.subject()];

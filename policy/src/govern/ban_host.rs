@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::{Apply, Case, HostStanding, Judge, State};
 use crate::key::{Host, Name};
 use crate::reason::{Reason, Refusal};
+use crate::withdrawal::{Ground, Running, told};
 
 /// Ban a host.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -12,6 +13,9 @@ use crate::reason::{Reason, Refusal};
 pub struct BanHost {
     /// The host.
     pub host: Name<Host>,
+    /// What becomes of what runs on this ground already; none is kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub running: Option<Running>,
 }
 
 /// A host is banned.
@@ -20,6 +24,9 @@ pub struct BanHost {
 pub struct HostBanned {
     /// The host.
     pub host: Name<Host>,
+    /// What becomes of what runs on this ground already; none is kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub running: Option<Running>,
 }
 
 impl Judge for BanHost {
@@ -39,17 +46,18 @@ impl Judge for BanHost {
             Some(HostStanding::Banned) => {
                 Err(Refusal::new(Reason::AlreadyExists, format!("host `{}` is banned already", self.host)))
             }
-            Some(HostStanding::Enrolled) => Ok(HostBanned { host: self.host }),
+            Some(HostStanding::Enrolled) => Ok(HostBanned { host: self.host, running: self.running }),
         }
     }
 }
 
 impl Apply for HostBanned {
-    fn apply(&self, state: &mut State, _index: u64) {
+    fn apply(&self, state: &mut State, index: u64) {
+        state.withdraw(Ground::Host(self.host), self.running, index);
         state.ban(self.host);
     }
 
     fn told(&self) -> String {
-        format!("host {} banned", self.host)
+        format!("host {} banned{}", self.host, told(self.running))
     }
 }

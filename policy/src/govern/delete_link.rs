@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::{Apply, Case, Judge, LinkKey, LinkRecord, LinkSlot, State};
 use crate::name::{ComponentId, LinkName, Package};
 use crate::reason::{Reason, Refusal};
+use crate::withdrawal::{Ground, Running, told};
 
 /// Delete a link.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,6 +20,9 @@ pub struct DeleteLink {
     /// Whether the lattice's default may answer from now on.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub accept_default: bool,
+    /// What becomes of what runs on this ground already; none is kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub running: Option<Running>,
 }
 
 /// A link is deleted, or its tombstone lifted.
@@ -35,6 +39,9 @@ pub struct LinkDeleted {
     pub before: LinkRecord,
     /// Whether the lattice's default may answer from now on.
     pub accept_default: bool,
+    /// What becomes of what runs on this ground already; none is kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub running: Option<Running>,
 }
 
 impl Judge for DeleteLink {
@@ -50,7 +57,7 @@ impl Judge for DeleteLink {
     }
 
     fn judge(&self, state: &State, _case: &Case<'_>) -> Result<LinkDeleted, Refusal> {
-        let Self { component, package, name, accept_default } = self.clone();
+        let Self { component, package, name, accept_default, running } = self.clone();
         let key = LinkKey { component: component.clone(), package: package.clone(), name: name.clone() };
         let before = match state.links.get(&key) {
             None => return Err(Refusal::new(Reason::NotFound, format!("there is no link `{key}`"))),
@@ -59,14 +66,15 @@ impl Judge for DeleteLink {
             }
             Some(slot) => slot.record().clone(),
         };
-        Ok(LinkDeleted { component, package, name, before, accept_default })
+        Ok(LinkDeleted { component, package, name, before, accept_default, running })
     }
 }
 
 impl Apply for LinkDeleted {
-    fn apply(&self, state: &mut State, _index: u64) {
-        let Self { component, package, name, before, accept_default } = self.clone();
+    fn apply(&self, state: &mut State, index: u64) {
+        let Self { component, package, name, before, accept_default, running } = self.clone();
         let key = LinkKey { component, package, name };
+        state.withdraw(Ground::Link(key.clone()), running, index);
         if accept_default {
             state.links.remove(&key);
         } else {
@@ -76,6 +84,6 @@ impl Apply for LinkDeleted {
 
     fn told(&self) -> String {
         let accepted = if self.accept_default { ", its default accepted" } else { "" };
-        format!("link {}/{}/{} deleted{accepted}", self.component, self.package, self.name)
+        format!("link {}/{}/{} deleted{accepted}{}", self.component, self.package, self.name, told(self.running))
     }
 }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Apply, Case, Judge, State};
+use super::{Apply, Case, Judge, State, Weighty};
 use crate::digest::Digest;
 use crate::reason::{Reason, Refusal};
 use crate::rules::RulesRecord;
@@ -28,6 +28,10 @@ impl Judge for DeleteRules {
 
     fn subject(&self) -> String {
         "rules".to_owned()
+    }
+
+    fn weighs(&self, _: &State) -> Option<Weighty> {
+        Some(Weighty::Weakening)
     }
 
     fn judge(&self, state: &State, _case: &Case<'_>) -> Result<RulesDeleted, Refusal> {

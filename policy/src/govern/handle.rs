@@ -2,7 +2,7 @@
 //! signed. Nothing is changed here.
 
 use super::weight::Need;
-use super::{Case, Checked, CommandProposed, Event, Lack, Operation, State, end};
+use super::{Case, Checked, CommandProposed, Event, Lack, Operation, State, Times, end};
 use crate::command::{Command, MAX_OPERATIONS};
 use crate::envelope::{Document, MAX_ATTACHMENTS};
 use crate::examine::Examined;
@@ -33,8 +33,8 @@ impl State {
     ///
     /// # Errors
     /// The reason of the command itself, or of the operation that is refused, with its number.
-    pub fn handle(&self, examined: &Examined<Command>, now: Timestamp) -> Result<Handled, Refusal> {
-        self.handle_knowing(examined, &[], now)
+    pub fn handle(&self, examined: &Examined<Command>, times: impl Into<Times>) -> Result<Handled, Refusal> {
+        self.handle_knowing(examined, &[], times)
     }
 
     /// As [`State::handle`], with what the broker found of configurations.
@@ -45,10 +45,11 @@ impl State {
         &self,
         examined: &Examined<Command>,
         found: &[Checked],
-        now: Timestamp,
+        times: impl Into<Times>,
     ) -> Result<Handled, Refusal> {
-        let command = &examined.document;
-        self.addressed(command, now)?;
+        let times = times.into();
+        let (command, now) = (&examined.document, times.now);
+        self.addressed(command, times.judging())?;
         if self.has_seen(command.jti) {
             return Err(Refusal::new(Reason::CommandSeen, format!("command {} was already judged", command.jti)));
         }
@@ -57,7 +58,7 @@ impl State {
             let detail = format!("{count} operations, a command has 1 to {MAX_OPERATIONS}");
             return Err(Refusal::new(Reason::SchemaMismatch, detail));
         }
-        let case = Case { now, examined, found, checked: None };
+        let case = Case { now, clock: times.clock, examined, found, checked: None };
         if let [only @ Operation::ApproveCommand(approve)] = command.operations.as_slice() {
             self.on_basis(only, command.basis)?;
             return self.approve(approve, &case);
@@ -65,6 +66,7 @@ impl State {
         if command.operations.iter().any(|operation| matches!(operation, Operation::ApproveCommand(_))) {
             return Err(Refusal::new(Reason::SchemaMismatch, "an approval is the only operation of its command"));
         }
+        case.in_order(command)?;
         let Whole { events, subjects, needs } = self.judge_all(command, &case)?;
         let signer = self.administrators().signer(&command.iss);
         match self.lacks(&needs, std::slice::from_ref(&signer), now) {
@@ -169,6 +171,16 @@ impl State {
     // Whether administrators have roles under the law that judges: what is older is judged again as it was then.
     const fn has_roles(&self) -> bool {
         self.law() >= ROLES_SINCE
+    }
+}
+
+impl Case<'_> {
+    /// Whether the clock lets a command be judged: what only takes away, and what puts the order right, always is (T22).
+    pub(super) fn in_order(&self, command: &Command) -> Result<(), Refusal> {
+        if command.operations.iter().all(|operation| operation.narrows() || operation.mends()) {
+            return Ok(());
+        }
+        Times { now: self.now, clock: self.clock }.in_order()
     }
 }
 

@@ -83,7 +83,7 @@ mod tests {
         assert_eq!(world.ledger.state().hosts()[&host].labels["zone"], "b");
         let stranger = Pair::<Host>::seeded("9").name;
         assert_eq!(world.act(label(stranger, "b")).unwrap_err().reason, Reason::HostUnknown);
-        world.act(Operation::BanHost(BanHost { host })).unwrap();
+        world.act(Operation::BanHost(BanHost { host, running: None })).unwrap();
         assert_eq!(world.act(label(host, "c")).unwrap_err().reason, Reason::HostBanned);
     }
 }

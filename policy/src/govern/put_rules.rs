@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Apply, Case, Judge, State};
+use super::{Apply, Case, Judge, State, Weighty};
 use crate::digest::Digest;
 use crate::reason::{Reason, Refusal};
 use crate::rules::{RulesRecord, RulesText};
@@ -33,6 +33,11 @@ impl Judge for PutRules {
 
     fn subject(&self) -> String {
         "rules".to_owned()
+    }
+
+    fn weighs(&self, state: &State) -> Option<Weighty> {
+        // Another text may forbid less.
+        state.rules().map(|_| Weighty::Weakening)
     }
 
     fn judge(&self, state: &State, _case: &Case<'_>) -> Result<RulesPut, Refusal> {

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::{Apply, Case, Judge, State};
 use crate::name::ComponentId;
 use crate::reason::{Reason, Refusal};
+use crate::withdrawal::{Ground, Running, told};
 
 /// Retire a component id.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -12,6 +13,9 @@ use crate::reason::{Reason, Refusal};
 pub struct RetireComponent {
     /// The id.
     pub id: ComponentId,
+    /// What becomes of what runs on this ground already; none is kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub running: Option<Running>,
 }
 
 /// A component id is retired.
@@ -20,6 +24,9 @@ pub struct RetireComponent {
 pub struct ComponentRetired {
     /// The id.
     pub id: ComponentId,
+    /// What becomes of what runs on this ground already; none is kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub running: Option<Running>,
 }
 
 impl Judge for RetireComponent {
@@ -39,19 +46,20 @@ impl Judge for RetireComponent {
             Some(record) if record.retired => {
                 Err(Refusal::new(Reason::AlreadyExists, format!("`{}` is retired already", self.id)))
             }
-            Some(_) => Ok(ComponentRetired { id: self.id.clone() }),
+            Some(_) => Ok(ComponentRetired { id: self.id.clone(), running: self.running }),
         }
     }
 }
 
 impl Apply for ComponentRetired {
-    fn apply(&self, state: &mut State, _index: u64) {
+    fn apply(&self, state: &mut State, index: u64) {
+        state.withdraw(Ground::Component(self.id.clone()), self.running, index);
         if let Some(record) = state.components.get_mut(&self.id) {
             record.retired = true;
         }
     }
 
     fn told(&self) -> String {
-        format!("component `{}` retired", self.id)
+        format!("component `{}` retired{}", self.id, told(self.running))
     }
 }

@@ -7,6 +7,7 @@ use crate::issuer::Standing;
 use crate::key::{self, Name};
 use crate::reason::{Reason, Refusal};
 use crate::time::Timestamp;
+use crate::withdrawal::{Ground, Running, told};
 
 /// Retire an issuer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -17,6 +18,9 @@ pub struct RetireIssuer {
     /// From when on; none is now. It may lie ahead, and it may lie back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub at: Option<Timestamp>,
+    /// What becomes of what runs on this ground already; none is kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub running: Option<Running>,
 }
 
 /// An issuer is retired.
@@ -27,6 +31,9 @@ pub struct IssuerRetired {
     pub key: Name<key::Issuer>,
     /// From when on.
     pub at: Timestamp,
+    /// What becomes of what runs on this ground already; none is kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub running: Option<Running>,
 }
 
 impl Judge for RetireIssuer {
@@ -61,17 +68,18 @@ impl Judge for RetireIssuer {
                 let detail = format!("issuer `{}` retires at {end} already, which is not after {at}", self.key);
                 Err(Refusal::new(Reason::AlreadyExists, detail))
             }
-            None => Ok(IssuerRetired { key: self.key, at }),
+            None => Ok(IssuerRetired { key: self.key, at, running: self.running }),
         }
     }
 }
 
 impl Apply for IssuerRetired {
-    fn apply(&self, state: &mut State, _index: u64) {
+    fn apply(&self, state: &mut State, index: u64) {
         state.issuers.change(&self.key, |issuer| issuer.standing = Standing::Retired(self.at));
+        state.withdraw(Ground::Issuer(self.key), self.running, index);
     }
 
     fn told(&self) -> String {
-        format!("issuer {} retired from {} on", self.key, self.at)
+        format!("issuer {} retired from {} on{}", self.key, self.at, told(self.running))
     }
 }

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::{Apply, Case, Judge, State};
 use crate::digest::Digest;
 use crate::reason::{Reason, Refusal};
+use crate::withdrawal::{Ground, Running, told};
 
 /// Retire a provider.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -12,6 +13,9 @@ use crate::reason::{Reason, Refusal};
 pub struct RetireProvider {
     /// SHA-256 of its bytes.
     pub sha256: Digest,
+    /// What becomes of what runs on this ground already; none is kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub running: Option<Running>,
 }
 
 /// A provider is retired.
@@ -20,6 +24,9 @@ pub struct RetireProvider {
 pub struct ProviderRetired {
     /// SHA-256 of its bytes.
     pub sha256: Digest,
+    /// What becomes of what runs on this ground already; none is kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub running: Option<Running>,
 }
 
 impl Judge for RetireProvider {
@@ -39,19 +46,20 @@ impl Judge for RetireProvider {
             Some(record) if record.retired => {
                 Err(Refusal::new(Reason::AlreadyExists, format!("provider `{}` is retired already", record.id)))
             }
-            Some(_) => Ok(ProviderRetired { sha256: self.sha256 }),
+            Some(_) => Ok(ProviderRetired { sha256: self.sha256, running: self.running }),
         }
     }
 }
 
 impl Apply for ProviderRetired {
-    fn apply(&self, state: &mut State, _index: u64) {
+    fn apply(&self, state: &mut State, index: u64) {
+        state.withdraw(Ground::Provider(self.sha256), self.running, index);
         if let Some(record) = state.providers.get_mut(&self.sha256) {
             record.retired = true;
         }
     }
 
     fn told(&self) -> String {
-        format!("provider {} retired", self.sha256)
+        format!("provider {} retired{}", self.sha256, told(self.running))
     }
 }

@@ -7,6 +7,7 @@ use crate::issuer::Standing;
 use crate::key::{self, Name};
 use crate::reason::{Reason, Refusal};
 use crate::time::Timestamp;
+use crate::withdrawal::{Ground, Running, told};
 
 /// Revoke an issuer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -14,6 +15,9 @@ use crate::time::Timestamp;
 pub struct RevokeIssuer {
     /// Its key.
     pub key: Name<key::Issuer>,
+    /// What becomes of what runs on this ground already; none is kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub running: Option<Running>,
 }
 
 /// An issuer is revoked.
@@ -24,6 +28,9 @@ pub struct IssuerRevoked {
     pub key: Name<key::Issuer>,
     /// When.
     pub at: Timestamp,
+    /// What becomes of what runs on this ground already; none is kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub running: Option<Running>,
 }
 
 impl Judge for RevokeIssuer {
@@ -44,18 +51,19 @@ impl Judge for RevokeIssuer {
                 Err(Refusal::new(Reason::AlreadyExists, format!("issuer `{}` is revoked since {at}", self.key)))
             }
             Some(Standing::Prepared | Standing::Active | Standing::Retired(_)) => {
-                Ok(IssuerRevoked { key: self.key, at: case.now })
+                Ok(IssuerRevoked { key: self.key, at: case.now, running: self.running })
             }
         }
     }
 }
 
 impl Apply for IssuerRevoked {
-    fn apply(&self, state: &mut State, _index: u64) {
+    fn apply(&self, state: &mut State, index: u64) {
         state.issuers.change(&self.key, |issuer| issuer.standing = Standing::Revoked(self.at));
+        state.withdraw(Ground::Issuer(self.key), self.running, index);
     }
 
     fn told(&self) -> String {
-        format!("issuer {} revoked", self.key)
+        format!("issuer {} revoked{}", self.key, told(self.running))
     }
 }

@@ -10,7 +10,7 @@ use crate::claims::Common;
 use crate::contract::Contract;
 use crate::decide::LAW;
 use crate::digest::Digest;
-use crate::govern::{AdministratorKeys, Bind, HostKeys, LinkKey, LinkSlot, Owned, Waiting, Weighty, end};
+use crate::govern::{AdministratorKeys, Bind, Disorder, HostKeys, LinkKey, LinkSlot, Owned, Waiting, Weighty, end};
 use crate::issuer::Issuers;
 use crate::key::{Administrator, Decision, Host, Invite, Issuer, Name, Role, Root, refuse_published};
 use crate::name::{ComponentId, Lattice, LinkName, Package};
@@ -19,7 +19,8 @@ use crate::reason::{Reason, Refusal};
 use crate::rules::{Language, NoLanguage, RulesRecord};
 use crate::time::{Timestamp, Validity};
 use crate::warrant::{Inception, Quorum};
-use crate::wire::Nonce;
+use crate::wire::{COMMAND_LIFETIME_S, Nonce};
+use crate::withdrawal::Withdrawn;
 
 /// Everything that decisions depend on, besides the question.
 #[derive(Debug, Clone)]
@@ -49,6 +50,9 @@ pub struct State {
     pub(super) rules: Option<RulesRecord>,
     // Who reads rules: no part of what was recorded, but of who reads it.
     language: Arc<dyn Language>,
+    // What runs already and lost its ground.
+    pub(super) withdrawn: Withdrawn,
+    pub(crate) disorder: Disorder,
     // The law it is judged under: that of an entry while it is judged again, the newest otherwise.
     law: u64,
     host_keys: HostKeys,
@@ -171,6 +175,8 @@ impl State {
             subjects: BTreeMap::new(),
             rules: None,
             language: Arc::new(NoLanguage),
+            withdrawn: Withdrawn::default(),
+            disorder: Disorder::default(),
             law: LAW,
             host_keys: HostKeys::default(),
             seen: BTreeMap::new(),
@@ -273,6 +279,16 @@ impl State {
     /// Who reads rules.
     pub(crate) fn language(&self) -> &dyn Language {
         self.language.as_ref()
+    }
+
+    /// What lost its ground and may run all the same.
+    pub const fn withdrawn(&self) -> &Withdrawn {
+        &self.withdrawn
+    }
+
+    /// What is out of order with the log's time or with what hosts have seen of it.
+    pub const fn disorder(&self) -> &Disorder {
+        &self.disorder
     }
 
     /// The links and tombstones.
@@ -384,10 +400,12 @@ impl State {
         self.touched.insert(subject, index);
     }
 
-    // Ids are forgotten once their command could not be judged any more, so that memory stays bounded (I10).
+    // Ids are forgotten once their command could not be judged any more, so that memory stays bounded (I10). What was
+    // judged while the clock was behind ended before the log's own time; it is remembered for as long as any.
     pub(crate) fn remember(&mut self, id: Nonce, not_after: Timestamp, now: Timestamp) {
         self.seen.retain(|_, until| *until >= now);
         self.forget_ended(now);
+        let not_after = if not_after < now { now.plus(COMMAND_LIFETIME_S) } else { not_after };
         self.seen.insert(id, not_after);
     }
 }

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::{Apply, Case, Judge, State};
 use crate::name::Package;
 use crate::reason::{Reason, Refusal};
+use crate::withdrawal::{Ground, Running, told};
 
 /// Withdraw a contract.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -12,6 +13,9 @@ use crate::reason::{Reason, Refusal};
 pub struct WithdrawContract {
     /// The package it is about.
     pub package: Package,
+    /// What becomes of what runs on this ground already; none is kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub running: Option<Running>,
 }
 
 /// A contract is withdrawn.
@@ -20,6 +24,9 @@ pub struct WithdrawContract {
 pub struct ContractWithdrawn {
     /// The package it is about.
     pub package: Package,
+    /// What becomes of what runs on this ground already; none is kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub running: Option<Running>,
 }
 
 impl Judge for WithdrawContract {
@@ -40,19 +47,20 @@ impl Judge for WithdrawContract {
                 Reason::AlreadyExists,
                 format!("the contract for `{}` is withdrawn already", self.package),
             )),
-            Some(_) => Ok(ContractWithdrawn { package: self.package.clone() }),
+            Some(_) => Ok(ContractWithdrawn { package: self.package.clone(), running: self.running }),
         }
     }
 }
 
 impl Apply for ContractWithdrawn {
-    fn apply(&self, state: &mut State, _index: u64) {
+    fn apply(&self, state: &mut State, index: u64) {
+        state.withdraw(Ground::Contract(self.package.clone()), self.running, index);
         if let Some(published) = state.contracts.get_mut(&self.package) {
             published.withdrawn = true;
         }
     }
 
     fn told(&self) -> String {
-        format!("contract {} withdrawn", self.package)
+        format!("contract {} withdrawn{}", self.package, told(self.running))
     }
 }

@@ -7,7 +7,8 @@ use serde_json::Value;
 
 use crate::decide::{Facts, Outcome};
 use crate::digest::Digest;
-use crate::govern::{Checked, Event};
+use crate::govern::{Ahead, Checked, Event, Jump};
+use crate::inventory::Closed;
 use crate::json;
 use crate::key::{Administrator, Host, Name};
 use crate::name::{ComponentId, Lattice};
@@ -52,6 +53,12 @@ pub enum Body {
     Ruling(Ruled),
     /// So many messages were turned away at the door since the last such entry, by reason.
     Door(BTreeMap<Reason, u64>),
+    /// A host closed what had lost its ground, or proved that this log was longer once.
+    Report(Reported),
+    /// The broker's clock jumped ahead.
+    Clock(Jump),
+    /// In this place stood an entry that is lost: an older log was put back.
+    Lost(Lost),
 }
 
 /// The word for a body on the wire.
@@ -68,6 +75,12 @@ pub enum EntryKind {
     Ruling,
     /// [`Body::Door`].
     Door,
+    /// [`Body::Report`].
+    Report,
+    /// [`Body::Clock`].
+    Clock,
+    /// [`Body::Lost`].
+    Lost,
 }
 
 /// A governing act and what became of it.
@@ -103,7 +116,31 @@ pub struct Judged {
     /// The sentence for the administrator.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
+    /// What the broker's clock said, in milliseconds since 1970, where that was further behind than clocks are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clock_ms: Option<u64>,
 }
+
+/// What a host's inventory adds to the record.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Reported {
+    /// SHA-256 of the inventory's token.
+    pub request_sha256: Digest,
+    /// The host.
+    pub host: Name<Host>,
+    /// What it closed, and has ended.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub closed: Vec<Closed>,
+    /// The checkpoint that it holds and this log does not lead to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ahead: Option<Ahead>,
+}
+
+/// An entry that is lost says nothing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Lost {}
 
 /// A question and its answer.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -172,6 +209,14 @@ impl Entry {
     }
 }
 
+impl Entry {
+    // The one kind of entry whose time may be before that of the entry before it (T22).
+    pub(super) fn acknowledges_clock(&self) -> bool {
+        let Body::Governance(judged) = &self.body else { return false };
+        judged.events.iter().any(|event| matches!(event, Event::ClockAcknowledged(_)))
+    }
+}
+
 #[derive(Serialize)]
 struct Shown<'a> {
     at_ms: u64,
@@ -208,6 +253,9 @@ impl Body {
             Self::Refusal(_) => EntryKind::Refusal,
             Self::Ruling(_) => EntryKind::Ruling,
             Self::Door(_) => EntryKind::Door,
+            Self::Report(_) => EntryKind::Report,
+            Self::Clock(_) => EntryKind::Clock,
+            Self::Lost(_) => EntryKind::Lost,
         }
     }
 
@@ -218,6 +266,9 @@ impl Body {
             EntryKind::Refusal => json::from_value(body).map(Self::Refusal),
             EntryKind::Ruling => json::from_value(body).map(Self::Ruling),
             EntryKind::Door => json::from_value(body).map(Self::Door),
+            EntryKind::Report => json::from_value(body).map(Self::Report),
+            EntryKind::Clock => json::from_value(body).map(Self::Clock),
+            EntryKind::Lost => json::from_value(body).map(Self::Lost),
         };
         read.map_err(|refusal: Refusal| Refusal::new(Reason::LogBroken, refusal.to_string()))
     }

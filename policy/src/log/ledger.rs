@@ -11,9 +11,11 @@ use crate::decide::{Decision, Facts, decide};
 use crate::digest::Digest;
 use crate::envelope::Verified;
 use crate::examine::Examined;
-use crate::govern::{Checked, Event, Handled, State, WarrantInstalled};
+use crate::govern::{Ahead, Checked, Event, Handled, Jump, State, Times, WarrantInstalled};
+use crate::inventory::HostInventory;
 use crate::join::Join;
-use crate::log::entry::{Body, Entry, Judged, Ruled, leaf_hash};
+use crate::log::checkpoint::{Checkpoint, NoteKey};
+use crate::log::entry::{Body, Entry, Judged, Lost, Reported, Ruled, leaf_hash};
 use crate::question::{Question, StartRequest};
 use crate::reason::{Reason, Refusal};
 use crate::root::Agreed;
@@ -143,8 +145,9 @@ impl Ledger {
     }
 
     /// Decides a question.
-    pub fn rule(&mut self, examined: Examined<StartRequest>, facts: Facts, at_ms: u64) -> Step<Ruling> {
-        let at_ms = self.later(at_ms);
+    pub fn rule(&mut self, examined: Examined<StartRequest>, mut facts: Facts, at_ms: u64) -> Step<Ruling> {
+        let (at_ms, clock_ms) = self.moment(at_ms);
+        facts.clock_ms = clock_ms;
         let question = Question::signed(&examined);
         let decision = decide(&self.state, &question, &facts, Timestamp::from_millis(at_ms));
         let request = examined.document;
@@ -178,10 +181,15 @@ impl Ledger {
         checked: Vec<Checked>,
         at_ms: u64,
     ) -> Step<Result<(), Refusal>> {
-        let at_ms = self.later(at_ms);
-        let handled = self.state.handle_knowing(examined, &checked, Timestamp::from_millis(at_ms));
+        let clock = at_ms;
+        let (at_ms, clock_ms) = self.moment(clock);
+        let handled = self.state.handle_knowing(examined, &checked, Times::of(at_ms, clock));
+        // The one entry whose time may be before that of the entry before it.
+        let acknowledged = handled.as_ref().is_ok_and(|handled| acknowledges(&handled.events));
+        let at_ms = if acknowledged { clock } else { at_ms };
         let command = &examined.document;
         let judged = Judged {
+            clock_ms,
             by: Some(command.iss),
             id: Some(command.jti),
             not_after: Some(command.not_after),
@@ -201,9 +209,12 @@ impl Ledger {
 
     /// Judges a join; refused ones are recorded too.
     pub fn enrol(&mut self, examined: &Examined<Join>, at_ms: u64) -> Step<Result<(), Refusal>> {
-        let at_ms = self.later(at_ms);
-        let verdict = self.state.handle_join(examined, Timestamp::from_millis(at_ms)).map(|event| vec![event]);
-        let judged = Judged::of(examined.document.sha256());
+        let clock = at_ms;
+        let (at_ms, clock_ms) = self.moment(clock);
+        let verdict = Times::of(at_ms, clock).in_order();
+        let verdict = verdict.and_then(|()| self.state.handle_join(examined, Timestamp::from_millis(at_ms)));
+        let (verdict, judged) =
+            (verdict.map(|event| vec![event]), Judged { clock_ms, ..Judged::of(examined.document.sha256()) });
         let evidence = pieces(&examined.document);
         self.judged(judged, verdict, at_ms, evidence)
     }
@@ -228,6 +239,43 @@ impl Ledger {
     pub fn count(&mut self, turned_away: BTreeMap<Reason, u64>, at_ms: u64) -> Step<()> {
         let at_ms = self.later(at_ms);
         self.record(Body::Door(turned_away), at_ms, Vec::new(), ())
+    }
+
+    /// Records what a host's inventory adds: what it closed, and a checkpoint that this log does not lead to.
+    ///
+    /// `held` is the hash of this log's own entry in the place of that checkpoint's last, which the broker asserts.
+    pub fn report(&mut self, inventory: &Verified<HostInventory>, held: Option<Digest>, at_ms: u64) -> Step<()> {
+        let at_ms = self.later(at_ms);
+        let reported = Reported {
+            request_sha256: inventory.sha256(),
+            host: inventory.iss,
+            closed: inventory.closed.clone(),
+            ahead: self.ahead(inventory, held),
+        };
+        self.record(Body::Report(reported), at_ms, pieces(inventory), ())
+    }
+
+    /// The checkpoint in an inventory, if this very log signed it and does not lead to it.
+    pub fn ahead(&self, inventory: &HostInventory, held: Option<Digest>) -> Option<Ahead> {
+        let note = inventory.checkpoint.as_ref()?;
+        let Checkpoint { size, epoch, last, .. } =
+            NoteKey::parse(&self.state.inception().log_key).ok()?.open(note.as_bytes()).ok()?;
+        let known = |place: u64| self.state.disorder.lost(place);
+        let held = held.filter(|held| *held != last && size <= self.head.size);
+        let held = held.filter(|_| !size.checked_sub(1).is_some_and(known));
+        (size > self.head.size || held.is_some()).then_some(Ahead { size, epoch, last, held })
+    }
+
+    /// Records that the broker's clock jumped ahead.
+    pub fn jumped(&mut self, jump: Jump, at_ms: u64) -> Step<()> {
+        let at_ms = self.later(at_ms);
+        self.record(Body::Clock(jump), at_ms, Vec::new(), ())
+    }
+
+    /// Fills the place of an entry that is lost.
+    pub fn lose(&mut self, at_ms: u64) -> Step<()> {
+        let at_ms = self.later(at_ms);
+        self.record(Body::Lost(Lost {}), at_ms, Vec::new(), ())
     }
 
     fn judge_warrant(&self, warrant: &Verified<Warrant>) -> Result<Event, Refusal> {
@@ -297,6 +345,12 @@ impl Ledger {
         {
             self.state.remember(id, not_after, Timestamp::from_millis(entry.at_ms));
         }
+        match &entry.body {
+            Body::Report(Reported { ahead: Some(ahead), .. }) => self.state.disorder.ahead = Some(*ahead),
+            Body::Clock(jump) => self.state.disorder.jump = Some(*jump),
+            Body::Lost(_) => self.state.disorder.filling = true,
+            _ => {}
+        }
         if entry.index == 0 {
             self.root = hash;
         }
@@ -307,6 +361,12 @@ impl Ledger {
     // Time never runs backwards in the log; order is the index (T71).
     fn later(&self, at_ms: u64) -> u64 {
         at_ms.max(self.head.at_ms)
+    }
+
+    // The log's time, and the clock's where that is further behind than clocks are (T22).
+    fn moment(&self, clock_ms: u64) -> (u64, Option<u64>) {
+        let at_ms = self.later(clock_ms);
+        (at_ms, Times::of(at_ms, clock_ms).is_behind().then_some(clock_ms))
     }
 }
 
@@ -323,8 +383,13 @@ impl Judged {
             checked: Vec::new(),
             reason: None,
             detail: None,
+            clock_ms: None,
         }
     }
+}
+
+fn acknowledges(events: &[Event]) -> bool {
+    events.iter().any(|event| matches!(event, Event::ClockAcknowledged(_)))
 }
 
 // A document's token and its attachments, each by its own digest.

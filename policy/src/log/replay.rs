@@ -9,8 +9,9 @@ use crate::digest::Digest;
 use crate::envelope::{Afresh, Unverified};
 use crate::examine::{self, Examined};
 use crate::govern::{HostKeys, State};
+use crate::inventory::HostInventory;
 use crate::join::{Join, Possession};
-use crate::log::entry::{Body, Entry, Judged, Ruled, leaf_hash};
+use crate::log::entry::{Body, Entry, Judged, Reported, Ruled, leaf_hash};
 use crate::log::ledger::{Ledger, Ruling};
 use crate::question::{Question, StartRequest};
 use crate::reason::{Reason, Refusal};
@@ -98,7 +99,9 @@ impl Ledger {
         match entry {
             _ if entry.index != self.head.size => wrong("its index is not the next one"),
             _ if entry.prev != self.head.last => wrong("it does not name the entry before it"),
-            _ if entry.at_ms < self.head.at_ms => wrong("its time is before that of the entry before it"),
+            _ if entry.at_ms < self.head.at_ms && !entry.acknowledges_clock() => {
+                wrong("its time is before that of the entry before it")
+            }
             _ if entry.epoch != epoch => wrong("its epoch is not that of the newest governance event"),
             _ if entry.lattice != *self.state.lattice() => wrong("it is of another lattice"),
             _ if entry.law == 0 || entry.law > LAW => wrong("it was judged under a law that is not known here"),
@@ -110,6 +113,9 @@ impl Ledger {
         match &entry.body {
             Body::Inception(_) => Err(broken("a lattice begins once")),
             Body::Door(counts) => Ok(self.count(counts.clone(), entry.at_ms).bytes),
+            Body::Clock(jump) => Ok(self.jumped(*jump, entry.at_ms).bytes),
+            Body::Lost(_) => Ok(self.lose(entry.at_ms).bytes),
+            Body::Report(reported) => self.report_again(entry, reported, evidences),
             Body::Ruling(ruled) => self.rule_again(entry, ruled, evidences),
             Body::Governance(judged) | Body::Refusal(judged) => self.govern_again(entry, judged, evidences),
         }
@@ -117,7 +123,21 @@ impl Ledger {
 
     fn rule_again(&mut self, entry: &Entry, ruled: &Ruled, evidences: &dyn Evidences) -> Result<Vec<u8>, Refusal> {
         let examined = self.request_of(entry, ruled, evidences)?;
-        Ok(self.rule(examined, ruled.facts.clone(), entry.at_ms).bytes)
+        let clock_ms = ruled.facts.clock_ms.unwrap_or(entry.at_ms);
+        Ok(self.rule(examined, ruled.facts.clone(), clock_ms).bytes)
+    }
+
+    fn report_again(
+        &mut self,
+        entry: &Entry,
+        reported: &Reported,
+        evidences: &dyn Evidences,
+    ) -> Result<Vec<u8>, Refusal> {
+        let bytes = gather(entry, reported.request_sha256, evidences)?;
+        let inventory = Unverified::<HostInventory>::parse(&bytes).map_err(unfit)?;
+        let inventory = inventory.verify(self.state.host_keys()).map_err(unfit)?;
+        let held = reported.ahead.and_then(|ahead| ahead.held);
+        Ok(self.report(&inventory, held, entry.at_ms).bytes)
     }
 
     fn request_of(
@@ -137,7 +157,8 @@ impl Ledger {
         if judged.by.is_some() {
             let command = Unverified::<Command>::parse(&bytes).map_err(unfit)?;
             let command = command.verify(self.state.administrators()).map_err(unfit)?;
-            return Ok(self.govern_knowing(&examine::command(command), judged.checked.clone(), entry.at_ms).bytes);
+            let clock_ms = judged.clock_ms.unwrap_or(entry.at_ms);
+            return Ok(self.govern_knowing(&examine::command(command), judged.checked.clone(), clock_ms).bytes);
         }
         if let Ok(warrant) = Unverified::<Warrant>::parse(&bytes) {
             let warrant = warrant.verify(&self.state.root_line(self.root)).map_err(unfit)?;
@@ -148,7 +169,8 @@ impl Ledger {
             return Ok(self.change_roots(&agreed, entry.at_ms).bytes);
         }
         let join = Unverified::<Join>::parse(&bytes).map_err(unfit)?.verify(&Possession).map_err(unfit)?;
-        Ok(self.enrol(&examine::join(join).map_err(unfit)?, entry.at_ms).bytes)
+        let clock_ms = judged.clock_ms.unwrap_or(entry.at_ms);
+        Ok(self.enrol(&examine::join(join).map_err(unfit)?, clock_ms).bytes)
     }
 }
 

@@ -95,7 +95,7 @@ fn t79_each_act_takes_its_role_and_no_other_does() {
             AdminRole::LinkAdmin,
         ),
         (add("7"), AdminRole::IssuerAdmin),
-        (Operation::BanHost(BanHost { host }), AdminRole::Operator),
+        (Operation::BanHost(BanHost { host, running: None }), AdminRole::Operator),
         (put("9", None, &[AdminRole::Viewer]), AdminRole::Operator),
     ];
     for role in AdminRole::ALL {

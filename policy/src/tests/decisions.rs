@@ -56,6 +56,7 @@ fn t45_a_deleted_link_never_falls_back_silently() {
             package: logging().package,
             name: unnamed(),
             accept_default,
+            running: None,
         })
     };
     world.act(delete(false)).unwrap();
@@ -69,7 +70,7 @@ fn t45_a_refused_link_beside_a_good_builtin_is_refused() {
     let mut world = World::with_builtin();
     let sha256 = world.admit_provider("logger").unwrap();
     world.link("logger", "default").unwrap();
-    world.act(Operation::RetireProvider(RetireProvider { sha256 })).unwrap();
+    world.act(Operation::RetireProvider(RetireProvider { sha256, running: None })).unwrap();
     assert_eq!(reason(&world.start()), Some(Reason::ProviderRetired));
 }
 
@@ -149,7 +150,7 @@ fn a_contract_bounds_version_interface_and_provider() {
     narrow.providers.subjects.clear();
     world.publish(&narrow).unwrap();
     assert_eq!(reason(&world.start()), Some(Reason::ProviderNotAllowed));
-    world.act(Operation::WithdrawContract(WithdrawContract { package: logging().package })).unwrap();
+    world.act(Operation::WithdrawContract(WithdrawContract { package: logging().package, running: None })).unwrap();
     assert_eq!(reason(&world.start()), Some(Reason::ContractWithdrawn));
 }
 
@@ -199,7 +200,7 @@ fn t10_t14_claims_must_be_there_genuine_and_trusted() {
 fn t15_revocation_of_the_components_or_the_providers_issuer_refuses() {
     let mut world = World::with_builtin();
     let key = world.issuer.name;
-    world.act(Operation::RevokeIssuer(RevokeIssuer { key })).unwrap();
+    world.act(Operation::RevokeIssuer(RevokeIssuer { key, running: None })).unwrap();
     assert_eq!(reason(&world.start()), Some(Reason::IssuerRevoked));
 }
 
@@ -232,7 +233,7 @@ fn an_id_belongs_to_its_subject() {
         refused(&mut world, |asked| asked.request.runs.id = "till".parse().unwrap()),
         Some(Reason::ComponentIdNotYours)
     );
-    world.act(Operation::RetireComponent(RetireComponent { id: "cart".parse().unwrap() })).unwrap();
+    world.act(Operation::RetireComponent(RetireComponent { id: "cart".parse().unwrap(), running: None })).unwrap();
     assert_eq!(reason(&world.start()), Some(Reason::ComponentRetired));
 }
 
@@ -246,7 +247,7 @@ fn t18_another_trusted_issuer_does_not_take_a_subject_over() {
     let token = component_token(&world.issuer, "cart", None);
     let refusal = world.admit("cart", &token, Vec::new()).unwrap_err();
     assert_eq!(refusal.reason, Reason::SubjectOwned);
-    world.act(Operation::RetireComponent(RetireComponent { id: "cart".parse().unwrap() })).unwrap();
+    world.act(Operation::RetireComponent(RetireComponent { id: "cart".parse().unwrap(), running: None })).unwrap();
     let refusal = world.admit("cart", &token, Vec::new()).unwrap_err();
     assert_eq!(refusal.reason, Reason::SubjectOwned, "retiring an id leaves its subject whose it is");
     world.admit_despite("cart", &token, Vec::new(), &[Waiver::TakeOver]).unwrap();
@@ -271,7 +272,7 @@ fn t55_only_enrolled_hosts_of_this_lattice_are_answered() {
     assert_eq!(world.ask(&asked).unwrap_err().reason, Reason::HostUnknown);
     world.host = Pair::seeded("1");
     let host = world.host.name;
-    world.act(Operation::BanHost(BanHost { host })).unwrap();
+    world.act(Operation::BanHost(BanHost { host, running: None })).unwrap();
     assert_eq!(reason(&world.start()), Some(Reason::HostBanned));
 }
 
@@ -300,7 +301,7 @@ fn a_provider_starts_under_its_own_id_and_bytes_only() {
         asked.request.runs.id = "cart".parse().unwrap();
     };
     assert_eq!(refused(&mut world, other_id), Some(Reason::ProviderUnknown));
-    world.act(Operation::RetireProvider(RetireProvider { sha256: file("logger") })).unwrap();
+    world.act(Operation::RetireProvider(RetireProvider { sha256: file("logger"), running: None })).unwrap();
     assert_eq!(refused(&mut world, logger), Some(Reason::ProviderRetired));
 }
 

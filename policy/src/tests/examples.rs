@@ -13,6 +13,7 @@ use crate::delegation::Delegation;
 use crate::digest::Digest;
 use crate::envelope::{Document, Unverified};
 use crate::govern::{Bind, InviteHost, Operation, PutDefault};
+use crate::inventory::{Bound, Closed, HostInventory, Runs};
 use crate::issuer::Kind;
 use crate::join::{InviteProof, Join, Possession};
 use crate::key::{Decision, Host, Invite, Issuer, Root};
@@ -22,6 +23,7 @@ use crate::query::Query;
 use crate::root::RootChange;
 use crate::warrant::{DecisionKeys, Quorum, Roots, Warrant};
 use crate::wire::{Nonce, PERMIT_TTL_MS};
+use crate::withdrawal::{Close, Withdrawal, Withdrawals};
 
 /// One document: its name, the bytes on the wire, and its readable form.
 struct Example {
@@ -160,6 +162,61 @@ fn examples() -> Vec<Example> {
         scope: ["acme:till".parse().unwrap()].into(),
         kinds: [Kind::Component].into(),
     };
+    let inventory = HostInventory {
+        iss: world.host.name,
+        aud: inception.lattice.clone(),
+        iat: at(NOW),
+        process: Nonce::from_random([5; 16]),
+        sequence: 3,
+        page: 0,
+        pages: 1,
+        seen: asked.request.seen,
+        checkpoint: None,
+        builtins_sha256: asked.request.inventory_sha256,
+        running: vec![Runs {
+            component: "cart".parse().unwrap(),
+            sha256: asked.request.runs.sha256,
+            issuer: Some(world.issuer.name),
+            index: answer.index,
+            bindings: vec![Bound {
+                package: logging().package,
+                link: super::world::unnamed(),
+                provider: "native/logging@0.1.0".to_owned().try_into().unwrap(),
+                sha256: Digest::of(b"native/logging@0.1.0"),
+                index: answer.index,
+            }],
+            closing: Some(Close::Drain),
+        }],
+        closed: vec![Closed {
+            number: 1,
+            component: "cart-eu".parse().unwrap(),
+            index: answer.index - 1,
+            close: Close::Stop,
+            since: answer.index,
+            at: at(NOW),
+        }],
+    };
+    let inventory_wire = world.host.seal(&inventory, &[]);
+    let told = Unverified::<HostInventory>::parse(&inventory_wire).unwrap().verify(world.ledger.state().host_keys());
+    let told = told.unwrap();
+    let withdrawals = Withdrawals {
+        iss: decision.name,
+        aud: world.host.name,
+        lattice: inception.lattice.clone(),
+        warrant_sha256: Digest::of(&warrant),
+        request_sha256: told.sha256(),
+        epoch: head.epoch,
+        withdrawn: vec![Withdrawal {
+            component: "cart".parse().unwrap(),
+            index: answer.index,
+            close: Close::Drain,
+            since: head.epoch,
+        }],
+        noted: 1,
+    };
+    let withdrawals_wire = decision.seal(&withdrawals, std::slice::from_ref(&warrant));
+    Unverified::<Withdrawals>::parse(&withdrawals_wire).unwrap().verify(&keys).unwrap();
+    let report_row = world.ledger.clone().report(&told, None, world.now_ms).bytes;
     let claims_wire = component_token(&world.issuer, "cart", None);
     let next = Pair::<Root>::seeded("2");
     let line = world.ledger.state().root_line(world.ledger.root());
@@ -210,6 +267,8 @@ fn examples() -> Vec<Example> {
             wire: asked.attachments[1].clone(),
         },
         signed("answer", &answer, answer_wire),
+        signed("host-inventory", &inventory, inventory_wire),
+        signed("withdrawals", &withdrawals, withdrawals_wire),
         signed("command", &command, command_wire),
         signed("receipt", &receipt, receipt_wire),
         signed("query", &query, query_wire),
@@ -224,6 +283,7 @@ fn examples() -> Vec<Example> {
         entry("entry-refusal", &refusal_row),
         entry("entry-ruling", &ruling_row),
         door(&mut world),
+        entry("entry-report", &report_row),
     ]
 }
 

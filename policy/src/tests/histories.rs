@@ -114,18 +114,23 @@ fn perform(world: &mut World, act: &Act) {
             world.ask(&asked).map(drop)
         }
         Act::Publish(revision) => world.publish(&contract(&world.issuer, revision)),
-        Act::Withdraw => world.act(Operation::WithdrawContract(WithdrawContract { package: logging().package })),
+        Act::Withdraw => {
+            world.act(Operation::WithdrawContract(WithdrawContract { package: logging().package, running: None }))
+        }
         Act::Default(bind) => world.default(bind),
         Act::DeleteDefault => world.act(Operation::DeleteDefault(DeleteDefault { package: logging().package })),
         Act::AdmitNative => world.admit_native("native/logging@0.1.0"),
         Act::AdmitLogger(which) => world.admit_provider(provider(which)).map(drop),
-        Act::RetireLogger => world.act(Operation::RetireProvider(RetireProvider { sha256: file("logger") })),
+        Act::RetireLogger => {
+            world.act(Operation::RetireProvider(RetireProvider { sha256: file("logger"), running: None }))
+        }
         Act::Link(which, named) => world.link(provider(which), if named { "archive" } else { "default" }),
         Act::DeleteLink(accept_default) => world.act(Operation::DeleteLink(DeleteLink {
             component: "cart".parse().unwrap(),
             package: logging().package,
             name: unnamed(),
             accept_default,
+            running: None,
         })),
         Act::PinLink(which, rev) => world.link_pinned(provider(which), rev),
         Act::Switch(step) => world.switch(step, "archive").or_else(|_| world.switch(step, "logger")),
@@ -138,7 +143,7 @@ fn perform(world: &mut World, act: &Act) {
         }
         Act::RevokeIssuer(number) => {
             let key = Pair::<Issuer>::seeded(&number.to_string()).name;
-            world.act(Operation::RevokeIssuer(RevokeIssuer { key }))
+            world.act(Operation::RevokeIssuer(RevokeIssuer { key, running: None }))
         }
         Act::PrepareIssuer(_)
         | Act::ActivateIssuer(..)
@@ -150,14 +155,16 @@ fn perform(world: &mut World, act: &Act) {
         Act::Put(..) | Act::Remove(_) | Act::Threshold(..) | Act::Propose(..) | Act::Approve(..) | Act::Reject(..) => {
             perform_on_administrators(world, act)
         }
-        Act::RetireCart => world.act(Operation::RetireComponent(RetireComponent { id: "cart".parse().unwrap() })),
+        Act::RetireCart => {
+            world.act(Operation::RetireComponent(RetireComponent { id: "cart".parse().unwrap(), running: None }))
+        }
         Act::AdmitCart => {
             let token = super::world::component_token(&world.issuer, "cart", None);
             world.admit("cart", &token, Vec::new())
         }
         Act::BanHost => {
             let host = world.host.name;
-            world.act(Operation::BanHost(BanHost { host }))
+            world.act(Operation::BanHost(BanHost { host, running: None }))
         }
         Act::Pass(ms) => {
             world.now_ms += ms;
@@ -181,7 +188,7 @@ fn perform_on_issuers(world: &mut World, act: &Act) -> Result<(), Refusal> {
         }
         Act::RetireIssuer(number, ahead) => {
             let at = ahead.map(|ahead| at(world.now_ms / 1000 + ahead));
-            world.act(Operation::RetireIssuer(RetireIssuer { key: pair(number).name, at }))
+            world.act(Operation::RetireIssuer(RetireIssuer { key: pair(number).name, at, running: None }))
         }
         Act::RotateIssuer(old, new, overlap) => {
             let proof = world.proof(&pair(new));
@@ -456,7 +463,7 @@ fn as_many_outcomes_as_there_can_be_do_not_break_the_log() {
 #[test]
 fn as_much_evidence_as_there_can_be_does_not_break_the_log() {
     let mut world = World::new();
-    let operation = Operation::BanHost(BanHost { host: world.host.name });
+    let operation = Operation::BanHost(BanHost { host: world.host.name, running: None });
     let command = world.command(vec![operation.clone()]);
     let more = vec![Vec::new(); MAX_ATTACHMENTS + 1];
     assert_eq!(world.submit(command, &more).unwrap_err().reason, Reason::TokenOversize);

@@ -76,18 +76,26 @@ fn build(plan: Plan) -> World {
     if matches!(plan.linked, Linked::Removed | Linked::Accepted) {
         let (component, package) = ("cart".parse().unwrap(), logging().package);
         let accept_default = plan.linked == Linked::Accepted;
-        world.act(Operation::DeleteLink(DeleteLink { component, package, name: unnamed(), accept_default })).unwrap();
+        world
+            .act(Operation::DeleteLink(DeleteLink {
+                component,
+                package,
+                name: unnamed(),
+                accept_default,
+                running: None,
+            }))
+            .unwrap();
     }
     if plan.logger_retired {
-        world.act(Operation::RetireProvider(RetireProvider { sha256: file("logger") })).unwrap();
+        world.act(Operation::RetireProvider(RetireProvider { sha256: file("logger"), running: None })).unwrap();
     }
     if !plan.published {
         let package = logging().package;
-        world.act(Operation::WithdrawContract(crate::govern::WithdrawContract { package })).unwrap();
+        world.act(Operation::WithdrawContract(crate::govern::WithdrawContract { package, running: None })).unwrap();
     }
     if plan.revoked {
         let key = world.issuer.name;
-        world.act(Operation::RevokeIssuer(RevokeIssuer { key })).unwrap();
+        world.act(Operation::RevokeIssuer(RevokeIssuer { key, running: None })).unwrap();
     }
     world
 }

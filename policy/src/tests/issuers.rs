@@ -29,11 +29,11 @@ fn activate(key: Name<Issuer>, proof: Option<&[u8]>) -> Operation {
 }
 
 fn retire(key: Name<Issuer>, at: Option<Timestamp>) -> Operation {
-    Operation::RetireIssuer(RetireIssuer { key, at })
+    Operation::RetireIssuer(RetireIssuer { key, at, running: None })
 }
 
 fn revoke(key: Name<Issuer>) -> Operation {
-    Operation::RevokeIssuer(RevokeIssuer { key })
+    Operation::RevokeIssuer(RevokeIssuer { key, running: None })
 }
 
 fn rotate(old: Name<Issuer>, new: Name<Issuer>, overlap_until: u64, proof: Option<&[u8]>) -> RotateIssuer {

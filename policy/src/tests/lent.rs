@@ -168,12 +168,12 @@ fn t12_what_is_lent_is_narrower_shorter_and_goes_one_step() {
 fn t12_a_delegates_say_ends_with_its_delegators_and_shrinks_with_it() {
     let ends: [(Operation, Option<Reason>, Option<Reason>); 3] = [
         (
-            Operation::RevokeIssuer(RevokeIssuer { key: name_of("above") }),
+            Operation::RevokeIssuer(RevokeIssuer { key: name_of("above"), running: None }),
             Some(Reason::IssuerRevoked),
             Some(Reason::IssuerRevoked),
         ),
         (
-            Operation::RetireIssuer(RetireIssuer { key: name_of("above"), at: Some(at(NOW - 50)) }),
+            Operation::RetireIssuer(RetireIssuer { key: name_of("above"), at: Some(at(NOW - 50)), running: None }),
             None,
             Some(Reason::IssuerRetired),
         ),

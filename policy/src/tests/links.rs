@@ -63,7 +63,7 @@ fn the_old_end_put_back_lifts_the_suspension_too() {
     let mut world = linked();
     world.put(pinned(Pin::Sha256(file("logger")))).unwrap();
     let new = world.revise("logger", 4).unwrap();
-    world.act(Operation::RetireProvider(RetireProvider { sha256: new })).unwrap();
+    world.act(Operation::RetireProvider(RetireProvider { sha256: new, running: None })).unwrap();
     assert_eq!(answered(&mut world), Ok((By::Link, file("logger"))));
 }
 
@@ -141,7 +141,7 @@ fn nothing_is_prepared_or_cut_over_to_that_a_start_would_refuse() {
     world.admit_provider("archive").unwrap();
     world.switch(0, "archive").unwrap();
     // Between the stages the new end goes away.
-    world.act(Operation::RetireProvider(RetireProvider { sha256: file("archive") })).unwrap();
+    world.act(Operation::RetireProvider(RetireProvider { sha256: file("archive"), running: None })).unwrap();
     assert_eq!(world.switch(2, "").unwrap_err().reason, Reason::ProviderRetired);
     assert_eq!(answered(&mut world), Ok((By::Link, file("logger"))));
 }

@@ -102,7 +102,7 @@ fn t29_revision_three_then_two_is_a_downgrade() {
     assert!(row.contains("\"downgraded\":3"), "{row}");
     // The exception was for those bytes alone.
     assert_eq!(reason(provider(&mut world, &issuer, "other two", Some(2), &[])), Some(Reason::Downgrade));
-    world.act(Operation::RetireProvider(RetireProvider { sha256: file("two") })).unwrap();
+    world.act(Operation::RetireProvider(RetireProvider { sha256: file("two"), running: None })).unwrap();
     assert_eq!(reason(provider(&mut world, &issuer, "two", Some(2), &[])), Some(Reason::Downgrade));
     provider(&mut world, &issuer, "other three", Some(3), &[]).unwrap();
 }
@@ -185,7 +185,7 @@ fn under_the_law_before_an_admission_handed_a_subject_over() {
     world.issuer = Pair::seeded("second");
     world.trust(&["*"]);
     let handed = token(&world.issuer, "cart", Some(-7));
-    world.act(Operation::RetireComponent(RetireComponent { id: "cart".parse().unwrap() })).unwrap();
+    world.act(Operation::RetireComponent(RetireComponent { id: "cart".parse().unwrap(), running: None })).unwrap();
     world.admit("cart", &handed, Vec::new()).unwrap();
     assert_eq!(Entry::read(world.rows.last().unwrap()).unwrap().law, 1);
     world.ledger.judge_under(2);

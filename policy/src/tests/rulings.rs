@@ -60,7 +60,9 @@ fn linked() -> World {
 fn unlinked(accept_default: bool) -> World {
     let mut world = linked();
     let (component, package) = ("cart".parse().unwrap(), logging().package);
-    world.act(Operation::DeleteLink(DeleteLink { component, package, name: unnamed(), accept_default })).unwrap();
+    world
+        .act(Operation::DeleteLink(DeleteLink { component, package, name: unnamed(), accept_default, running: None }))
+        .unwrap();
     world
 }
 
@@ -79,7 +81,7 @@ fn scenarios() -> Vec<Scenario> {
         scenario("without_a_contract_nothing_answers", World::new(), same),
         scenario(
             "a_withdrawn_contract_binds_nothing",
-            after(|_| Operation::WithdrawContract(WithdrawContract { package: package() })),
+            after(|_| Operation::WithdrawContract(WithdrawContract { package: package(), running: None })),
             same,
         ),
         scenario(
@@ -126,7 +128,7 @@ fn scenarios() -> Vec<Scenario> {
         }),
         scenario(
             "a_revoked_issuer_is_refused_whatever_the_date",
-            after(|world| Operation::RevokeIssuer(RevokeIssuer { key: world.issuer.name })),
+            after(|world| Operation::RevokeIssuer(RevokeIssuer { key: world.issuer.name, running: None })),
             same,
         ),
         scenario("expired_claims_are_refused", World::with_builtin(), |world, asked| {
@@ -155,19 +157,19 @@ fn scenarios() -> Vec<Scenario> {
         ),
         scenario(
             "a_retired_id_is_refused",
-            after(|_| Operation::RetireComponent(RetireComponent { id: "cart".parse().unwrap() })),
+            after(|_| Operation::RetireComponent(RetireComponent { id: "cart".parse().unwrap(), running: None })),
             same,
         ),
         scenario(
             "a_banned_host_is_refused",
-            after(|world| Operation::BanHost(BanHost { host: world.host.name })),
+            after(|world| Operation::BanHost(BanHost { host: world.host.name, running: None })),
             same,
         ),
         scenario(
             "a_retired_provider_is_not_replaced_by_the_builtin",
             {
                 let mut world = linked();
-                world.act(Operation::RetireProvider(RetireProvider { sha256: file("logger") })).unwrap();
+                world.act(Operation::RetireProvider(RetireProvider { sha256: file("logger"), running: None })).unwrap();
                 world
             },
             same,

@@ -3,10 +3,13 @@
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use broker::clock::{Clock, FixedClock, SystemClock};
+use broker::folder::Folder;
 use broker::keys::SigningKey;
+use broker::service::Service;
 use harness::lattice::{Lattice, path, wait_for};
 use policy::digest::Digest;
 use policy::key::{Administrator, Decision};
@@ -42,6 +45,22 @@ pub(super) fn older_log_put_back(stage: &Stage) -> Seen {
     assert!(done.is_done(), "{done:?}");
     std::fs::write(&log, kept).unwrap();
     stage.alone("rolled-back", &["host", "invite"])
+}
+
+// A broker whose clock ran years ahead for one entry, and was put back.
+pub(super) fn clock_put_back(stage: &Stage) -> Seen {
+    let folder = stage.found("years-ahead");
+    let admin = SigningKey::<Administrator>::load(&folder.join("keys/admin.nk")).unwrap();
+    let ahead = SystemClock::default().now().plus(3653 * 86_400);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let clock = Arc::new(FixedClock::at(ahead.seconds() * 1000));
+        let service = Service::open(&Folder::open(&folder).unwrap(), clock).await.unwrap();
+        let invited = invitation(&admin, |command| (command.iat, command.not_after) = (ahead, ahead.plus(60)));
+        service.command(&invited).await.unwrap();
+        service.close().await.unwrap();
+    });
+    stage.alone("years-ahead", &["host", "invite"])
 }
 
 pub(super) fn changed_row(stage: &Stage) -> Seen {

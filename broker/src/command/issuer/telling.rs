@@ -4,15 +4,50 @@ use serde_json::Value;
 
 use crate::client::Client;
 use crate::command::Globals;
-use crate::command::acting::{member, with_epoch};
+use crate::command::acting::{brief, member, showing, with_epoch};
+use crate::command::inventory::rests_on;
 use crate::command::verify::now;
 use crate::command::when::Span;
 use crate::output::{self, Report};
-use crate::view::{Look, rows};
+use crate::view::{Look, cell, rows};
+
+/// One issuer, and what runs under it now.
+pub(super) fn show(globals: &Globals, key: &str) -> anyhow::Result<Report> {
+    let report = showing(globals, &Look::Issuers, "issuers", |row| cell(row, "key") == key, key)?;
+    let running = running(&Client::of(globals)?);
+    let (mut text, mut members) = (report.text().to_owned(), report.json());
+    if let (Some(running), Some(members)) = (running, members.as_object_mut()) {
+        let under: Vec<Value> = running.into_iter().filter(|row| rests_on(row, key)).collect();
+        let words = under.iter().map(|row| format!("{} on {}", member(row, "component"), brief(row, "host")));
+        let words: Vec<String> = words.collect();
+        text += &output::fields([("runs now", if words.is_empty() { "nothing".to_owned() } else { words.join(", ") })]);
+        members.insert("running".to_owned(), under.into());
+    }
+    Ok(Report::new(text, members))
+}
+
+// Each binding with its host, where a broker hears them.
+fn running(client: &Client) -> Option<Vec<Value>> {
+    if client.folder().is_some_and(|folder| !folder.is_locked()) {
+        return None;
+    }
+    // Who cannot be asked leaves the list as it is without.
+    let seen = client.look(&Look::Inventory).ok()?;
+    let mut running = Vec::new();
+    for host in rows(&seen.view, "hosts") {
+        for row in rows(host, "running") {
+            let mut row = row.clone();
+            row.as_object_mut().map(|members| members.insert("host".to_owned(), cell(host, "host").into()));
+            running.push(row);
+        }
+    }
+    Some(running)
+}
 
 /// Those that there are, or only those whose trust ends within a time.
 pub(super) fn list(globals: &Globals, expiring: Option<Span>) -> anyhow::Result<Report> {
-    let mut seen = Client::of(globals)?.look(&Look::Issuers)?;
+    let client = Client::of(globals)?;
+    let mut seen = client.look(&Look::Issuers)?;
     if let Some(Span(seconds)) = expiring {
         let before = now()?.plus(seconds).seconds();
         if let Some(rows) = seen.view.get_mut("issuers").and_then(Value::as_array_mut) {
@@ -21,8 +56,16 @@ pub(super) fn list(globals: &Globals, expiring: Option<Span>) -> anyhow::Result<
             rows.sort_by_key(|row| row.get("end").and_then(Value::as_u64));
         }
     }
-    let heading = ["KEY", "SCOPE", "KINDS", "STANDING", "END", "KNOWN", "MAX LIFETIME"];
-    let names = ["key", "scope", "kinds", "standing", "end", "known", "max_lifetime_s"];
+    if let (Some(running), Some(rows)) = (running(&client), seen.view.get_mut("issuers").and_then(Value::as_array_mut))
+    {
+        for row in rows.iter_mut() {
+            let key = cell(row, "key");
+            let count = running.iter().filter(|binding| rests_on(binding, &key)).count();
+            row.as_object_mut().map(|members| members.insert("bound".to_owned(), count.into()));
+        }
+    }
+    let heading = ["KEY", "SCOPE", "KINDS", "STANDING", "END", "KNOWN", "MAX LIFETIME", "BOUND"];
+    let names = ["key", "scope", "kinds", "standing", "end", "known", "max_lifetime_s", "bound"];
     let found = rows(&seen.view, "issuers");
     let text = match (found.is_empty(), expiring) {
         (true, Some(_)) => "no issuer's trust ends by then\n".to_owned(),

@@ -69,7 +69,7 @@ async fn t55_an_invitation_lets_one_host_in_once() {
 async fn t55_a_banned_host_is_refused_on_record() {
     let lattice = Lattice::new().await;
     let host = lattice.enrolled_host().await;
-    let ban = Operation::BanHost(BanHost { host: host.name() });
+    let ban = Operation::BanHost(BanHost { host: host.name(), running: None });
     assert_eq!(lattice.command(vec![ban]).await.reason, None);
     let size = lattice.size().await;
     let answer = lattice.service.answer_start(&lattice.request(&host)).await.unwrap();
@@ -82,7 +82,7 @@ async fn t55_a_banned_host_is_refused_on_record() {
 async fn t70_a_banned_host_cannot_fill_the_log() {
     let lattice = Lattice::new().await;
     let host = lattice.enrolled_host().await;
-    let ban = Operation::BanHost(BanHost { host: host.name() });
+    let ban = Operation::BanHost(BanHost { host: host.name(), running: None });
     assert_eq!(lattice.command(vec![ban]).await.reason, None);
     let size = lattice.size().await;
     lattice.service.answer_start(&lattice.request(&host)).await.unwrap();
@@ -120,7 +120,7 @@ async fn t61_the_same_request_is_one_row_and_one_answer() {
 async fn t61_the_same_command_is_judged_once() {
     let lattice = Lattice::new().await;
     let host = lattice.enrolled_host().await;
-    let command = lattice.signed_command(vec![Operation::BanHost(BanHost { host: host.name() })]).await;
+    let command = lattice.signed_command(vec![Operation::BanHost(BanHost { host: host.name(), running: None })]).await;
     let receipt = lattice.service.command(&command).await.unwrap();
     assert_eq!(lattice.service.command(&command).await.unwrap(), receipt);
     // Another process has forgotten the receipt, not the command.
@@ -135,7 +135,10 @@ async fn a_stranger_commands_nothing() {
     let host = lattice.enrolled_host().await;
     let size = lattice.size().await;
     let command = lattice
-        .command_by(&SigningKey::generate().unwrap(), vec![Operation::BanHost(BanHost { host: host.name() })])
+        .command_by(
+            &SigningKey::generate().unwrap(),
+            vec![Operation::BanHost(BanHost { host: host.name(), running: None })],
+        )
         .await;
     assert_eq!(reason(lattice.service.command(&command).await), Reason::AdministratorUnknown);
     assert_eq!(lattice.size().await, size);
@@ -203,7 +206,7 @@ async fn t86_a_crowd_of_questions_keeps_no_administrator_out() {
     // As full as other hosts could make it.
     lattice.service.memory = Memory::holding(0);
     assert_eq!(reason(lattice.service.answer_start(&lattice.request(&host)).await), Reason::RateLimited);
-    let ban = Operation::BanHost(BanHost { host: host.name() });
+    let ban = Operation::BanHost(BanHost { host: host.name(), running: None });
     assert_eq!(lattice.command(vec![ban]).await.reason, None);
 }
 

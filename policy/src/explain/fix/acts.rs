@@ -285,7 +285,7 @@ fn accept_default(binding: &Binding<'_>) -> Option<Proposal> {
     let before = binding.start.state.links().get(&key)?.record().clone();
     let command =
         format!("countersign link del {component} --contract {package} --accept-default   # or put a link again");
-    let event = LinkDeleted { component, package, name, before, accept_default: true };
+    let event = LinkDeleted { component, package, name, before, accept_default: true, running: None };
     Some(by_administrator(command, Event::LinkDeleted(event)))
 }
 

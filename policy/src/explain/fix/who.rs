@@ -114,7 +114,7 @@ impl Who {
             | R::FileUnsafe
             | R::ArtifactUnavailable
             | R::LimitExceeded => Self::HostOperator,
-            R::AuditUnavailable | R::StateRollback | R::LogBroken => Self::BrokerOperator,
+            R::AuditUnavailable | R::StateRollback | R::ClockRollback | R::LogBroken => Self::BrokerOperator,
             R::BrokerKeyUnknown => Self::RootHolder,
             R::KeyInUse
             | R::IssuerUnknown

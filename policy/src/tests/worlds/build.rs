@@ -103,7 +103,8 @@ impl Stage {
                     ContractPublished { sha256: Digest::of(b"contract"), contract: self.contract(number, contract) };
                 events.push(Event::ContractPublished(published));
                 if contract.withdrawn {
-                    events.push(Event::ContractWithdrawn(ContractWithdrawn { package: package.clone() }));
+                    events
+                        .push(Event::ContractWithdrawn(ContractWithdrawn { package: package.clone(), running: None }));
                 }
             }
             if let Some(builtin) = plan.defaults[number] {
@@ -125,7 +126,7 @@ impl Stage {
                 .push(Event::HostJoined(HostJoined { host: self.host, invite: Pair::<key::Invite>::seeded("1").name }));
         }
         if plan.host == Standing::Bad {
-            events.push(Event::HostBanned(HostBanned { host: self.host }));
+            events.push(Event::HostBanned(HostBanned { host: self.host, running: None }));
         }
         if plan.component != Component::Unknown {
             events.push(Event::ComponentAdmitted(ComponentAdmitted {
@@ -167,11 +168,11 @@ impl Stage {
                 downgraded: None,
             }));
             if neighbour.retired {
-                events.push(Event::ComponentRetired(ComponentRetired { id }));
+                events.push(Event::ComponentRetired(ComponentRetired { id, running: None }));
             }
         }
         if plan.component == Component::Retired {
-            events.push(Event::ComponentRetired(ComponentRetired { id: self.ids["cart"].clone() }));
+            events.push(Event::ComponentRetired(ComponentRetired { id: self.ids["cart"].clone(), running: None }));
         }
         events
     }
@@ -188,7 +189,7 @@ impl Stage {
         let issuer_added =
             Trusted { standing, until, delegator, ..Trusted::trusted(scope, kinds, issuer.max_lifetime_s) };
         let added = Event::IssuerAdded(IssuerAdded { key, issuer: issuer_added });
-        let revoked = issuer.revoked.then(|| Event::IssuerRevoked(IssuerRevoked { key, at: at(NOW) }));
+        let revoked = issuer.revoked.then(|| Event::IssuerRevoked(IssuerRevoked { key, at: at(NOW), running: None }));
         [added].into_iter().chain(revoked).collect()
     }
 
@@ -234,7 +235,7 @@ impl Stage {
             let signed = admitted.signed.clone().map(|signed| SignedBy { rev: Some(rev), ..signed });
             Event::ProviderAdmitted(ProviderAdmitted { sha256: self.newer[number], signed, ..admitted.clone() })
         });
-        let retired = provider.retired.then_some(Event::ProviderRetired(ProviderRetired { sha256 }));
+        let retired = provider.retired.then_some(Event::ProviderRetired(ProviderRetired { sha256, running: None }));
         [Event::ProviderAdmitted(admitted)].into_iter().chain(newer).chain(retired).collect()
     }
 
@@ -255,7 +256,7 @@ impl Stage {
         let put = LinkPut { component, package, name, before: None, after: after.clone() };
         let LinkPut { component, package, name, .. } = put.clone();
         let accept_default = link.end == End::Accepted;
-        let deleted = LinkDeleted { component, package, name, before: after, accept_default };
+        let deleted = LinkDeleted { component, package, name, before: after, accept_default, running: None };
         let deleted = (link.end != End::Live).then_some(Event::LinkDeleted(deleted));
         [Event::LinkPut(put)].into_iter().chain(deleted).collect()
     }

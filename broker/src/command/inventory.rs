@@ -1,0 +1,76 @@
+//! `inventory`: what is really bound where, by whom signed, since which entry; as hosts say it.
+
+use serde_json::{Value, json};
+
+use crate::client::Client;
+use crate::command::Globals;
+use crate::command::acting::{brief, member, with_epoch};
+use crate::output::{self, Report};
+use crate::view::{Look, cell, rows};
+
+/// Show what is really bound on each host, by whom it was signed, and since which entry.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "A broker must run: hosts tell it every few seconds what they run.\n\n\
+    Examples:\n  countersign inventory\n  countersign inventory --component cart\n  \
+    countersign -o json inventory --issuer A...")]
+pub struct Args {
+    /// Only this host.
+    #[arg(long, value_name = "KEY")]
+    host: Option<String>,
+    /// Only what runs under this id.
+    #[arg(long, value_name = "ID")]
+    component: Option<String>,
+    /// Only what rests on this issuer's word: a component, a provider or a contract that it signed.
+    #[arg(long, value_name = "KEY")]
+    issuer: Option<String>,
+}
+
+impl Args {
+    pub(super) fn run(self, globals: &Globals) -> anyhow::Result<Report> {
+        let mut seen = Client::of(globals)?.look(&Look::Inventory)?;
+        let hosts = seen.view.get_mut("hosts").and_then(Value::as_array_mut);
+        for host in hosts.into_iter().flat_map(|hosts| hosts.iter_mut()) {
+            let all = host.get_mut("running").and_then(Value::as_array_mut);
+            all.into_iter().for_each(|all| all.retain(|row| self.means(row)));
+        }
+        if let Some(hosts) = seen.view.get_mut("hosts").and_then(Value::as_array_mut) {
+            hosts.retain(|host| self.host.as_ref().is_none_or(|key| cell(host, "host") == *key));
+        }
+        let mut text: String = rows(&seen.view, "hosts").iter().map(told).collect();
+        if seen.view.get("heard") == Some(&json!(false)) {
+            text.push_str("no broker runs here, so nobody hears hosts\n");
+        }
+        Ok(Report::new(text, with_epoch(seen.view, seen.epoch)))
+    }
+
+    fn means(&self, row: &Value) -> bool {
+        let component = self.component.as_ref().is_none_or(|id| cell(row, "component") == *id);
+        component && self.issuer.as_ref().is_none_or(|key| rests_on(row, key))
+    }
+}
+
+/// Whether a binding rests on an issuer's word.
+pub(super) fn rests_on(row: &Value, issuer: &str) -> bool {
+    ["component_issuer", "issuer", "contract_issuer"].iter().any(|name| cell(row, name) == issuer)
+}
+
+fn told(host: &Value) -> String {
+    let heard = match host.get("silent_ms").and_then(Value::as_u64) {
+        None => "was not heard of".to_owned(),
+        Some(silent_ms) => format!("holds epoch {}, heard {} s ago", member(host, "epoch"), silent_ms / 1000),
+    };
+    let line = format!("host {} {heard}\n", output::shown(&member(host, "host")));
+    let running = rows(host, "running");
+    if running.is_empty() {
+        return line + "  nothing runs\n";
+    }
+    let heading = ["COMPONENT", "PACKAGE", "LINK", "ANSWERED BY", "SHA256", "SIGNED BY", "ENTRY", "GROUND"];
+    let row = |row: &Value| {
+        let [component, package, link, id, entry] =
+            ["component", "package", "link", "id", "entry"].map(|name| member(row, name));
+        let by = row.get("withdrawn_by").map(|by| format!(" by entry {by}")).unwrap_or_default();
+        let ground = format!("{}{by}", member(row, "standing"));
+        [component, package, link, id, brief(row, "sha256"), brief(row, "issuer"), entry, ground]
+    };
+    line + &output::table(heading, running.iter().map(row))
+}

@@ -1,0 +1,230 @@
+//! What hosts say of themselves, newest first, and how far each act has come because of it.
+//!
+//! It is memory, and is built anew from hosts' next words after a restart. What counts as evidence of it, closings and
+//! proofs of a longer log, is recorded by the sequencer; who may say it is left to the door.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arc_swap::ArcSwap;
+use policy::digest::Digest;
+use policy::effective::{Effect, Effects};
+use policy::govern::{Disorder, State};
+use policy::inventory::{HostInventory, Runs};
+use policy::key::{Host, Name};
+use policy::log::Head;
+use policy::question::Seen;
+use policy::reason::{Reason, Refusal};
+use policy::time::Timestamp;
+use policy::wire::{FRESHNESS_S, Nonce};
+use policy::withdrawal::{Withdrawal, Withdrawn};
+
+use crate::clock::Clock;
+use crate::store::{Act, Recorded};
+
+/// What hosts say, and how far acts have come.
+pub struct Present {
+    clock: Arc<dyn Clock>,
+    known: Mutex<Known>,
+    order: ArcSwap<Order>,
+    log_ms: AtomicU64,
+}
+
+// What the fold says that inventories are held against.
+#[derive(Default)]
+struct Order {
+    epoch: u64,
+    withdrawn: Withdrawn,
+    disorder: Disorder,
+}
+
+struct Known {
+    hosts: BTreeMap<Name<Host>, BTreeMap<Nonce, Process>>,
+    effects: Effects,
+}
+
+/// What one process of a host said last.
+#[derive(Debug, Clone)]
+pub struct Process {
+    /// The newest of the log that it holds.
+    pub seen: Seen,
+    /// When it was last heard, by the wall clock.
+    pub heard: Timestamp,
+    /// How long ago that is.
+    pub silent_ms: u64,
+    /// SHA-256 of the builtins that it offers.
+    pub builtins_sha256: Digest,
+    /// What it runs.
+    pub running: Vec<Runs>,
+    heard_ms: u64,
+    sequence: u64,
+    pages: Vec<Option<Vec<Runs>>>,
+    noted: u64,
+}
+
+impl Present {
+    pub(crate) fn since(clock: Arc<dyn Clock>) -> Self {
+        let effects = Effects::since(clock.elapsed_ms());
+        let known = Mutex::new(Known { hosts: BTreeMap::new(), effects });
+        Self { clock, known, order: ArcSwap::default(), log_ms: AtomicU64::new(0) }
+    }
+
+    /// Takes over what a newer state says.
+    pub(crate) fn show(&self, state: &State, head: Head) {
+        self.log_ms.store(head.at_ms, Ordering::SeqCst);
+        let order = self.order.load();
+        // Acts change what is withdrawn, reports change the disorder.
+        if order.epoch != head.epoch || order.disorder != *state.disorder() {
+            let (withdrawn, disorder) = (state.withdrawn().clone(), state.disorder().clone());
+            self.order.store(Arc::new(Order { epoch: head.epoch, withdrawn, disorder }));
+        }
+    }
+
+    /// Something is on record: a permit that a host may hold, or an act that takes effect.
+    pub(crate) fn recorded(&self, recorded: &Recorded<Act>) {
+        let now_ms = self.clock.elapsed_ms();
+        let mut known = self.known();
+        match recorded.outcome() {
+            Act::Ruled(ruling) if ruling.decision().refusal().is_none() => {
+                known.effects.permitted(ruling.request().iss, now_ms);
+            }
+            Act::Judged(judgement) if judgement.verdict.is_ok() => known.effects.recorded(recorded.index(), now_ms),
+            Act::Ruled(_) | Act::Judged(_) | Act::Counted => {}
+        }
+    }
+
+    /// A host signed that it holds an epoch.
+    pub(crate) fn acknowledged(&self, host: Name<Host>, epoch: u64) {
+        let now_ms = self.clock.elapsed_ms();
+        self.known().effects.acknowledged(host, epoch, now_ms);
+    }
+
+    /// Takes in what a host's process says, unless it said something newer.
+    pub(crate) fn hear(&self, inventory: &HostInventory) -> Result<(), Refusal> {
+        let now_ms = self.clock.elapsed_ms();
+        let mut known = self.known();
+        let processes = known.hosts.entry(inventory.iss).or_default();
+        let process = processes.entry(inventory.process).or_insert_with(|| Process::new(inventory));
+        process.take(inventory, now_ms, self.clock.now())?;
+        forget(processes, now_ms);
+        known.effects.acknowledged(inventory.iss, inventory.seen.epoch, now_ms);
+        Ok(())
+    }
+
+    /// What of this page is to be closed.
+    pub(crate) fn withdrawals(&self, inventory: &HostInventory) -> Vec<Withdrawal> {
+        let order = self.order.load();
+        let withdrawal = |runs: &Runs| {
+            let lost = order.withdrawn.of(&inventory.iss, runs)?;
+            let (component, index, since) = (runs.component.clone(), runs.index, lost.since);
+            Some(Withdrawal { component, index, close: lost.running.close()?, since })
+        };
+        inventory.running.iter().filter_map(withdrawal).collect()
+    }
+
+    /// Up to which number the closings of an inventory's process are on record.
+    pub(crate) fn noted(&self, inventory: &HostInventory) -> u64 {
+        let known = self.known();
+        let process = known.hosts.get(&inventory.iss).and_then(|processes| processes.get(&inventory.process));
+        process.map_or(0, |process| process.noted)
+    }
+
+    /// The closings of an inventory's process are on record up to that number.
+    pub(crate) fn note(&self, inventory: &HostInventory, number: u64) {
+        let mut known = self.known();
+        let process = known.hosts.get_mut(&inventory.iss).and_then(|processes| processes.get_mut(&inventory.process));
+        if let Some(process) = process {
+            process.noted = process.noted.max(number);
+        }
+    }
+
+    /// The time that the log has come to.
+    pub(crate) fn log_time(&self) -> Timestamp {
+        Timestamp::from_millis(self.log_ms.load(Ordering::SeqCst))
+    }
+
+    /// Whether a proof that the log was longer is on record, and the log not restored since.
+    pub(crate) fn is_behind(&self) -> bool {
+        self.order.load().disorder.ahead.is_some()
+    }
+
+    /// Whether an entry in that place is known to be lost.
+    pub(crate) fn lost(&self, index: u64) -> bool {
+        self.order.load().disorder.lost(index)
+    }
+
+    /// What each process of a host said last.
+    pub fn processes(&self, host: &Name<Host>) -> Vec<Process> {
+        let now_ms = self.clock.elapsed_ms();
+        let known = self.known();
+        let processes = known.hosts.get(host).into_iter().flat_map(BTreeMap::values).cloned();
+        processes.map(|process| Process { silent_ms: now_ms.saturating_sub(process.heard_ms), ..process }).collect()
+    }
+
+    /// The newest epoch that a host signed to hold, while this process listened.
+    pub fn held(&self, host: &Name<Host>) -> Option<u64> {
+        self.known().effects.held(host)
+    }
+
+    /// How far the act at that index has come.
+    pub fn effect(&self, index: u64) -> Effect {
+        self.known().effects.of(index, self.clock.elapsed_ms())
+    }
+
+    fn known(&self) -> std::sync::MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Process {
+    fn new(inventory: &HostInventory) -> Self {
+        Self {
+            seen: inventory.seen,
+            heard: inventory.iat,
+            silent_ms: 0,
+            builtins_sha256: inventory.builtins_sha256,
+            running: Vec::new(),
+            heard_ms: 0,
+            sequence: 0,
+            pages: Vec::new(),
+            noted: 0,
+        }
+    }
+
+    fn take(&mut self, inventory: &HostInventory, now_ms: u64, now: Timestamp) -> Result<(), Refusal> {
+        let stale = |what: &str| Err(Refusal::new(Reason::RequestStale, format!("the inventory {what}")));
+        // What is lower was overtaken; nothing is told twice.
+        if inventory.sequence < self.sequence || (inventory.sequence == self.sequence && self.pages.is_empty()) {
+            return stale("is not newer than what its host said");
+        }
+        if inventory.sequence > self.sequence || self.pages.len() as u64 != inventory.pages {
+            let pages = usize::try_from(inventory.pages).unwrap_or_default();
+            (self.sequence, self.pages) = (inventory.sequence, vec![None; pages]);
+        }
+        let page = usize::try_from(inventory.page).ok().and_then(|page| self.pages.get_mut(page));
+        match page {
+            Some(page @ None) => *page = Some(inventory.running.clone()),
+            Some(Some(_)) | None => return stale("repeats a page"),
+        }
+        (self.seen, self.builtins_sha256) = (inventory.seen, inventory.builtins_sha256);
+        (self.heard, self.heard_ms) = (now, now_ms);
+        if self.pages.iter().all(Option::is_some) {
+            self.running = std::mem::take(&mut self.pages).into_iter().flatten().flatten().collect();
+        }
+        Ok(())
+    }
+}
+
+// A process that is silent for longer than anything of it could be repeated is forgotten, unless it is the last that its
+// host was heard of by: then it is shown for what it said, and since when it is silent.
+fn forget(processes: &mut BTreeMap<Nonce, Process>, now_ms: u64) {
+    processes.retain(|_, process| now_ms.saturating_sub(process.heard_ms) <= FORGOTTEN_MS);
+    while processes.len() > MOST_PROCESSES {
+        let oldest = processes.iter().min_by_key(|(_, process)| process.heard_ms).map(|(process, _)| *process);
+        let _forgotten = oldest.and_then(|process| processes.remove(&process));
+    }
+}
+
+const FORGOTTEN_MS: u64 = (2 * FRESHNESS_S + 10) * 1000;
+const MOST_PROCESSES: usize = 64;

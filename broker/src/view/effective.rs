@@ -1,0 +1,75 @@
+//! The two moments of an act: recorded, and effective, with the hosts that have not said that they hold it.
+
+use policy::govern::HostStanding;
+use policy::log::{Body, Entry};
+use policy::reason::{Reason, Refusal};
+use policy::time::Timestamp;
+use policy::wire::PERMIT_TTL_MS;
+use serde_json::{Value, json};
+
+use super::Scene;
+use super::lists::row;
+use crate::error::Error;
+
+pub(super) async fn effective(scene: Scene<'_>, index: u64) -> Result<Value, Error> {
+    let missing = || Refusal::new(Reason::NotFound, format!("no entry {index}; the log has {}", scene.head.size));
+    let entry = scene.log.row(index).await?.filter(|_| index < scene.head.size).ok_or_else(missing)?;
+    let recorded_ms = Entry::read(&entry.bytes)?.at_ms;
+    let (after_ms, within_ms) = match scene.present {
+        Some(present) => {
+            let effect = present.effect(index);
+            (effect.after_ms, effect.within_ms)
+        }
+        None => alone(scene, index, recorded_ms).await?,
+    };
+    let enrolled = scene.state.hosts().iter().filter(|(_, record)| record.standing == HostStanding::Enrolled);
+    let mut hosts = 0;
+    let silent = enrolled.filter_map(|(key, _)| {
+        hosts += 1;
+        let held = scene.present.and_then(|present| present.held(key));
+        if held.is_some_and(|held| held >= index) {
+            return None;
+        }
+        let processes = scene.present.map(|present| present.processes(key)).unwrap_or_default();
+        let newest = processes.iter().min_by_key(|process| process.silent_ms);
+        Some(row([
+            ("host", json!(key)),
+            ("epoch", json!(held)),
+            ("last_seen", json!(newest.map(|process| process.heard))),
+            ("silent_ms", json!(newest.map(|process| process.silent_ms))),
+        ]))
+    });
+    let unacknowledged: Vec<Value> = silent.collect();
+    Ok(row([
+        ("index", json!(index)),
+        ("recorded_at_ms", json!(recorded_ms)),
+        ("effective", json!(after_ms.is_some())),
+        ("effective_at_ms", json!(after_ms.map(|after_ms| recorded_ms + after_ms))),
+        ("within_ms", json!(within_ms)),
+        ("hosts", json!(hosts)),
+        ("unacknowledged", json!(unacknowledged)),
+    ]))
+}
+
+// Where no broker runs nobody hears hosts: what they may still hold is what the log permitted in the seconds before.
+async fn alone(scene: Scene<'_>, index: u64, recorded_ms: u64) -> Result<(Option<u64>, u64), Error> {
+    let mut until_ms = recorded_ms;
+    let visited = scene.backwards(WITHIN, |entry, _| {
+        if let Body::Ruling(ruled) = &entry.body
+            && entry.index < index
+            && ruled.reason.is_none()
+        {
+            until_ms = until_ms.max(entry.at_ms.saturating_add(PERMIT_TTL_MS));
+        }
+        Ok(entry.index < index && entry.at_ms.saturating_add(PERMIT_TTL_MS) < recorded_ms)
+    });
+    visited.await?;
+    // In whole seconds, as the scene's clock is: rather one too many.
+    let until = Timestamp::from_millis(until_ms.saturating_add(999));
+    let over = scene.now >= until || until_ms == recorded_ms;
+    let left_ms = until.seconds().saturating_sub(scene.now.seconds()).saturating_mul(1000);
+    Ok((over.then(|| until_ms - recorded_ms), if over { 0 } else { left_ms }))
+}
+
+// How far back permits are looked for.
+const WITHIN: u64 = 100_000;

@@ -1,0 +1,132 @@
+//! Tells the broker what runs here, and does what it answers: closes what lost its ground.
+//!
+//! With each newer epoch, with each change, and every few seconds; so a host that was away says and learns it at once
+//! when it is back. Only the broker's own word closes anything: a decision key's, in a warrant of the pinned root, about
+//! the very inventory that was sent. What is closed how is left to `inventory`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::StreamExt;
+use policy::digest::Digest;
+use policy::envelope::Unverified;
+use policy::inventory::{HostInventory, MAX_PAGES, Runs};
+use policy::question::{Inventory, Offer};
+use policy::reason::{Reason, Refusal};
+use policy::warrant::DecisionKeys;
+use policy::wire::Topic;
+use policy::withdrawal::Withdrawals;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, MissedTickBehavior, timeout_at};
+
+use crate::ask::Asker;
+use crate::error::Error;
+use crate::inventory::Register;
+
+/// Reports for as long as it is kept.
+#[derive(Debug)]
+pub(crate) struct Reporting(JoinHandle<()>);
+
+/// Reports from now on.
+pub(crate) fn report(asker: Arc<Asker>, register: Arc<Register>, offers: &[Offer]) -> Reporting {
+    let builtins_sha256 = builtins(offers);
+    Reporting(tokio::spawn(async move {
+        let (raised, changed) = (asker.memory.raised(), register.changed());
+        let mut beat = tokio::time::interval(BEAT);
+        beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let due = tokio::select! {
+                () = raised.notified() => true,
+                () = changed.notified() => true,
+                _ = beat.tick() => true,
+                () = tokio::time::sleep(GLANCE), if register.is_closing() => false,
+            };
+            let ended = register.settle(asker.clock.now());
+            if due || ended {
+                tell(&asker, &register, builtins_sha256, register.pages()).await;
+                // What was closed just now may have ended already.
+                if register.settle(asker.clock.now()) {
+                    tell(&asker, &register, builtins_sha256, register.pages()).await;
+                }
+            }
+        }
+    }))
+}
+
+/// Says once that nothing runs here any more.
+pub(crate) async fn leave(asker: &Asker, register: &Register, offers: &[Offer]) {
+    tell(asker, register, builtins(offers), vec![Vec::new()]).await;
+}
+
+fn builtins(offers: &[Offer]) -> Digest {
+    Digest::of(&policy::json::write(&Inventory { builtins: offers.to_vec() }))
+}
+
+// What goes wrong here is tried again with the next beat; nothing that runs depends on it.
+async fn tell(asker: &Asker, register: &Register, builtins_sha256: Digest, pages: Vec<Vec<Runs>>) {
+    let (sequence, count) = (register.next(), (pages.len() as u64).min(MAX_PAGES));
+    for (page, running) in (0..count).zip(pages) {
+        let record = asker.memory.record();
+        let inventory = HostInventory {
+            iss: *asker.key.name(),
+            aud: record.lattice,
+            iat: asker.clock.now(),
+            process: register.process(),
+            sequence,
+            page,
+            pages: count,
+            seen: asker.memory.seen(),
+            checkpoint: record.checkpoint,
+            builtins_sha256,
+            running,
+            closed: if page == 0 { register.closed() } else { Vec::new() },
+        };
+        if let Err(error) = exchange(asker, register, &inventory).await {
+            tracing::debug!("an inventory was not answered: {error}");
+        }
+    }
+}
+
+async fn exchange(asker: &Asker, register: &Register, inventory: &HostInventory) -> Result<(), Error> {
+    let bytes = asker.key.sign(inventory, &[])?;
+    let sha256 = Digest::of(&bytes);
+    let until = Instant::now() + PATIENCE;
+    let unanswered = || Refusal::new(Reason::BrokerUnreachable, "no answer that counts came in time");
+    let asking = asker.transport.ask(Topic::Inventory.subject(&inventory.aud), bytes);
+    let mut replies = timeout_at(until, asking).await.map_err(|_| unanswered())??;
+    while let Ok(Some(reply)) = timeout_at(until, replies.next()).await {
+        match open(asker, &reply, sha256) {
+            Ok(told) => {
+                told.withdrawn.iter().for_each(|withdrawal| register.close(withdrawal));
+                register.noted(told.noted);
+                return Ok(());
+            }
+            Err(refusal) => tracing::debug!("an answer to an inventory was ignored: {refusal}"),
+        }
+    }
+    Err(unanswered().into())
+}
+
+// From bytes of anybody to the broker's word about this inventory.
+fn open(asker: &Asker, bytes: &[u8], sha256: Digest) -> Result<Withdrawals, Refusal> {
+    let told = Unverified::<Withdrawals>::parse(bytes)?;
+    let warrant = asker.warrant(told.attachments().first().map(Vec::as_slice).unwrap_or_default())?;
+    let told = told.verify(&DecisionKeys::of(&warrant, asker.clock.now())?)?;
+    let record = asker.memory.record();
+    if told.aud != *asker.key.name() || told.lattice != record.lattice || told.request_sha256 != sha256 {
+        return Err(Refusal::new(Reason::AnswerMismatch, "it is about another inventory"));
+    }
+    Ok((*told).clone())
+}
+
+impl Drop for Reporting {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+// How often a host says what it runs where nothing changes.
+const BEAT: Duration = Duration::from_secs(2);
+// How often it looks whether what it closes has ended.
+const GLANCE: Duration = Duration::from_millis(20);
+const PATIENCE: Duration = Duration::from_secs(1);

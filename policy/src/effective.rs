@@ -1,0 +1,151 @@
+//! The two moments of a narrowing act: *recorded*, and *effective*, from when on no host binds what it took away (T23).
+//!
+//! A host that signed that it holds an epoch has it on its disk and binds nothing older. One that has not can do harm
+//! only with a permit that it got before the act, and a permit lives a few seconds. So an act is effective once each host
+//! that was given a permit in the seconds before it has signed that it holds its epoch, or those seconds are over. Time
+//! here is the broker's monotonic clock; what it reads and who is told are left to the broker.
+
+use std::collections::BTreeMap;
+
+use crate::key::{Host, Name};
+use crate::wire::PERMIT_TTL_MS;
+
+/// Who may still hold an older permit, act by act.
+#[derive(Debug, Clone)]
+pub struct Effects {
+    began_ms: u64,
+    // When each host's newest permit is over at the latest.
+    permits: BTreeMap<Name<Host>, u64>,
+    held: BTreeMap<Name<Host>, u64>,
+    acts: BTreeMap<u64, Act>,
+}
+
+#[derive(Debug, Clone)]
+struct Act {
+    recorded_ms: u64,
+    // Until when a permit of a process before this one may live, whoever holds it.
+    unknown_until_ms: u64,
+    waiting: BTreeMap<Name<Host>, u64>,
+    // When the last of those that no longer wait stopped doing so.
+    settled_ms: u64,
+}
+
+/// How far an act has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Effect {
+    /// How long after it was recorded it was effective; none while it is not.
+    pub after_ms: Option<u64>,
+    /// How much longer it can take at most.
+    pub within_ms: u64,
+}
+
+impl Effects {
+    /// Nothing is known of what was permitted before that moment.
+    pub const fn since(now_ms: u64) -> Self {
+        Self { began_ms: now_ms, permits: BTreeMap::new(), held: BTreeMap::new(), acts: BTreeMap::new() }
+    }
+
+    /// A permit for a host is on record.
+    pub fn permitted(&mut self, host: Name<Host>, now_ms: u64) {
+        self.permits.insert(host, now_ms + PERMIT_TTL_MS);
+    }
+
+    /// An act is on record, at that index.
+    pub fn recorded(&mut self, index: u64, now_ms: u64) {
+        self.permits.retain(|_, until| *until > now_ms);
+        let act = Act {
+            recorded_ms: now_ms,
+            unknown_until_ms: self.began_ms + PERMIT_TTL_MS,
+            waiting: self.permits.clone(),
+            settled_ms: now_ms,
+        };
+        self.acts.insert(index, act);
+        while self.acts.len() > MOST {
+            self.acts.pop_first();
+        }
+    }
+
+    /// A host signed that it holds an epoch.
+    pub fn acknowledged(&mut self, host: Name<Host>, epoch: u64, now_ms: u64) {
+        let held = self.held.entry(host).or_default();
+        *held = epoch.max(*held);
+        for (_, act) in self.acts.range_mut(..=epoch) {
+            if let Some(until) = act.waiting.remove(&host) {
+                act.settled_ms = act.settled_ms.max(until.min(now_ms));
+            }
+        }
+    }
+
+    /// The newest epoch that a host signed to hold.
+    pub fn held(&self, host: &Name<Host>) -> Option<u64> {
+        self.held.get(host).copied()
+    }
+
+    /// How far the act at that index has come. One from before this process was recorded when that began, at the latest.
+    pub fn of(&self, index: u64, now_ms: u64) -> Effect {
+        let before = Act {
+            recorded_ms: self.began_ms,
+            unknown_until_ms: self.began_ms + PERMIT_TTL_MS,
+            waiting: BTreeMap::new(),
+            settled_ms: self.began_ms,
+        };
+        let act = self.acts.get(&index).unwrap_or(&before);
+        let unknown = Some(act.unknown_until_ms).filter(|until| *until > act.recorded_ms);
+        let end = act.waiting.values().copied().chain(unknown).chain([act.settled_ms]).max().unwrap_or_default();
+        let after_ms = (end <= now_ms).then(|| end.saturating_sub(act.recorded_ms));
+        Effect { after_ms, within_ms: end.saturating_sub(now_ms) }
+    }
+}
+
+// Acts that are remembered; older ones have long been effective.
+const MOST: usize = 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn host(number: u8) -> Name<Host> {
+        Name::from_raw([number; 32])
+    }
+
+    #[test]
+    fn t23_an_act_waits_for_those_who_may_hold_an_older_permit_and_no_longer() {
+        let mut effects = Effects::since(0);
+        effects.permitted(host(1), 10_000);
+        effects.permitted(host(2), 12_000);
+        effects.recorded(7, 13_000);
+        assert_eq!(effects.of(7, 13_000), Effect { after_ms: None, within_ms: 4000 });
+        // What is granted later knows of the act.
+        effects.permitted(host(3), 13_001);
+        // An older epoch is no acknowledgement.
+        effects.acknowledged(host(2), 6, 13_100);
+        assert_eq!(effects.of(7, 13_200).after_ms, None);
+        effects.acknowledged(host(2), 7, 13_300);
+        assert_eq!(effects.of(7, 14_999).after_ms, None);
+        assert_eq!(effects.of(7, 15_000).after_ms, Some(2000));
+        // Once told, it stays so.
+        effects.acknowledged(host(1), 9, 99_000);
+        assert_eq!(effects.of(7, 99_000).after_ms, Some(2000));
+        assert_eq!(effects.held(&host(1)), Some(9));
+    }
+
+    #[test]
+    fn t23_where_nobody_holds_a_permit_an_act_is_effective_at_once() {
+        let mut effects = Effects::since(0);
+        effects.permitted(host(1), 10_000);
+        effects.recorded(7, 15_000);
+        assert_eq!(effects.of(7, 15_000).after_ms, Some(0));
+    }
+
+    #[test]
+    fn t23_what_a_process_before_permitted_is_waited_for() {
+        let mut effects = Effects::since(1000);
+        effects.recorded(7, 2000);
+        effects.acknowledged(host(1), 7, 2100);
+        assert_eq!(effects.of(7, 5999).after_ms, None);
+        assert_eq!(effects.of(7, 6000).after_ms, Some(4000));
+        // Acts of that process, too.
+        assert_eq!(effects.of(3, 5999).after_ms, None);
+        assert!(effects.of(3, 6000).after_ms.is_some());
+    }
+}

@@ -1,0 +1,74 @@
+//! Restore: an older log was put back on purpose (T28). Says what is lost, and raises the epoch above what was seen.
+//!
+//! The places of the lost entries are filled before it is judged, so that its own index, which is the new epoch, lies
+//! above everything that anybody has seen. Who fills them is left to the broker, which must not serve meanwhile.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Apply, Case, Judge, State, Weighty};
+use crate::digest::Digest;
+use crate::reason::{Reason, Refusal};
+
+/// Restore an older log.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Restore {
+    /// How many entries the copy has that was put back.
+    pub kept: u64,
+    /// The hash of its last entry.
+    pub kept_sha256: Digest,
+    /// How many entries the log had that was seen: those between the two are lost.
+    pub seen: u64,
+    /// The highest epoch that was seen.
+    pub seen_epoch: u64,
+}
+
+/// An older log was put back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LogRestored {
+    /// What was restored.
+    pub restore: Restore,
+}
+
+impl Judge for Restore {
+    type Event = LogRestored;
+
+    fn subject(&self) -> String {
+        "log".to_owned()
+    }
+
+    fn mends(&self) -> bool {
+        true
+    }
+
+    fn weighs(&self, _: &State) -> Option<Weighty> {
+        Some(Weighty::Restore)
+    }
+
+    fn judge(&self, state: &State, _case: &Case<'_>) -> Result<LogRestored, Refusal> {
+        let (size, witnessed) = (state.next_index(), state.disorder.ahead.map_or(0, |ahead| ahead.size));
+        let short = |detail: String| Err(Refusal::new(Reason::StateRollback, detail));
+        if self.kept > size || self.seen < self.kept || self.seen_epoch >= self.seen.max(1) {
+            return short(format!("{} entries are kept of {}, the log has {size}", self.kept, self.seen));
+        }
+        if size < self.seen.max(witnessed) {
+            let seen = self.seen.max(witnessed);
+            return short(format!("the log has {size} entries, {seen} were seen: `countersign restore` fills them"));
+        }
+        Ok(LogRestored { restore: self.clone() })
+    }
+}
+
+impl Apply for LogRestored {
+    fn apply(&self, state: &mut State, index: u64) {
+        state.disorder.ahead = None;
+        state.disorder.filling = false;
+        state.disorder.restored.push((index, self.restore.clone()));
+    }
+
+    fn told(&self) -> String {
+        let Restore { kept, seen, seen_epoch, .. } = &self.restore;
+        format!("log restored: entries {kept} to {seen} are lost, the last of them in epoch {seen_epoch}")
+    }
+}
