@@ -36,7 +36,6 @@ pub fn every_kind(lattice: &Lattice) {
         .expect("written");
     lattice.accepted(&["rules", "put", path(&rules)]);
     lattice.accepted(&["rules", "delete"]);
-    lattice.accepted(&["clock", "acknowledge"]);
 
     lattice.accepted(&["link", "put", "cart", "logging", "--contract", "wasi:logging"]);
     lattice.accepted(&["link", "del", "cart", "--contract", "wasi:logging", "--accept-default"]);
