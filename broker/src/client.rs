@@ -259,6 +259,12 @@ impl Client {
         if because.as_ref().is_some_and(|because| because.len() > policy::json::MAX_STRING) {
             return Err(Usage(format!("`--because` takes at most {} bytes", policy::json::MAX_STRING)).into());
         }
+        // A terminal or a reader of the log would act on them.
+        if because.as_ref().is_some_and(|because| because.chars().any(char::is_control)) {
+            return Err(
+                Refusal::new(Reason::SchemaMismatch, "the reason that is given holds control characters").into()
+            );
+        }
         let now = SystemClock::default().now();
         let command = Command {
             iss: key.name(),
