@@ -39,6 +39,7 @@ pub mod serve;
 pub mod status;
 mod telling;
 pub mod verify;
+pub mod warrant;
 mod when;
 pub mod why;
 pub mod wire;
@@ -129,6 +130,8 @@ pub enum Command {
     Explain(explain::Args),
     /// Tell why something was decided as it was
     Why(why::Args),
+    /// Replace the roots' word for the broker's keys, and recover after a theft
+    Warrant(warrant::Args),
     /// Read and verify the log
     Audit(audit::Args),
     /// Sign a list of operations as one command
@@ -166,6 +169,7 @@ impl Command {
             Self::Builtins(args) => args.run(globals),
             Self::Explain(args) => args.run(globals),
             Self::Why(args) => args.run(globals),
+            Self::Warrant(args) => args.run(globals),
             Self::Audit(args) => args.run(globals),
             Self::Apply(args) => args.run(globals),
             Self::Verify(args) => args.run(globals),

@@ -48,9 +48,22 @@ pub struct Snapshot {
 /// What the sequencer shows to everyone.
 pub(crate) struct Shown {
     /// The newest durable end of the log.
-    pub(crate) tip: watch::Receiver<Checkpoint>,
+    pub(crate) tip: watch::Receiver<Tip>,
     /// The keys of the enrolled hosts.
     pub(crate) hosts: Arc<ArcSwap<HostKeys>>,
+}
+
+/// The end of the log, with the key that signs for it: a checkpoint is signed by the key that the log named before its end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Tip {
+    pub(crate) checkpoint: Checkpoint,
+    pub(crate) log_key: Arc<str>,
+}
+
+impl Tip {
+    fn of(court: &Court) -> Self {
+        Self { checkpoint: court.checkpoint(), log_key: court.ledger().state().log_key().into() }
+    }
 }
 
 /// Nothing was recorded; the cause stands in the broker's messages.
@@ -73,7 +86,7 @@ impl Sequencer {
     /// Starts the task that owns the state, and with it the folder.
     pub(crate) fn start(court: Court, lock: FolderLock, clock: Arc<dyn Clock>) -> (Self, Shown) {
         let (inputs, queue) = mpsc::channel(QUEUE);
-        let (tip_shown, tip) = watch::channel(court.checkpoint());
+        let (tip_shown, tip) = watch::channel(Tip::of(&court));
         let hosts = Arc::new(ArcSwap::from_pointee(court.ledger().state().host_keys().clone()));
         let bench = Bench { queue, clock, tip: tip_shown, hosts: Arc::clone(&hosts), snapshot: None, _lock: lock };
         tokio::spawn(bench.run(court));
@@ -119,7 +132,7 @@ impl Sequencer {
 struct Bench {
     queue: mpsc::Receiver<Input>,
     clock: Arc<dyn Clock>,
-    tip: watch::Sender<Checkpoint>,
+    tip: watch::Sender<Tip>,
     hosts: Arc<ArcSwap<HostKeys>>,
     snapshot: Option<Arc<Snapshot>>,
     // The folder is ours until this task ends.
@@ -287,11 +300,11 @@ impl Bench {
     }
 
     fn show(&self, court: &Court) {
-        let checkpoint = court.checkpoint();
-        if self.tip.borrow().epoch != checkpoint.epoch {
+        let tip = Tip::of(court);
+        if self.tip.borrow().checkpoint.epoch != tip.checkpoint.epoch {
             self.hosts.store(Arc::new(court.ledger().state().host_keys().clone()));
         }
-        self.tip.send_replace(checkpoint);
+        self.tip.send_replace(tip);
     }
 
     fn snapshot(&mut self, court: &Court) -> Arc<Snapshot> {

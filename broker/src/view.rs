@@ -8,6 +8,7 @@ mod explain;
 mod history;
 mod lists;
 mod status;
+mod warrants;
 mod why;
 
 use policy::artifact::Import;
@@ -95,6 +96,8 @@ pub enum Look {
     Builtins,
     /// The lattice at a glance.
     Status,
+    /// The warrants that came into force.
+    Warrants,
     /// What became of the links of one component.
     History {
         /// The component.
@@ -133,6 +136,7 @@ impl Look {
             Self::Links => "links",
             Self::Builtins => "builtins",
             Self::Status => "status",
+            Self::Warrants => "warrants",
             Self::History { .. } => "history",
             Self::Tail { .. } => "tail",
             Self::Explain(_) => "explain",
@@ -156,6 +160,7 @@ pub async fn answer(scene: Scene<'_>, look: &Look) -> Result<Value, Error> {
         Look::Links => lists::links(scene.state),
         Look::Builtins => builtins::builtins(scene).await?,
         Look::Status => status::status(scene).await?,
+        Look::Warrants => warrants::warrants(scene).await?,
         Look::History { id } => history::history(scene, id).await?,
         Look::Tail { from, most } => history::tail(scene, *from, *most).await?,
         Look::Explain(supposition) => explain::explain(scene, supposition).await?,

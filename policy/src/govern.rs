@@ -27,6 +27,7 @@ mod revoke_issuer;
 mod rotate_issuer;
 mod scope_issuer;
 mod state;
+mod warrant_installed;
 mod withdraw_contract;
 
 use serde::{Deserialize, Serialize};
@@ -67,6 +68,7 @@ pub use revoke_issuer::RevokeIssuer;
 pub use rotate_issuer::{OVERLAP_S, RotateIssuer};
 pub use scope_issuer::{Reach, ScopeIssuer};
 pub use state::{ComponentRecord, HostRecord, HostStanding, ProviderRecord, Published, State};
+pub use warrant_installed::WarrantInstalled;
 pub use withdraw_contract::WithdrawContract;
 
 pub use {
@@ -285,28 +287,6 @@ impl Case<'_> {
 /// The end that an administrator gave, against the broker's clock.
 pub(crate) const fn end(document: Timestamp, clock: Timestamp) -> Skew {
     Skew { document, clock, says: Says::Ends, signer: Clock::Administrator, judge: Clock::Broker }
-}
-
-/// A warrant of the root is in force.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct WarrantInstalled {
-    /// SHA-256 of its token.
-    pub sha256: Digest,
-    /// Its serial.
-    pub serial: u64,
-    /// The keys that may sign answers.
-    pub decision_keys: Vec<Name<crate::key::Decision>>,
-}
-
-impl Apply for WarrantInstalled {
-    fn apply(&self, state: &mut State, _index: u64) {
-        state.install_warrant(self.serial, &self.decision_keys);
-    }
-
-    fn told(&self) -> String {
-        format!("warrant {} installed", self.serial)
-    }
 }
 
 /// The enrolled hosts, as the verifier of requests.

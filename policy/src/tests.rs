@@ -11,5 +11,6 @@ mod lent;
 mod owners;
 mod reasons;
 mod rulings;
+mod warrants;
 pub(crate) mod world;
 mod worlds;

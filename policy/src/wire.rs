@@ -21,6 +21,8 @@ pub const FRESHNESS_S: u64 = 60;
 pub const COMMAND_LIFETIME_S: u64 = 7 * 86_400;
 /// The longest life of a warrant, in seconds.
 pub const WARRANT_LIFETIME_S: u64 = 90 * 86_400;
+/// The longest that a decision key may speak beside the one that takes its place, in seconds.
+pub const KEY_OVERLAP_S: u64 = 86_400;
 /// How long a connection may be silent before it is asked for a sign of life; after three such waits it is made anew,
 /// so that one whose other end is gone without a word is noticed in seconds (T94).
 pub const PING: Duration = Duration::from_secs(2);
@@ -38,9 +40,11 @@ pub enum Topic {
     Command,
     /// A host joins.
     Join,
+    /// Somebody brings a warrant that the roots signed.
+    Warrant,
     /// Somebody looks; the last token says at what.
     Query,
-    /// The broker announces its newest checkpoint.
+    /// The broker announces its newest checkpoint, and the warrant that it speaks under.
     Epoch,
 }
 
@@ -57,6 +61,7 @@ impl Topic {
             Self::StartProvider => "start.provider",
             Self::Command => "command",
             Self::Join => "join",
+            Self::Warrant => "warrant",
             Self::Query => "query.*",
             Self::Epoch => "epoch",
         }

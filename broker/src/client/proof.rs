@@ -8,27 +8,28 @@ use policy::log::{Body, Entry, leaf_hash};
 use policy::name::Lattice;
 use policy::reason::{Reason, Refusal};
 use policy::time::Timestamp;
-use policy::warrant::{DecisionKeys, Roots, Warrant};
+use policy::warrant::{DecisionKeys, Rank, Roots, Warrant};
 
-use crate::client::Seen;
+use crate::client::{Local, Seen, told};
+use crate::folder::Folder;
 
 /// A lattice by the hash of its first entry, and the warrant that it had when last seen.
 #[derive(Debug, Clone, Copy)]
 pub struct Pin {
     root: Digest,
-    serial: u64,
+    rank: Rank,
 }
 
 impl Pin {
     /// The lattice of that digest.
     pub const fn at(root: Digest) -> Self {
-        Self { root, serial: 0 }
+        Self { root, rank: Rank { reset: 0, serial: 0 } }
     }
 
-    /// The same lattice, believing no warrant before that serial.
+    /// The same lattice, believing no warrant before that one.
     #[must_use]
-    pub const fn not_before(self, serial: u64) -> Self {
-        Self { serial, ..self }
+    pub const fn not_before(self, rank: Rank) -> Self {
+        Self { rank, ..self }
     }
 
     /// The digest.
@@ -69,6 +70,22 @@ impl Pin {
         Ok(Seen { view: shown, epoch: view.epoch, warrant_until: warrant.validity.exp })
     }
 
+    /// Whether a warrant is one that the folder's log could take next, so that a refusal is told where it is seen.
+    ///
+    /// # Errors
+    /// As [`Roots`], `state_rollback`, or `broker_key_unknown` when it does not hold now.
+    pub(crate) async fn expects(&self, token: &[u8], folder: &Folder, now: Timestamp) -> anyhow::Result<()> {
+        let local = Local::read(folder).await.map_err(told)?;
+        let (inception, held) = (local.ledger.state().inception(), local.ledger.state().warrant_rank());
+        let warrant = Unverified::<Warrant>::parse(token)?.verify(&Roots { inception, sha256: self.root })?;
+        DecisionKeys::of(&warrant, now)?;
+        if warrant.rank() > held {
+            return Ok(());
+        }
+        let detail = format!("the warrant has serial {}, {held} is in force", warrant.rank());
+        Err(Refusal::new(Reason::StateRollback, detail).into())
+    }
+
     // Token, warrant, inception: the papers are read where every such document has them, and proved before they prove.
     fn open<T: Document>(
         &self,
@@ -103,11 +120,8 @@ impl Pin {
         }
         let roots = Roots { inception: &inception, sha256: self.root };
         let warrant = Unverified::<Warrant>::parse(warrant)?.verify(&roots)?;
-        if warrant.serial < self.serial {
-            return Err(unknown(format!(
-                "the answer's warrant is number {}, seen was {}",
-                warrant.serial, self.serial
-            )));
+        if warrant.rank() < self.rank {
+            return Err(unknown(format!("the answer's warrant is number {}, seen was {}", warrant.rank(), self.rank)));
         }
         Ok(warrant)
     }

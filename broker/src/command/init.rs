@@ -13,7 +13,8 @@ use crate::service::{self, InitOptions, InitReport};
 /// Make a lattice: its keys, its log, its base contracts.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Nothing is ever overwritten. Files with private keys have mode 0600.\n\n\
-    Examples:\n  countersign init\n  countersign --dir /srv/prod -x prod init\n  countersign init --bare --admin O...")]
+    Examples:\n  countersign init\n  countersign --dir /srv/prod -x prod init\n  countersign init --bare --admin O...\n  \
+    countersign init --roots 3 --root-threshold 2")]
 pub struct Args {
     /// An administrator whose key is elsewhere [default: one is made here].
     #[arg(long, value_name = "KEY")]
@@ -21,6 +22,12 @@ pub struct Args {
     /// Leave out the base contracts (`wasi:io`, `wasi:clocks`, `wasi:random`, `wasi:cli`, `wasi:filesystem`).
     #[arg(long)]
     bare: bool,
+    /// How many root keys to make.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=16))]
+    roots: u64,
+    /// How many of them must sign a warrant.
+    #[arg(long, value_name = "K", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=16))]
+    root_threshold: u64,
 }
 
 impl Args {
@@ -29,6 +36,8 @@ impl Args {
             lattice: globals.lattice.clone(),
             admin: self.admin.as_deref().map(Name::<Administrator>::parse).transpose()?,
             bare: self.bare,
+            roots: self.roots,
+            root_threshold: self.root_threshold,
             now_ms: SystemClock::default().now_ms(),
         };
         let place = Folder::place(globals.dir.as_deref());
@@ -45,7 +54,7 @@ fn report(made: &InitReport) -> Report {
     let mut pairs = vec![
         ("folder", made.folder.display().to_string()),
         ("root digest", made.root_sha256.to_string()),
-        ("root", made.root.to_string()),
+        ("root", made.roots.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")),
         ("administrator", made.administrator.to_string()),
         ("decision", made.decision.to_string()),
         ("log key", made.log_key.clone()),
@@ -63,7 +72,7 @@ fn report(made: &InitReport) -> Report {
     text += "next\n  countersign serve\n  countersign host invite | countersign-host join -\n";
     let members = json!({
         "lattice": made.lattice, "dir": made.folder.display().to_string(), "root": made.root_sha256,
-        "root_key": made.root, "administrator": made.administrator, "decision": made.decision,
+        "root_key": made.roots.first(), "root_keys": made.roots, "administrator": made.administrator, "decision": made.decision,
         "log_key": made.log_key, "warrant_until": made.warrant_until, "base": made.base,
         "secrets": secrets, "offline": offline, "follow_up": follow_up,
     });

@@ -4,25 +4,26 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use policy::envelope::{Unverified, Verified};
-use policy::key;
+use arc_swap::ArcSwap;
+use policy::envelope::Verified;
 use policy::log::leaf_hash;
 use policy::reason::Reason;
-use policy::warrant::{DecisionKeys, Roots, Warrant};
-use tokio::sync::watch;
+use policy::time::Timestamp;
+use policy::warrant::{DecisionKeys, Warrant};
+use tokio::sync::{Mutex, watch};
 
 use super::Service;
 use super::memory::Memory;
-use super::notary::notarise;
+use super::notary::{self, Ring};
+use super::speech::Speech;
+use super::voice::{Pinned, Voice};
 use crate::clock::Clock;
 use crate::door::Door;
 use crate::error::Error;
 use crate::folder::{Folder, refuse_unless_private};
-use crate::keys::{LogKey, SigningKey, refuse_equal};
 use crate::sequencer::court::{Court, Files};
 use crate::sequencer::{Sequencer, Unavailable};
 use crate::settings::Settings;
-use crate::signer::{Paper, Signer};
 use crate::store::LogReader;
 
 impl Service {
@@ -44,7 +45,7 @@ impl Service {
         let files = Files { log: folder.log(), lock: settings.lock.clone().unwrap_or_else(|| folder.lock_file()) };
         refuse_open_files([&files.log, &files.lock, &folder.key("decision"), &folder.key("log")])?;
         let court = Court::open(files).await?;
-        let fit = match Fit::of(folder, &court, clock.as_ref()).await {
+        let fit = match fit(folder, &court, clock.now(), settings.warrant.as_deref()).await {
             Ok(fit) => fit,
             Err(error) => {
                 // The error says more than a failure to close could.
@@ -52,54 +53,59 @@ impl Service {
                 return Err(error);
             }
         };
-        let Fit { log_key, decision, held, warrant } = fit;
+        let (voice, warrant) = fit;
         let state = court.ledger().state();
         let (inception, administrators) = (state.inception().clone(), state.administrator_keys());
-        let papers = (Paper::new(warrant.token().to_vec()), Paper::new(court.inception().to_vec()));
-        let fresh = (warrant.serial > state.warrant_serial()).then(|| warrant.clone());
-        let first = log_key.sign(&court.checkpoint());
+        let rank = Mutex::new(warrant.rank());
+        let fresh = (warrant.rank() > state.warrant_rank()).then_some(warrant);
         let memory = Memory::recalling(court.asked());
+        let root = leaf_hash(court.inception());
 
         let (sequencer, shown) = Sequencer::start(court, lock, Arc::clone(&clock));
         if let Some(warrant) = fresh {
             let installed = sequencer.install(warrant).await.map_err(super::unavailable)?;
             installed.outcome().verdict.clone()?;
         }
-        let signer = Arc::new(Signer::new(decision, inception.lattice.clone(), papers.0, papers.1));
+        // Also what the last process recorded and did not come to.
+        voice.settle(folder);
         let door = Door::new(inception.lattice.clone(), Arc::clone(&clock), shown.hosts, administrators, &settings);
         let door = Arc::new(door);
+        let ring: Ring = Arc::new(ArcSwap::from_pointee(vec![Arc::clone(&voice.log)]));
+        let first = notary::sign(&ring, &shown.tip.borrow()).unwrap_or_default();
         let (notes, epochs) = watch::channel(first);
         let tasks = vec![
-            tokio::spawn(notarise(log_key, shown.tip, notes)),
+            tokio::spawn(notary::notarise(Arc::clone(&ring), shown.tip, notes)),
             tokio::spawn(count_each_minute(Arc::clone(&door), sequencer.clone())),
         ];
         let (folder, commands) = (folder.clone(), Memory::default());
-        Ok(Self { folder, clock, inception, held, door, memory, commands, sequencer, signer, epochs, tasks })
+        let signer = Arc::new(ArcSwap::from_pointee(voice.signer));
+        let speech = Speech { signer, held: ArcSwap::from_pointee(voice.held), ring, rank };
+        Ok(Self { folder, clock, inception, root, door, memory, commands, sequencer, speech, epochs, tasks })
     }
 }
 
 // Keys and warrant that fit the log.
-struct Fit {
-    log_key: LogKey,
-    decision: SigningKey<key::Decision>,
-    held: Vec<(&'static str, [u8; 32])>,
-    warrant: Verified<Warrant>,
-}
-
-impl Fit {
-    async fn of(folder: &Folder, court: &Court, clock: &dyn Clock) -> Result<Self, Error> {
-        let inception = court.ledger().state().inception();
-        let log_key = LogKey::load(&folder.key("log"), &inception.lattice)?;
-        if log_key.note().to_string() != inception.log_key {
-            let detail = format!("the log key is `{}`, the inception names `{}`", log_key.note(), inception.log_key);
-            return Err(Error::refused(Reason::BrokerKeyUnknown, detail));
+async fn fit(
+    folder: &Folder,
+    court: &Court,
+    now: Timestamp,
+    brought: Option<&[u8]>,
+) -> Result<(Voice, Verified<Warrant>), Error> {
+    let (inception, bytes) = (court.ledger().state().inception(), court.inception());
+    let pinned = Pinned { inception, bytes, sha256: leaf_hash(bytes) };
+    let warrant = warrant_in_force(folder, court, pinned, brought).await?;
+    let voice = Voice::of(folder, pinned, &warrant, now)?;
+    match DecisionKeys::of(&warrant, now) {
+        Err(refusal) if brought.is_some() => return Err(refusal.into()),
+        // Hosts will refuse its answers; but what narrows must stay recordable.
+        Err(refusal) => tracing::error!(%refusal, "the warrant does not hold now: no host will accept an answer"),
+        Ok(_) if warrant.validity.exp.is_some_and(|end| end <= now.plus(WARN_S)) => {
+            let until = warrant.validity.exp.map(|end| end.to_string()).unwrap_or_default();
+            tracing::warn!(until, "the warrant ends soon: `countersign warrant request`");
         }
-        let decision = SigningKey::<key::Decision>::load(&folder.key("decision"))?;
-        let held = held_keys(court, &decision, &log_key)?;
-        let warrant = warrant_in_force(folder, court).await?;
-        speaks(&decision, &warrant, clock)?;
-        Ok(Self { log_key, decision, held, warrant })
+        Ok(_) => {}
     }
+    Ok((voice, warrant))
 }
 
 // Before any database is opened: one that is given up half-way closes behind our back, in the way of the next try.
@@ -129,27 +135,26 @@ async fn count_each_minute(door: Arc<Door>, sequencer: Sequencer) {
     }
 }
 
-fn held_keys(
+// The warrant that the log names, or a newer one that the roots signed and somebody brought or put into the folder.
+async fn warrant_in_force(
+    folder: &Folder,
     court: &Court,
-    decision: &SigningKey<key::Decision>,
-    log: &LogKey,
-) -> Result<Vec<(&'static str, [u8; 32])>, Error> {
-    let inception = court.ledger().state().inception();
-    let mut held = vec![("decision", *decision.name().raw()), ("log", log.raw())];
-    held.extend(inception.roots.keys.iter().map(|key| ("root", *key.name().raw())));
-    held.extend(inception.administrators.keys.iter().map(|key| ("administrator", *key.name().raw())));
-    refuse_equal(held.iter().copied())?;
-    Ok(held)
-}
-
-// The warrant that the log names, or a newer one that the root signed and somebody put into the folder.
-async fn warrant_in_force(folder: &Folder, court: &Court) -> Result<Verified<Warrant>, Error> {
+    pinned: Pinned<'_>,
+    brought: Option<&[u8]>,
+) -> Result<Verified<Warrant>, Error> {
     let state = court.ledger().state();
-    let roots = Roots { inception: state.inception(), sha256: leaf_hash(court.inception()) };
-    let read = |bytes: &[u8]| Unverified::<Warrant>::parse(bytes)?.verify(&roots);
+    if let Some(bytes) = brought {
+        let (warrant, held) = (pinned.read(bytes)?, state.warrant_rank());
+        let detail = || format!("the warrant has serial {}, {held} is in force", warrant.rank());
+        return if warrant.rank() > held { Ok(warrant) } else { Err(Error::refused(Reason::StateRollback, detail())) };
+    }
+    let within = |error: Error| match error {
+        Error::Refused(refusal) => Error::Refused(refusal.within("`warrant.jws`")),
+        other => other,
+    };
     if let Ok(bytes) = std::fs::read(folder.warrant())
-        && let warrant = read(bytes.trim_ascii_end()).map_err(|refusal| refusal.within("`warrant.jws`"))?
-        && (warrant.serial > state.warrant_serial()
+        && let warrant = pinned.read(bytes.trim_ascii_end()).map_err(within)?
+        && (warrant.rank() > state.warrant_rank()
             || Some(warrant.sha256()) == court.warrant().map(|(_, sha256)| sha256))
     {
         return Ok(warrant);
@@ -159,17 +164,8 @@ async fn warrant_in_force(folder: &Folder, court: &Court) -> Result<Verified<War
     };
     let missing = || Error::refused(Reason::LogBroken, format!("the warrant {sha256} is not beside entry {index}"));
     let bytes = LogReader::open(&folder.log()).await?.document(index).await?.ok_or_else(missing)?;
-    Ok(read(&bytes)?)
+    pinned.read(&bytes)
 }
 
-fn speaks(decision: &SigningKey<key::Decision>, warrant: &Verified<Warrant>, clock: &dyn Clock) -> Result<(), Error> {
-    if !warrant.decision_keys.iter().any(|key| *key.name() == decision.name()) {
-        let detail = format!("`{}` stands in no warrant; have the root sign one for it", decision.name());
-        return Err(Error::refused(Reason::BrokerKeyUnknown, detail));
-    }
-    if let Err(refusal) = DecisionKeys::of(warrant, clock.now()) {
-        // Hosts will refuse its answers; but what narrows must stay recordable.
-        tracing::error!(%refusal, "the warrant does not hold now: no host will accept an answer");
-    }
-    Ok(())
-}
+/// How long before its end a warrant is spoken of, in seconds.
+pub(crate) const WARN_S: u64 = 14 * 86_400;

@@ -172,6 +172,7 @@ impl Desk {
             Topic::StartComponent | Topic::StartProvider => self.service.answer_start_to(bytes, reply).await,
             Topic::Command => self.service.command_to(bytes, reply).await,
             Topic::Join => self.service.join_to(bytes, reply).await,
+            Topic::Warrant => self.service.install(bytes).await,
             Topic::Query => self.look(message.subject.rsplit('.').next().unwrap_or_default(), bytes).await,
             // INVARIANT: nobody listens on the topic that is only published.
             Topic::Epoch => Err(Error::refused(Reason::NotFound, "nothing is asked there")),
@@ -213,7 +214,8 @@ fn refusal_headers(error: &Error) -> HeaderMap {
     headers
 }
 
-// The newest checkpoint, whenever there is one, and each second, so that a lost notice repairs itself.
+// The newest checkpoint, whenever there is one, and each second, so that a lost notice repairs itself; the warrant with
+// it, so that a key which it drops is refused by every host that listens, whoever asks first (T17).
 async fn announce(client: Client, service: Arc<Service>) {
     let subject = Topic::Epoch.subject(service.lattice());
     let mut notes = service.epochs();
@@ -225,8 +227,10 @@ async fn announce(client: Client, service: Arc<Service>) {
             _ = beat.tick() => {}
         }
         let note = notes.borrow_and_update().clone();
-        if let Err(error) = client.publish(subject.clone(), note.into()).await {
-            tracing::debug!(%error, "a notice did not leave");
+        for notice in [service.papers().0, note] {
+            if let Err(error) = client.publish(subject.clone(), notice.into()).await {
+                tracing::debug!(%error, "a notice did not leave");
+            }
         }
     }
 }
@@ -243,11 +247,14 @@ const fn places(topic: Topic) -> usize {
         Topic::Command | Topic::Join | Topic::Epoch => 16,
         // A look may read the whole log, and anybody may look.
         Topic::Query => 4,
+        // Anybody may bring one, and rarely does.
+        Topic::Warrant => 1,
     }
 }
 
 // What is listened to.
-const TOPICS: [Topic; 5] = [Topic::StartComponent, Topic::StartProvider, Topic::Command, Topic::Join, Topic::Query];
+const TOPICS: [Topic; 6] =
+    [Topic::StartComponent, Topic::StartProvider, Topic::Command, Topic::Join, Topic::Query, Topic::Warrant];
 // How long the last answers may take.
 const LAST_ANSWERS: Duration = Duration::from_secs(5);
 const MAX_ARGUMENTS: usize = 64 * 1024;

@@ -30,8 +30,9 @@ pub(super) async fn status(scene: Scene<'_>) -> Result<Value, Error> {
     let administrators: Vec<String> = inception.administrators.keys.iter().map(ToString::to_string).collect();
     Ok(json!({
         "lattice": state.lattice(), "root": root, "roots": roots, "administrators": administrators,
-        "threshold": inception.administrators.threshold, "log_key": inception.log_key, "law": LAW,
+        "threshold": inception.administrators.threshold, "log_key": state.log_key(), "law": LAW,
         "size": head.size, "head": head.last, "epoch": head.epoch, "at": head.at_ms / 1000,
-        "warrant_serial": state.warrant_serial(), "counts": counts,
+        "warrant_serial": state.warrant_serial(), "warrant_reset": state.warrant_rank().reset,
+        "root_threshold": inception.roots.threshold, "counts": counts,
     }))
 }

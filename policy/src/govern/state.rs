@@ -11,12 +11,12 @@ use crate::decide::LAW;
 use crate::digest::Digest;
 use crate::govern::{AdministratorKeys, Bind, HostKeys, LinkKey, LinkSlot, Owned, end};
 use crate::issuer::Issuers;
-use crate::key::{Administrator, Decision, Host, Invite, Issuer, Name, Role, Root, refuse_published};
+use crate::key::{Administrator, Host, Invite, Issuer, Name, Role, Root, refuse_published};
 use crate::name::{ComponentId, Lattice, LinkName, Package};
 use crate::provider::{Source, Subject};
 use crate::reason::{Reason, Refusal};
 use crate::time::{Timestamp, Validity};
-use crate::warrant::{Inception, Quorum};
+use crate::warrant::{Inception, Quorum, Rank};
 use crate::wire::Nonce;
 
 /// Everything that decisions depend on, besides the question.
@@ -25,7 +25,8 @@ pub struct State {
     inception: Inception,
     next_index: u64,
     epoch: u64,
-    warrant_serial: u64,
+    warrant: Rank,
+    log_key: String,
     // The raw bytes of every key that has a role, so that one key has one purpose (T09).
     keys: BTreeMap<[u8; 32], &'static str>,
     pub(super) issuers: Issuers,
@@ -139,7 +140,8 @@ impl State {
         let mut state = Self {
             next_index: 1,
             epoch: 0,
-            warrant_serial: 0,
+            warrant: Rank::default(),
+            log_key: inception.log_key.clone(),
             keys: BTreeMap::new(),
             issuers: Issuers::default(),
             contracts: BTreeMap::new(),
@@ -211,7 +213,17 @@ impl State {
 
     /// The serial of the newest warrant.
     pub const fn warrant_serial(&self) -> u64 {
-        self.warrant_serial
+        self.warrant.serial
+    }
+
+    /// Where the newest warrant stands among all.
+    pub const fn warrant_rank(&self) -> Rank {
+        self.warrant
+    }
+
+    /// The log's verifier key: the inception's, or that of the last warrant that named another.
+    pub fn log_key(&self) -> &str {
+        &self.log_key
     }
 
     /// The trusted issuers.
@@ -327,10 +339,10 @@ impl State {
         self.host_keys.banned.insert(host);
     }
 
-    pub(crate) fn install_warrant(&mut self, serial: u64, decision_keys: &[Name<Decision>]) {
-        self.warrant_serial = serial;
-        for key in decision_keys {
-            self.claim_key(*key.raw(), Decision::WORD);
+    pub(crate) fn put_warrant(&mut self, rank: Rank, log_key: Option<&str>) {
+        self.warrant = rank;
+        if let Some(key) = log_key {
+            self.log_key = key.to_owned();
         }
     }
 

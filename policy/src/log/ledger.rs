@@ -10,7 +10,7 @@ use crate::decide::{Decision, Facts, decide};
 use crate::digest::Digest;
 use crate::envelope::Verified;
 use crate::examine::Examined;
-use crate::govern::{Event, State, WarrantInstalled};
+use crate::govern::{Event, State};
 use crate::join::Join;
 use crate::log::entry::{Body, Entry, Judged, Ruled, leaf_hash};
 use crate::question::{Question, StartRequest};
@@ -168,7 +168,7 @@ impl Ledger {
     /// Installs a warrant that the root signed.
     pub fn install(&mut self, warrant: &Verified<Warrant>, at_ms: u64) -> Step<Result<(), Refusal>> {
         let at_ms = self.later(at_ms);
-        let verdict = self.judge_warrant(warrant).map(|event| vec![event]);
+        let verdict = self.state.judge_warrant(warrant).map(|event| vec![event]);
         let judged = Judged::of(warrant.sha256());
         self.judged(judged, verdict, at_ms, pieces(warrant))
     }
@@ -177,22 +177,6 @@ impl Ledger {
     pub fn count(&mut self, turned_away: BTreeMap<Reason, u64>, at_ms: u64) -> Step<()> {
         let at_ms = self.later(at_ms);
         self.record(Body::Door(turned_away), at_ms, Vec::new(), ())
-    }
-
-    fn judge_warrant(&self, warrant: &Verified<Warrant>) -> Result<Event, Refusal> {
-        let (old, serial) = (self.state.warrant_serial(), warrant.serial);
-        if serial <= old {
-            return Err(Refusal::new(Reason::StateRollback, format!("warrant serial {serial}, {old} is in force")));
-        }
-        for key in &warrant.decision_keys {
-            self.state.unused(key.name().raw(), <crate::key::Decision as crate::key::Role>::WORD).or_else(
-                |refusal| {
-                    if refusal.reason == Reason::AlreadyExists { Ok(()) } else { Err(refusal) }
-                },
-            )?;
-        }
-        let decision_keys = warrant.decision_keys.iter().map(|key| *key.name()).collect();
-        Ok(Event::WarrantInstalled(WarrantInstalled { sha256: warrant.sha256(), serial, decision_keys }))
     }
 
     fn judged(
