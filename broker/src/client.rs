@@ -18,7 +18,7 @@ use policy::envelope::{Unverified, Verified};
 use policy::examine;
 use policy::govern::{Event, Operation};
 use policy::issuer::Issuers;
-use policy::key::{Administrator, refuse_secrets};
+use policy::key::{Administrator, Name, refuse_secrets};
 use policy::name::Lattice;
 use policy::query::Query;
 use policy::reason::{Reason, Refusal};
@@ -36,7 +36,7 @@ use crate::service::{self, Survey};
 use crate::transport::nats::{Advised, NatsOptions};
 use crate::view::{self, Look};
 
-use local::{in_process, lattice_of, warrant_until};
+use local::{in_process, install_in_process, lattice_of, warrant_until};
 
 pub(crate) use local::Local;
 pub use proof::Pin;
@@ -253,6 +253,40 @@ impl Client {
         Ok(Done { receipt, id: signed.command.jti, over: Over::Folder })
     }
 
+    /// Has a warrant put in force by whoever holds the folder's lock: this process, or a broker, with its receipt.
+    ///
+    /// # Errors
+    /// Why it was refused, or why nobody could be asked.
+    pub fn install(&self, token: &[u8]) -> anyhow::Result<(Option<Verified<Receipt>>, Over)> {
+        let pin = self.pin()?;
+        if let Some(folder) = &self.folder {
+            self.runtime.block_on(pin.expects(token, folder, SystemClock::default().now()))?;
+        }
+        self.runtime.block_on(async {
+            let until = Instant::now() + DEADLINE;
+            loop {
+                if let Some(folder) = &self.folder
+                    && install_in_process(folder, token).await.map_err(told)?
+                {
+                    return Ok((None, Over::Folder));
+                }
+                match self.install_over_nats(token, &pin).await {
+                    Err(error) if self.folder.is_some() && Instant::now() < until && is_unreachable(&error) => {
+                        tokio::time::sleep(PAUSE).await;
+                    }
+                    installed => return installed.map(|receipt| (Some(receipt), Over::Nats)),
+                }
+            }
+        })
+    }
+
+    async fn install_over_nats(&self, token: &[u8], pin: &Pin) -> anyhow::Result<Verified<Receipt>> {
+        let inbox = self.inbox()?;
+        let wire = wire::Wire::connect(self.nats()?, &inbox).await?;
+        let check = |answer: &[u8]| pin.receipt(answer, Digest::of(token), &self.lattice, SystemClock::default().now());
+        wire.ask(&Topic::Warrant.subject(&self.lattice), token, DEADLINE, check).await
+    }
+
     fn signed(&self, basis: u64, act: Act) -> anyhow::Result<Signed> {
         let key = self.administrator()?;
         let Act { operations, statements, beside, because, open_for } = act;
@@ -302,7 +336,7 @@ impl Client {
             return named.map(Pin::at).ok_or_else(|| Usage(how.to_owned()).into());
         };
         let local = Local::read(folder).await.map_err(told)?;
-        let pin = Pin::at(policy::log::leaf_hash(&local.inception)).not_before(local.ledger.state().warrant_serial());
+        let pin = Pin::of(&local);
         match named.filter(|named| *named != pin.root()) {
             None => Ok(pin),
             Some(named) => {
@@ -338,6 +372,11 @@ impl Client {
         let check = |answer: &[u8]| pin.receipt(answer, *token_sha256, &self.lattice, SystemClock::default().now());
         let receipt = wire.ask(&subject, &signed.message(), DEADLINE, check).await?;
         Ok(Done { receipt, id: command.jti, over: Over::Nats })
+    }
+
+    // Replies go where only their asker listens; whoever has no key of its own listens at one made for this.
+    fn inbox(&self) -> anyhow::Result<Name<Administrator>> {
+        self.administrator().map_or_else(|_| Ok(SigningKey::generate().map_err(told)?.name()), |key| Ok(key.name()))
     }
 
     async fn ask(&self, look: &Look) -> anyhow::Result<Seen> {

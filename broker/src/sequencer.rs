@@ -54,13 +54,26 @@ pub struct Snapshot {
 /// What the sequencer shows to everyone.
 pub(crate) struct Shown {
     /// The newest durable end of the log.
-    pub(crate) tip: watch::Receiver<Checkpoint>,
+    pub(crate) tip: watch::Receiver<Tip>,
     /// The keys of the enrolled hosts.
     pub(crate) hosts: Arc<ArcSwap<HostKeys>>,
     /// The administrators.
     pub(crate) administrators: Arc<ArcSwap<AdministratorKeys>>,
     /// What hosts say of themselves, and how far acts have come.
     pub(crate) present: Arc<Present>,
+}
+
+/// The end of the log, with the key that signs for it: a checkpoint is signed by the key that the log named before its end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Tip {
+    pub(crate) checkpoint: Checkpoint,
+    pub(crate) log_key: Arc<str>,
+}
+
+impl Tip {
+    fn of(court: &Court) -> Self {
+        Self { checkpoint: court.checkpoint(), log_key: court.ledger().state().log_key().into() }
+    }
 }
 
 /// Nothing was recorded; the cause stands in the broker's messages.
@@ -85,7 +98,7 @@ impl Sequencer {
     /// Starts the task that owns the state, and with it the folder.
     pub(crate) fn start(court: Court, lock: FolderLock, clock: Arc<dyn Clock>) -> (Self, Shown) {
         let (inputs, queue) = mpsc::channel(QUEUE);
-        let (tip_shown, tip) = watch::channel(court.checkpoint());
+        let (tip_shown, tip) = watch::channel(Tip::of(&court));
         let state = court.ledger().state();
         let hosts = Arc::new(ArcSwap::from_pointee(state.host_keys().clone()));
         let administrators = Arc::new(ArcSwap::from_pointee(state.administrators().clone()));
@@ -161,7 +174,7 @@ impl Sequencer {
 struct Bench {
     queue: mpsc::Receiver<Input>,
     clock: Arc<dyn Clock>,
-    tip: watch::Sender<Checkpoint>,
+    tip: watch::Sender<Tip>,
     hosts: Arc<ArcSwap<HostKeys>>,
     administrators: Arc<ArcSwap<AdministratorKeys>>,
     present: Arc<Present>,
@@ -371,14 +384,14 @@ impl Bench {
     }
 
     fn show(&self, court: &Court) {
-        let checkpoint = court.checkpoint();
-        if self.tip.borrow().epoch != checkpoint.epoch {
+        let tip = Tip::of(court);
+        if self.tip.borrow().checkpoint.epoch != tip.checkpoint.epoch {
             let state = court.ledger().state();
             self.hosts.store(Arc::new(state.host_keys().clone()));
             self.administrators.store(Arc::new(state.administrators().clone()));
         }
         self.present.show(court.ledger().state(), court.ledger().head());
-        self.tip.send_replace(checkpoint);
+        self.tip.send_replace(tip);
     }
 
     fn snapshot(&mut self, court: &Court) -> Arc<Snapshot> {
