@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use policy::digest::Digest;
-use policy::envelope::Verified;
+use policy::envelope::{Unverified, Verified};
 use policy::log::leaf_hash;
-use policy::reason::Reason;
+use policy::reason::{Reason, Refusal};
 use policy::time::Timestamp;
 use policy::warrant::{DecisionKeys, Warrant};
 use tokio::sync::{Mutex, OnceCell, watch};
@@ -174,9 +174,12 @@ async fn warrant_in_force(
     if let Ok(bytes) = std::fs::read(folder.warrant()) {
         let bytes = bytes.trim_ascii_end();
         let is_in_force = court.warrant().is_some_and(|(_, sha256)| sha256 == Digest::of(bytes));
-        let read = if is_in_force { pinned.read_again(bytes) } else { pinned.read(bytes) };
-        let warrant = read.map_err(|refusal| refusal.within("`warrant.jws`"))?;
-        if is_in_force || warrant.rank() > state.warrant_rank() {
+        let within = |refusal: Refusal| refusal.within("`warrant.jws`");
+        let is_newer = Unverified::<Warrant>::parse(bytes).map_err(within)?.says().rank() > state.warrant_rank();
+        // An older one may lie there after a crash; then roots of its day signed it, too.
+        let read = if is_newer { pinned.read(bytes) } else { pinned.read_again(bytes) };
+        let warrant = read.map_err(within)?;
+        if is_in_force || is_newer {
             return Ok(warrant);
         }
     }

@@ -45,7 +45,7 @@ impl Pinned<'_> {
         Unverified::<Warrant>::parse(token)?.verify(&self.line())
     }
 
-    /// Reads the warrant that is in force: enough roots of its day signed it, who may be others than today's.
+    /// Reads a warrant that is in force, or was: enough roots of its day signed it, who may be others than today's.
     pub(super) fn read_again(&self, token: &[u8]) -> Result<Verified<Warrant>, Refusal> {
         let today = self.line();
         let older = self.state.root_sets().iter().rev().skip(1);

@@ -3,10 +3,13 @@
 use std::fs;
 
 use policy::answer::{Receipt, StartAnswer};
+use policy::digest::Digest;
 use policy::envelope::Unverified;
 use policy::key::{Decision, Name, Root};
+use policy::log::leaf_hash;
 use policy::reason::Reason;
-use policy::warrant::Warrant;
+use policy::root::RootChange;
+use policy::warrant::{Quorum, Warrant};
 
 use super::asker::Lattice;
 use crate::keys::SigningKey;
@@ -77,4 +80,48 @@ async fn t17_a_rotation_that_was_cut_short_is_finished_by_the_next_start() {
     assert!(!waiting.exists());
     assert_eq!(SigningKey::<Decision>::load(&used).unwrap().name(), next);
     assert_eq!(fs::read(lattice.folder.warrant()).unwrap().trim_ascii_end(), token);
+}
+
+#[tokio::test]
+async fn t17_after_other_roots_the_next_warrant_is_theirs_and_the_one_in_force_stays() {
+    let lattice = Lattice::new().await;
+    let (old, first) = (SigningKey::<Root>::load(&lattice.folder.key("root")).unwrap(), lattice.service.papers());
+    let new = [(); 3].map(|()| SigningKey::<Root>::generate().unwrap());
+    let line = lattice.service.snapshot().await.unwrap().state.root_line(leaf_hash(&first.1));
+    let keys: Vec<_> = new.iter().map(|key| key.public().unwrap()).collect();
+    let change = |by: &SigningKey<Root>, also: Vec<Digest>| RootChange {
+        iss: by.name(),
+        lattice: line.lattice.clone(),
+        inception_sha256: line.inception_sha256,
+        serial: 1,
+        roots: Quorum { threshold: 2, keys: keys.clone() },
+        iat: lattice.clock.now(),
+        also,
+    };
+    let change: Vec<_> =
+        Vec::from([&new[0], &new[1], &old]).into_iter().map(|by| (by, change(by, Vec::new()))).collect();
+    let others: Vec<Vec<u8>> = change[..2].iter().map(|(by, change)| by.sign(change, [])).collect();
+    let also = others.iter().map(|token| Digest::of(token)).collect();
+    let agreed = old.sign(&RootChange { also, ..change[2].1.clone() }, others.iter().map(Vec::as_slice));
+    lattice.service.change_roots(&agreed).await.unwrap().outcome().verdict.clone().unwrap();
+    // What the old root signs from here on counts for nothing, and so does what one of the new ones signs alone.
+    let next = Warrant { serial: 2, ..says(&lattice) };
+    for by in [&old, &new[0]] {
+        let refused = lattice.service.install(&by.sign(&next.alone_by(by.name()), [])).await.unwrap_err();
+        assert_eq!(refused.reason(), Some(Reason::BrokerKeyUnknown));
+    }
+    // The one in force stays, also over a restart, until two of the new ones sign another.
+    let lattice = lattice.reopened().await;
+    assert_eq!(lattice.service.papers(), first);
+    let second = new[1].sign(&next.alone_by(new[1].name()), []);
+    let second = second.rsplit(|byte| *byte == b'.').next().unwrap().to_vec();
+    let cosigned = [(new[1].name(), String::from_utf8(second).unwrap())].into();
+    let token = new[0].sign(&Warrant { cosigned, ..next.alone_by(new[0].name()) }, []);
+    lattice.service.install(&token).await.unwrap();
+    assert_eq!(lattice.service.papers().0, token);
+    // As if the process had ended before the file was written: an older warrant stops no start.
+    let closed = lattice.closed().await;
+    fs::write(closed.folder.warrant(), &first.0).unwrap();
+    let lattice = closed.opened().await;
+    assert_eq!(lattice.service.papers().0, token);
 }
