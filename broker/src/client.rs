@@ -293,6 +293,12 @@ impl Client {
         if because.as_ref().is_some_and(|because| because.len() > policy::json::MAX_STRING) {
             return Err(Usage(format!("`--because` takes at most {} bytes", policy::json::MAX_STRING)).into());
         }
+        // A terminal or a reader of the log would act on them.
+        if because.as_ref().is_some_and(|because| because.chars().any(char::is_control)) {
+            return Err(
+                Refusal::new(Reason::SchemaMismatch, "the reason that is given holds control characters").into()
+            );
+        }
         let now = SystemClock::default().now();
         let command = Command {
             iss: key.name(),
@@ -386,6 +392,7 @@ impl Client {
             let how = format!("{folder}; or ask a broker over NATS with `--root DIGEST` and `--nats-url URL`");
             return Err(Usage(how).into());
         };
+        self.nats()?.refuse_unsafe().map_err(told)?;
         let (key, arguments, statements) = (self.administrator()?, policy::json::write(look), look.statements());
         let query = Query {
             iss: key.name(),
