@@ -3,11 +3,12 @@
 //! A look reads the folder's own log where there is one, while a broker runs too. A command is signed here and judged by
 //! whoever holds the folder's lock. What each command means is left to `command`, what is believed to `proof`.
 
+mod installing;
 mod local;
 mod proof;
+mod restoring;
 mod wire;
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
@@ -18,7 +19,7 @@ use policy::envelope::{Unverified, Verified};
 use policy::examine;
 use policy::govern::{Event, Operation};
 use policy::issuer::Issuers;
-use policy::key::{Administrator, Name, refuse_secrets};
+use policy::key::{Administrator, refuse_secrets};
 use policy::name::Lattice;
 use policy::query::Query;
 use policy::reason::{Reason, Refusal};
@@ -32,11 +33,10 @@ use crate::error::Error;
 use crate::folder::Folder;
 use crate::keys::{SigningKey, nonce};
 use crate::output::Usage;
-use crate::service::{self, Survey};
 use crate::transport::nats::{Advised, NatsOptions};
 use crate::view::{self, Look};
 
-use local::{in_process, install_in_process, lattice_of, warrant_until};
+use local::{in_process, lattice_of, warrant_until};
 
 pub(crate) use local::Local;
 pub use proof::Pin;
@@ -231,62 +231,6 @@ impl Client {
         Ok(state.handle(&examine::command(command), SystemClock::default().now())?.events)
     }
 
-    /// What of this folder's log is lost, by its lock, by its hosts, and by what the operator was told.
-    ///
-    /// # Errors
-    /// [`Error::Locked`] while a broker runs, or why the folder cannot be read.
-    pub fn survey(&self, told_of: (u64, u64)) -> anyhow::Result<Survey> {
-        self.runtime.block_on(service::survey(self.need_folder()?, told_of)).map_err(told)
-    }
-
-    /// Restores an older log that was put back, in this process.
-    ///
-    /// # Errors
-    /// As [`Client::command`]; a refused one changes nothing.
-    pub fn restore(&self, basis: u64, act: Act) -> anyhow::Result<Done> {
-        let signed = self.signed(basis, act)?;
-        let folder = self.need_folder()?;
-        let bytes = self.runtime.block_on(service::restore(folder, Arc::new(SystemClock::default()), &signed.bytes));
-        let pin = self.pin()?;
-        let receipt =
-            pin.receipt(&bytes.map_err(told)?, signed.token_sha256, &self.lattice, SystemClock::default().now())?;
-        Ok(Done { receipt, id: signed.command.jti, over: Over::Folder })
-    }
-
-    /// Has a warrant put in force by whoever holds the folder's lock: this process, or a broker, with its receipt.
-    ///
-    /// # Errors
-    /// Why it was refused, or why nobody could be asked.
-    pub fn install(&self, token: &[u8]) -> anyhow::Result<(Option<Verified<Receipt>>, Over)> {
-        let pin = self.pin()?;
-        if let Some(folder) = &self.folder {
-            self.runtime.block_on(pin.expects(token, folder, SystemClock::default().now()))?;
-        }
-        self.runtime.block_on(async {
-            let until = Instant::now() + DEADLINE;
-            loop {
-                if let Some(folder) = &self.folder
-                    && install_in_process(folder, token).await.map_err(told)?
-                {
-                    return Ok((None, Over::Folder));
-                }
-                match self.install_over_nats(token, &pin).await {
-                    Err(error) if self.folder.is_some() && Instant::now() < until && is_unreachable(&error) => {
-                        tokio::time::sleep(PAUSE).await;
-                    }
-                    installed => return installed.map(|receipt| (Some(receipt), Over::Nats)),
-                }
-            }
-        })
-    }
-
-    async fn install_over_nats(&self, token: &[u8], pin: &Pin) -> anyhow::Result<Verified<Receipt>> {
-        let inbox = self.inbox()?;
-        let wire = wire::Wire::connect(self.nats()?, &inbox).await?;
-        let check = |answer: &[u8]| pin.receipt(answer, Digest::of(token), &self.lattice, SystemClock::default().now());
-        wire.ask(&Topic::Warrant.subject(&self.lattice), token, DEADLINE, check).await
-    }
-
     fn signed(&self, basis: u64, act: Act) -> anyhow::Result<Signed> {
         let key = self.administrator()?;
         let Act { operations, statements, beside, because, open_for } = act;
@@ -378,11 +322,6 @@ impl Client {
         let check = |answer: &[u8]| pin.receipt(answer, *token_sha256, &self.lattice, SystemClock::default().now());
         let receipt = wire.ask(&subject, &signed.message(), DEADLINE, check).await?;
         Ok(Done { receipt, id: command.jti, over: Over::Nats })
-    }
-
-    // Replies go where only their asker listens; whoever has no key of its own listens at one made for this.
-    fn inbox(&self) -> anyhow::Result<Name<Administrator>> {
-        self.administrator().map_or_else(|_| Ok(SigningKey::generate().map_err(told)?.name()), |key| Ok(key.name()))
     }
 
     async fn ask(&self, look: &Look) -> anyhow::Result<Seen> {

@@ -14,10 +14,10 @@ use policy::decide::Facts;
 use policy::digest::Digest;
 use policy::envelope::Verified;
 use policy::examine::Examined;
-use policy::govern::{AdministratorKeys, Checked, HostKeys, Jump, State};
+use policy::govern::{AdministratorKeys, Checked, HostKeys, Jump};
 use policy::inventory::HostInventory;
 use policy::join::Join;
-use policy::log::{Checkpoint, Head, Ruling, Step};
+use policy::log::{Ruling, Step};
 use policy::question::StartRequest;
 use policy::reason::Reason;
 use policy::root::Agreed;
@@ -31,10 +31,15 @@ use crate::folder::FolderLock;
 use crate::present::Present;
 use crate::sequencer::answer::Answer;
 use crate::sequencer::court::Court;
+use crate::sequencer::input::Input;
+pub use crate::sequencer::shown::Snapshot;
+pub(crate) use crate::sequencer::shown::{Shown, Tip};
 use crate::store::{Act, Judgement, Recorded};
 
 mod answer;
 pub(crate) mod court;
+mod input;
+mod shown;
 
 /// Where inputs are handed in.
 #[derive(Clone)]
@@ -42,57 +47,9 @@ pub(crate) struct Sequencer {
     inputs: mpsc::Sender<Input>,
 }
 
-/// The state at one moment, for readers.
-#[derive(Debug, Clone)]
-pub struct Snapshot {
-    /// The state.
-    pub state: State,
-    /// The end of the log that it is the fold of.
-    pub head: Head,
-}
-
-/// What the sequencer shows to everyone.
-pub(crate) struct Shown {
-    /// The newest durable end of the log.
-    pub(crate) tip: watch::Receiver<Tip>,
-    /// The keys of the enrolled hosts.
-    pub(crate) hosts: Arc<ArcSwap<HostKeys>>,
-    /// The administrators.
-    pub(crate) administrators: Arc<ArcSwap<AdministratorKeys>>,
-    /// What hosts say of themselves, and how far acts have come.
-    pub(crate) present: Arc<Present>,
-}
-
-/// The end of the log, with the key that signs for it: a checkpoint is signed by the key that the log named before its end.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Tip {
-    pub(crate) checkpoint: Checkpoint,
-    pub(crate) log_key: Arc<str>,
-}
-
-impl Tip {
-    fn of(court: &Court) -> Self {
-        Self { checkpoint: court.checkpoint(), log_key: court.ledger().state().log_key().into() }
-    }
-}
-
 /// Nothing was recorded; the cause stands in the broker's messages.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Unavailable;
-
-enum Input {
-    Rule(Box<Examined<StartRequest>>, oneshot::Sender<Recorded<Ruling>>),
-    Govern(Box<Examined<Command>>, Vec<Checked>, Reply),
-    Enrol(Box<Examined<Join>>, Reply),
-    Install(Box<Verified<Warrant>>, Reply),
-    Reroot(Box<Agreed>, Reply),
-    Count(BTreeMap<Reason, u64>, oneshot::Sender<()>),
-    Report(Box<Verified<HostInventory>>, Option<Digest>, oneshot::Sender<()>),
-    Look(oneshot::Sender<Arc<Snapshot>>),
-    Close(oneshot::Sender<Result<(), Error>>),
-}
-
-type Reply = oneshot::Sender<Recorded<Judgement>>;
 
 impl Sequencer {
     /// Starts the task that owns the state, and with it the folder.
@@ -413,24 +370,6 @@ impl Adjourned {
         tracing::error!(%error, cause, "the log could not be written; nothing is granted until it can");
         Self { files, until: Instant::now() + PAUSE }
     }
-}
-
-impl Input {
-    fn bytes(&self) -> usize {
-        match self {
-            Self::Rule(examined, _) => weight(examined.document()),
-            Self::Govern(examined, ..) => weight(examined.document()),
-            Self::Enrol(examined, _) => weight(examined.document()),
-            Self::Install(warrant, _) => weight(warrant),
-            Self::Reroot(agreed, _) => weight(agreed.change()),
-            Self::Report(inventory, ..) => weight(inventory),
-            Self::Count(..) | Self::Look(_) | Self::Close(_) => 0,
-        }
-    }
-}
-
-fn weight<T>(document: &Verified<T>) -> usize {
-    document.token().len() + document.attachments().iter().map(Vec::len).sum::<usize>()
 }
 
 // How many inputs may wait; the next one waits outside.

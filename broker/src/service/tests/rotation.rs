@@ -12,6 +12,7 @@ use policy::root::RootChange;
 use policy::warrant::{Quorum, Warrant};
 
 use super::asker::Lattice;
+use crate::clock::Clock;
 use crate::keys::SigningKey;
 use crate::service::next_key;
 
