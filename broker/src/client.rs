@@ -3,12 +3,13 @@
 //! A look reads the folder's own log where there is one, while a broker runs too. A command is signed here and judged by
 //! whoever holds the folder's lock. What each command means is left to `command`, what is believed to `proof`.
 
+mod installing;
 mod local;
 mod plan;
 mod proof;
+mod restoring;
 mod wire;
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
@@ -32,7 +33,6 @@ use crate::error::Error;
 use crate::folder::Folder;
 use crate::keys::{SigningKey, nonce};
 use crate::output::Usage;
-use crate::service::{self, Survey};
 use crate::transport::nats::{Advised, NatsOptions};
 use crate::view::{self, Look};
 
@@ -219,28 +219,6 @@ impl Client {
         self.runtime.block_on(self.submit(&signed, &pin))
     }
 
-    /// What of this folder's log is lost, by its lock, by its hosts, and by what the operator was told.
-    ///
-    /// # Errors
-    /// [`Error::Locked`] while a broker runs, or why the folder cannot be read.
-    pub fn survey(&self, told_of: (u64, u64)) -> anyhow::Result<Survey> {
-        self.runtime.block_on(service::survey(self.need_folder()?, told_of)).map_err(told)
-    }
-
-    /// Restores an older log that was put back, in this process.
-    ///
-    /// # Errors
-    /// As [`Client::command`]; a refused one changes nothing.
-    pub fn restore(&self, basis: u64, act: Act) -> anyhow::Result<Done> {
-        let signed = self.signed(basis, act)?;
-        let folder = self.need_folder()?;
-        let bytes = self.runtime.block_on(service::restore(folder, Arc::new(SystemClock::default()), &signed.bytes));
-        let pin = self.pin()?;
-        let receipt =
-            pin.receipt(&bytes.map_err(told)?, signed.token_sha256, &self.lattice, SystemClock::default().now())?;
-        Ok(Done { receipt, id: signed.command.jti, over: Over::Folder })
-    }
-
     fn signed(&self, basis: u64, act: Act) -> anyhow::Result<Signed> {
         let key = self.administrator()?;
         let Act { operations, statements, beside, because, open_for } = act;
@@ -296,7 +274,7 @@ impl Client {
             return named.map(Pin::at).ok_or_else(|| Usage(how.to_owned()).into());
         };
         let local = Local::read(folder).await.map_err(told)?;
-        let pin = Pin::at(policy::log::leaf_hash(&local.inception)).not_before(local.ledger.state().warrant_serial());
+        let pin = Pin::of(&local);
         match named.filter(|named| *named != pin.root()) {
             None => Ok(pin),
             Some(named) => {

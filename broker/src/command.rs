@@ -50,6 +50,7 @@ pub mod status;
 mod telling;
 pub mod threshold;
 pub mod verify;
+pub mod warrant;
 mod when;
 pub mod why;
 pub mod wire;
@@ -146,6 +147,8 @@ pub enum Command {
     Explain(explain::Args),
     /// Tell why something was decided as it was
     Why(why::Args),
+    /// Replace the roots' word for the broker's keys, and recover after a theft
+    Warrant(warrant::Args),
     /// Read and verify the log
     Audit(audit::Args),
     /// Put the log's time right after the clock was wrong
@@ -202,6 +205,7 @@ impl Command {
             Self::Restore(args) => args.run(globals),
             Self::Explain(args) => args.run(globals),
             Self::Why(args) => args.run(globals),
+            Self::Warrant(args) => args.run(globals),
             Self::Audit(args) => args.run(globals),
             Self::Apply(args) => args.run(globals),
             Self::Admin(args) => args.run(globals),

@@ -139,6 +139,20 @@ pub fn write_private(path: &Path, bytes: &[u8]) -> Result<(), Error> {
     file.write_all(bytes).and_then(|()| file.sync_all()).map_err(failed)
 }
 
+/// Writes a file that only its owner may read in place of what may be there: whole or not at all, and durable.
+pub(crate) fn replace_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let new = path.with_extension("new");
+    let mut file = OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&new)?;
+    file.write_all(bytes).and_then(|()| file.sync_all())?;
+    fs::rename(&new, path)?;
+    path.parent().map_or(Ok(()), make_durable)
+}
+
+/// Makes what was renamed in a folder durable.
+pub(crate) fn make_durable(folder: &Path) -> io::Result<()> {
+    File::open(folder).and_then(|folder| folder.sync_all())
+}
+
 /// Refuses a file that is a link, or that others may read or write (T72).
 ///
 /// # Errors

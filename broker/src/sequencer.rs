@@ -14,10 +14,10 @@ use policy::decide::Facts;
 use policy::digest::Digest;
 use policy::envelope::Verified;
 use policy::examine::Examined;
-use policy::govern::{AdministratorKeys, Checked, HostKeys, Jump, State};
+use policy::govern::{AdministratorKeys, Checked, HostKeys, Jump};
 use policy::inventory::HostInventory;
 use policy::join::Join;
-use policy::log::{Checkpoint, Head, Ruling, Step};
+use policy::log::{Ruling, Step};
 use policy::question::StartRequest;
 use policy::reason::Reason;
 use policy::root::Agreed;
@@ -31,10 +31,15 @@ use crate::folder::FolderLock;
 use crate::present::Present;
 use crate::sequencer::answer::Answer;
 use crate::sequencer::court::Court;
+use crate::sequencer::input::Input;
+pub use crate::sequencer::shown::Snapshot;
+pub(crate) use crate::sequencer::shown::{Shown, Tip};
 use crate::store::{Act, Judgement, Recorded};
 
 mod answer;
 pub(crate) mod court;
+mod input;
+mod shown;
 
 /// Where inputs are handed in.
 #[derive(Clone)]
@@ -42,50 +47,15 @@ pub(crate) struct Sequencer {
     inputs: mpsc::Sender<Input>,
 }
 
-/// The state at one moment, for readers.
-#[derive(Debug, Clone)]
-pub struct Snapshot {
-    /// The state.
-    pub state: State,
-    /// The end of the log that it is the fold of.
-    pub head: Head,
-}
-
-/// What the sequencer shows to everyone.
-pub(crate) struct Shown {
-    /// The newest durable end of the log.
-    pub(crate) tip: watch::Receiver<Checkpoint>,
-    /// The keys of the enrolled hosts.
-    pub(crate) hosts: Arc<ArcSwap<HostKeys>>,
-    /// The administrators.
-    pub(crate) administrators: Arc<ArcSwap<AdministratorKeys>>,
-    /// What hosts say of themselves, and how far acts have come.
-    pub(crate) present: Arc<Present>,
-}
-
 /// Nothing was recorded; the cause stands in the broker's messages.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Unavailable;
-
-enum Input {
-    Rule(Box<Examined<StartRequest>>, oneshot::Sender<Recorded<Ruling>>),
-    Govern(Box<Examined<Command>>, Vec<Checked>, Reply),
-    Enrol(Box<Examined<Join>>, Reply),
-    Install(Box<Verified<Warrant>>, Reply),
-    Reroot(Box<Agreed>, Reply),
-    Count(BTreeMap<Reason, u64>, oneshot::Sender<()>),
-    Report(Box<Verified<HostInventory>>, Option<Digest>, oneshot::Sender<()>),
-    Look(oneshot::Sender<Arc<Snapshot>>),
-    Close(oneshot::Sender<Result<(), Error>>),
-}
-
-type Reply = oneshot::Sender<Recorded<Judgement>>;
 
 impl Sequencer {
     /// Starts the task that owns the state, and with it the folder.
     pub(crate) fn start(court: Court, lock: FolderLock, clock: Arc<dyn Clock>) -> (Self, Shown) {
         let (inputs, queue) = mpsc::channel(QUEUE);
-        let (tip_shown, tip) = watch::channel(court.checkpoint());
+        let (tip_shown, tip) = watch::channel(Tip::of(&court));
         let state = court.ledger().state();
         let hosts = Arc::new(ArcSwap::from_pointee(state.host_keys().clone()));
         let administrators = Arc::new(ArcSwap::from_pointee(state.administrators().clone()));
@@ -161,7 +131,7 @@ impl Sequencer {
 struct Bench {
     queue: mpsc::Receiver<Input>,
     clock: Arc<dyn Clock>,
-    tip: watch::Sender<Checkpoint>,
+    tip: watch::Sender<Tip>,
     hosts: Arc<ArcSwap<HostKeys>>,
     administrators: Arc<ArcSwap<AdministratorKeys>>,
     present: Arc<Present>,
@@ -371,14 +341,14 @@ impl Bench {
     }
 
     fn show(&self, court: &Court) {
-        let checkpoint = court.checkpoint();
-        if self.tip.borrow().epoch != checkpoint.epoch {
+        let tip = Tip::of(court);
+        if self.tip.borrow().checkpoint.epoch != tip.checkpoint.epoch {
             let state = court.ledger().state();
             self.hosts.store(Arc::new(state.host_keys().clone()));
             self.administrators.store(Arc::new(state.administrators().clone()));
         }
         self.present.show(court.ledger().state(), court.ledger().head());
-        self.tip.send_replace(checkpoint);
+        self.tip.send_replace(tip);
     }
 
     fn snapshot(&mut self, court: &Court) -> Arc<Snapshot> {
@@ -400,24 +370,6 @@ impl Adjourned {
         tracing::error!(%error, cause, "the log could not be written; nothing is granted until it can");
         Self { files, until: Instant::now() + PAUSE }
     }
-}
-
-impl Input {
-    fn bytes(&self) -> usize {
-        match self {
-            Self::Rule(examined, _) => weight(examined.document()),
-            Self::Govern(examined, ..) => weight(examined.document()),
-            Self::Enrol(examined, _) => weight(examined.document()),
-            Self::Install(warrant, _) => weight(warrant),
-            Self::Reroot(agreed, _) => weight(agreed.change()),
-            Self::Report(inventory, ..) => weight(inventory),
-            Self::Count(..) | Self::Look(_) | Self::Close(_) => 0,
-        }
-    }
-}
-
-fn weight<T>(document: &Verified<T>) -> usize {
-    document.token().len() + document.attachments().iter().map(Vec::len).sum::<usize>()
 }
 
 // How many inputs may wait; the next one waits outside.

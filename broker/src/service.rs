@@ -10,16 +10,17 @@ mod notary;
 mod open;
 mod reports;
 mod restore;
+mod speech;
 #[cfg(test)]
 mod tests;
+mod voice;
 
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use policy::digest::Digest;
 use policy::envelope::Verified;
 use policy::key::{self, Name};
-use policy::log::Checkpoint;
-use policy::log::leaf_hash;
 use policy::name::Lattice;
 use policy::query::Query;
 use policy::reason::{Reason, Refusal};
@@ -35,32 +36,33 @@ use crate::error::Error;
 use crate::folder::Folder;
 use crate::keys::refuse_equal;
 use crate::present::Present;
-use crate::sequencer::{Sequencer, Unavailable};
+use crate::sequencer::{Sequencer, Tip, Unavailable};
 use crate::service::memory::Memory;
+use crate::service::speech::Speech;
 use crate::signer::Signer;
-use crate::store::{Judgement, LogReader, Recorded};
+use crate::store::LogReader;
 
 pub use crate::sequencer::Snapshot;
 pub use base::FollowUp;
 pub use init::{InitOptions, InitReport, init};
+pub(crate) use open::WARN_S;
 pub use restore::{Survey, restore, survey};
+pub(crate) use voice::next as next_key;
 
 /// The court of one lattice.
 pub struct Service {
     folder: Folder,
     clock: Arc<dyn Clock>,
     inception: Inception,
-    // Every key that this process holds, by role, so that none is used for anything else.
-    held: Vec<(&'static str, [u8; 32])>,
     door: Arc<Door>,
     memory: Memory,
     // Of its own, so that a crowd of questions cannot keep an administrator out (T86).
     commands: Memory,
     sequencer: Sequencer,
-    signer: Arc<Signer>,
+    speech: Speech,
     epochs: watch::Receiver<Vec<u8>>,
     tasks: Vec<JoinHandle<()>>,
-    tip: watch::Receiver<Checkpoint>,
+    tip: watch::Receiver<Tip>,
     present: Arc<Present>,
     reader: OnceCell<LogReader>,
 }
@@ -85,9 +87,9 @@ impl Service {
         let (sequencer, signer) = self.court();
         let answered = self.remembered(&self.memory, passed.key, passed.until, async move {
             let recorded = sequencer.rule(passed.examined).await?; // Decided and made durable, in log order.
-            Ok(signer.answer(&recorded)) // Nothing leaves that is not on record.
+            Ok(signer.load().answer(&recorded)) // Nothing leaves that is not on record.
         });
-        answered.await
+        self.under_this_warrant(answered.await?).await
     }
 
     /// The signed receipt of an administrator's command.
@@ -107,7 +109,7 @@ impl Service {
         let (sequencer, signer) = self.court();
         let answered = self.remembered(&self.commands, passed.key, passed.until, async move {
             let recorded = sequencer.govern(passed.examined, found).await?;
-            Ok(signer.receipt(&recorded))
+            Ok(signer.load().receipt(&recorded))
         });
         answered.await
     }
@@ -132,18 +134,9 @@ impl Service {
         let (sequencer, signer) = self.court();
         let answered = self.remembered(&self.memory, passed.key, passed.until, async move {
             let recorded = sequencer.enrol(passed.examined).await?;
-            Ok(signer.receipt(&recorded))
+            Ok(signer.load().receipt(&recorded))
         });
         answered.await
-    }
-
-    /// Records other roots, to whom the old ones and the new ones agreed.
-    ///
-    /// # Errors
-    /// [`Error::Refused`] when they did not, [`Error::Unavailable`] when nothing could be recorded.
-    pub async fn change_roots(&self, bytes: &[u8]) -> Result<Recorded<Judgement>, Error> {
-        let line = self.snapshot().await?.state.root_line(leaf_hash(self.signer.inception()));
-        self.sequencer.reroot(line.follow(bytes)?).await.map_err(unavailable)
     }
 
     /// The state as of now, made on demand.
@@ -173,7 +166,7 @@ impl Service {
     /// [`Error::Unavailable`].
     pub async fn sign_view(&self, query: &Verified<Query>, view: &serde_json::Value) -> Result<Vec<u8>, Error> {
         let epoch = self.snapshot().await?.head.epoch;
-        Ok(self.signer.view(query, view, epoch))
+        Ok(self.speech.signer.load().view(query, view, epoch))
     }
 
     /// The newest signed checkpoint: with each governance event, and each second in which the log grew.
@@ -200,13 +193,14 @@ impl Service {
     }
 
     /// The warrant's token, and the bytes of the log's first entry.
-    pub fn papers(&self) -> (&[u8], &[u8]) {
-        (self.signer.warrant(), self.signer.inception())
+    pub fn papers(&self) -> (Vec<u8>, Vec<u8>) {
+        let signer = self.speech.signer.load();
+        (signer.warrant().to_vec(), signer.inception().to_vec())
     }
 
     /// The decision key.
     pub fn decision_key(&self) -> Name<key::Decision> {
-        self.signer.name()
+        self.speech.signer.load().name()
     }
 
     /// Whether this is the key of a host or an administrator; that somebody names it proves nothing.
@@ -224,7 +218,7 @@ impl Service {
     /// # Errors
     /// `key_in_use`, with both roles, or `key_published`.
     pub fn refuse_login_key(&self, raw: [u8; 32]) -> Result<(), Refusal> {
-        refuse_equal(self.held.iter().copied().chain([("NATS login", raw)]))
+        refuse_equal(self.speech.held.load().iter().copied().chain([("NATS login", raw)]))
     }
 
     /// Records what is still uncounted, moves the lock, closes the files and gives the folder back.
@@ -242,11 +236,11 @@ impl Service {
     async fn answer_again(&self, index: u64) -> Result<Vec<u8>, Error> {
         let snapshot = self.snapshot().await?;
         let recorded = self.log().await?.ruling(index, snapshot.state.host_keys()).await?;
-        Ok(self.signer.answer(&recorded))
+        Ok(self.speech.signer.load().answer(&recorded))
     }
 
-    fn court(&self) -> (Sequencer, Arc<Signer>) {
-        (self.sequencer.clone(), Arc::clone(&self.signer))
+    fn court(&self) -> (Sequencer, Arc<ArcSwap<Signer>>) {
+        (self.sequencer.clone(), Arc::clone(&self.speech.signer))
     }
 
     async fn remembered(

@@ -1,4 +1,4 @@
-//! What an operator may turn: where the lock lies, and how fast one host may ask.
+//! What an operator may turn: where the lock lies, how fast one host may ask, under which warrant it starts.
 
 use std::path::PathBuf;
 
@@ -13,10 +13,12 @@ pub struct Settings {
     pub host_burst: u32,
     /// How many signatures a second may be checked in vain under hosts' keys, beyond the few that each key has.
     pub spare_checks: u32,
+    /// A warrant that comes into force with the start, in place of one that may lie in the folder.
+    pub warrant: Option<Vec<u8>>,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { lock: None, host_rate: 500, host_burst: 1000, spare_checks: 2000 }
+        Self { lock: None, host_rate: 500, host_burst: 1000, spare_checks: 2000, warrant: None }
     }
 }

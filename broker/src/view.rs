@@ -14,6 +14,7 @@ mod plan;
 mod rules;
 mod signing;
 mod status;
+mod warrants;
 mod why;
 
 use policy::artifact::Import;
@@ -108,6 +109,8 @@ pub enum Look {
         /// The index of its entry.
         index: u64,
     },
+    /// The warrants that came into force.
+    Warrants,
     /// What became of the links of one component.
     History {
         /// The component.
@@ -172,6 +175,7 @@ impl Look {
             Self::Pending { .. } => "pending",
             Self::Inventory => "inventory",
             Self::Effective { .. } => "effective",
+            Self::Warrants => "warrants",
             Self::History { .. } => "history",
             Self::Tail { .. } => "tail",
             Self::Explain(_) => "explain",
@@ -202,6 +206,7 @@ pub async fn answer(scene: Scene<'_>, look: &Look) -> Result<Value, Error> {
         Look::Effective { index } => effective::effective(scene, *index).await?,
         Look::Administrators => signing::administrators(scene.state, scene.now),
         Look::Pending { id } => signing::pending(scene, *id).await?,
+        Look::Warrants => warrants::warrants(scene).await?,
         Look::History { id, package, name } => history::history(scene, id, package.as_ref(), name.as_ref()).await?,
         Look::Tail { from, most } => history::tail(scene, *from, *most).await?,
         Look::Explain(supposition) => explain::explain(scene, supposition).await?,

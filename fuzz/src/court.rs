@@ -89,10 +89,13 @@ impl Court {
             iss: name(),
             lattice: lattice(),
             inception_sha256: first.hash,
+            reset: 0,
             serial: 1,
             decision_keys: vec![key::<Decision>()],
+            ends: Default::default(),
             log_key: log_key().1.to_string(),
             validity: Validity { iat: at(NOW), nbf: None, exp: Some(at(NOW + 86_400)) },
+            cosigned: Default::default(),
         };
         let roots = Roots { inception: &inception, sha256: first.hash };
         let warrant = verified(&seal(&warrant, &[])).verify(&roots).expect("our own warrant");

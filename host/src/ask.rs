@@ -24,7 +24,7 @@ use tokio::time::{Instant, timeout_at};
 use crate::clock::Clock;
 use crate::error::Error;
 use crate::identity::{HostKey, nonce};
-use crate::memory::{Head, Memory, Sighting};
+use crate::memory::{Head, Memory, Sighting, Standing};
 use crate::permit::{Asked, Permits, Told};
 use crate::transport::{Replies, Transport, hint};
 
@@ -202,11 +202,17 @@ impl Asker {
         let token = answer.attachments().first().cloned().unwrap_or_default();
         let warrant = self.warrant(&token).map_err(at(Stage::Warrant))?;
         let keys = DecisionKeys::of(&warrant, self.clock.now()).map_err(at(Stage::Warrant))?;
+        // The roots' word counts whatever comes with it, and before it: what it drops must not speak again (T17).
+        if let Err(error) = self.memory.follow(&Standing::of(&warrant)) {
+            tracing::warn!("a warrant could not be remembered: {error}");
+            let unkept = |reason| Refusal::new(reason, "the warrant could not be remembered");
+            return Err((Stage::Warrant, unkept(error.reason().unwrap_or(Reason::BrokerKeyUnknown))));
+        }
         let answer = answer.verify(&keys).map_err(at(Stage::Signature))?;
         let sighting = Sighting {
             epoch: answer.epoch,
             head: Head { index: answer.index, entry_sha256: answer.entry_sha256 },
-            warrant: Some((warrant.serial, warrant.log_key.clone())),
+            warrant: Some(Standing::of(&warrant)),
             checkpoint: None,
         };
         Ok(Genuine { answer, sighting })
@@ -214,11 +220,7 @@ impl Asker {
 
     pub(crate) fn warrant(&self, token: &[u8]) -> Result<Verified<Warrant>, Refusal> {
         let warrant = Unverified::<Warrant>::parse(token)?.verify(&self.memory.roots())?;
-        let held = self.memory.record().warrant_serial;
-        if warrant.serial < held {
-            let detail = format!("the warrant has serial {}, this host has seen {held}", warrant.serial);
-            return Err(Refusal::new(Reason::BrokerKeyUnknown, detail));
-        }
+        self.memory.admits(&Standing::of(&warrant))?;
         Ok(warrant)
     }
 

@@ -19,7 +19,7 @@ use crate::clock::Clock;
 use crate::error::{Error, Refused};
 use crate::identity::{HostKey, nonce};
 use crate::invite::Invite;
-use crate::memory::{Head, Memory, Record, inception};
+use crate::memory::{Answered, Head, Memory, Record, inception};
 use crate::transport::{Transport, hint};
 
 /// Joins, and remembers.
@@ -109,6 +109,7 @@ fn record(key: &HostKey, invite: &Invite, opened: Opened) -> Result<Record, Refu
     let Opened { receipt, warrant, inception } = opened;
     let inception = String::from_utf8(inception)
         .map_err(|_| Refusal::new(Reason::LogBroken, "the lattice's first entry is no text"))?;
+    let head = Head { index: receipt.index, entry_sha256: receipt.entry_sha256 };
     Ok(Record {
         lattice: invite.lattice.clone(),
         nats_url: invite.nats_url.clone(),
@@ -117,9 +118,12 @@ fn record(key: &HostKey, invite: &Invite, opened: Opened) -> Result<Record, Refu
         inception,
         log_key: warrant.log_key.clone(),
         warrant_serial: warrant.serial,
+        warrant_reset: warrant.reset,
+        warrant_sha256: Some(warrant.sha256()),
         epoch: receipt.epoch,
-        head: Head { index: receipt.index, entry_sha256: receipt.entry_sha256 },
+        head,
         checkpoint: None,
+        answered: Some(Answered { epoch: receipt.epoch, head }),
     })
 }
 

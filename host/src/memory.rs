@@ -10,12 +10,13 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use policy::digest::Digest;
+use policy::envelope::Verified;
 use policy::key::{Host, Name};
 use policy::log::{Body, Entry, leaf_hash};
 use policy::name::Lattice;
 use policy::question::Seen;
 use policy::reason::{Reason, Refusal};
-use policy::warrant::{Inception, Roots};
+use policy::warrant::{Inception, Rank, Roots, Warrant};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 
@@ -46,8 +47,14 @@ pub struct Record {
     pub inception: String,
     /// The verifier key of the log, from the newest warrant.
     pub log_key: String,
-    /// The highest serial of a warrant.
+    /// The highest serial of a warrant…
     pub warrant_serial: u64,
+    /// …in the count that the roots began last…
+    #[serde(default, skip_serializing_if = "is_first")]
+    pub warrant_reset: u64,
+    /// …and the one warrant that has it; unknown in a memory of an older make.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub warrant_sha256: Option<Digest>,
     /// The highest epoch.
     pub epoch: u64,
     /// The newest entry.
@@ -55,6 +62,19 @@ pub struct Record {
     /// The newest signed checkpoint, as a witness of the log.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub checkpoint: Option<String>,
+    /// The epoch and entry of the newest answer: what stays true when it was not the broker who signed checkpoints.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answered: Option<Answered>,
+}
+
+/// What an answer showed, which the log's key alone cannot invent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Answered {
+    /// Its epoch.
+    pub epoch: u64,
+    /// Its entry.
+    pub head: Head,
 }
 
 /// The newest entry that was seen.
@@ -72,10 +92,45 @@ pub struct Head {
 pub(crate) struct Sighting {
     pub(crate) epoch: u64,
     pub(crate) head: Head,
-    // Serial and log key of the warrant, where one came along.
-    pub(crate) warrant: Option<(u64, String)>,
+    // What is kept of the warrant, where one came along.
+    pub(crate) warrant: Option<Standing>,
     // The signed note of it, where it is one.
     pub(crate) checkpoint: Option<String>,
+}
+
+/// What is kept of a warrant that holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Standing {
+    pub(crate) rank: Rank,
+    pub(crate) sha256: Digest,
+    pub(crate) log_key: String,
+}
+
+impl Standing {
+    pub(crate) fn of(warrant: &Verified<Warrant>) -> Self {
+        Self { rank: warrant.rank(), sha256: warrant.sha256(), log_key: warrant.log_key.clone() }
+    }
+}
+
+impl Record {
+    /// Where the newest warrant stands among all.
+    pub const fn rank(&self) -> Rank {
+        Rank { reset: self.warrant_reset, serial: self.warrant_serial }
+    }
+
+    /// Whether a warrant may still count: none before the newest that was seen, and none beside it.
+    fn admits(&self, warrant: &Standing) -> Result<(), Refusal> {
+        let unknown = |detail: String| Err(Refusal::new(Reason::BrokerKeyUnknown, detail));
+        let (rank, held) = (warrant.rank, self.rank());
+        if rank < held {
+            return unknown(format!("the warrant has serial {rank}, this host has seen {held}"));
+        }
+        // Two warrants of one serial would let whoever was dropped from one speak under the other.
+        if rank == held && self.warrant_sha256.is_some_and(|sha256| sha256 != warrant.sha256) {
+            return unknown(format!("the warrant of serial {rank} is not the one that this host has seen"));
+        }
+        Ok(())
+    }
 }
 
 impl Memory {
@@ -124,19 +179,44 @@ impl Memory {
         Seen { epoch: record.epoch, index: record.head.index, entry_sha256: record.head.entry_sha256 }
     }
 
+    /// The verdict on a warrant that holds, by what any process of this host has seen.
+    ///
+    /// # Errors
+    /// `broker_key_unknown` for one that is older, or another of the same serial.
+    pub(crate) fn admits(&self, warrant: &Standing) -> Result<(), Refusal> {
+        // A file that cannot be read now says no as soon as something must be raised.
+        read(&self.dir).unwrap_or_else(|_| self.record()).admits(warrant)
+    }
+
+    /// Takes in a warrant that holds, whoever brought it, and has it on the disk before it returns.
+    ///
+    /// # Errors
+    /// As [`Memory::admits`], or when it cannot be written.
+    pub(crate) fn follow(&self, warrant: &Standing) -> Result<(), Error> {
+        let followed = |record: &Record| {
+            record.admits(warrant)?;
+            Ok::<_, Refusal>(under(record.clone(), warrant))
+        };
+        self.change(followed)
+    }
+
     /// Takes in what was sighted, and has it on the disk before it returns.
     ///
     /// # Errors
     /// `state_rollback` when it contradicts what is remembered, or when it cannot be written.
     pub(crate) fn raise(&self, sighting: &Sighting) -> Result<(), Error> {
+        self.change(|record| raised(record, sighting))
+    }
+
+    fn change(&self, changed: impl Fn(&Record) -> Result<Record, Refusal>) -> Result<(), Error> {
         let mut held = self.record.lock().unwrap_or_else(PoisonError::into_inner);
-        if raised(&held, sighting)? == *held {
+        if changed(&held)? == *held {
             return Ok(());
         }
         // Another process of this host may have written since.
         let _lock = lock(&self.dir)?;
         let before = read(&self.dir)?;
-        let after = raised(&before, sighting)?;
+        let after = changed(&before)?;
         if after != before {
             write(&self.dir, &after)?;
         }
@@ -216,10 +296,30 @@ pub(crate) fn raised(record: &Record, sighting: &Sighting) -> Result<Record, Ref
     if seen.index >= held.index && sighting.checkpoint.is_some() {
         after.checkpoint.clone_from(&sighting.checkpoint);
     }
-    if let Some((serial, log_key)) = sighting.warrant.as_ref().filter(|(serial, _)| *serial > record.warrant_serial) {
-        (after.warrant_serial, after.log_key) = (*serial, log_key.clone());
+    // Answers come with a warrant, checkpoints do not.
+    if sighting.warrant.is_some() && record.answered.is_none_or(|answered| answered.head.index < seen.index) {
+        after.answered = Some(Answered { epoch: sighting.epoch, head: seen });
     }
-    Ok(after)
+    // What admits no older one is `admits`; here, one that another process has overtaken since changes nothing.
+    Ok(match &sighting.warrant {
+        Some(warrant) if record.admits(warrant).is_ok() => under(after, warrant),
+        Some(_) | None => after,
+    })
+}
+
+fn under(record: Record, warrant: &Standing) -> Record {
+    let Standing { rank, sha256, log_key } = warrant.clone();
+    // Another log key: whatever the old one announced may have been a thief's, so what answers showed is all that stays.
+    let (same, other) = (log_key == record.log_key, log_key != record.log_key);
+    let (shown, checkpoint) = (record.answered.filter(|_| other), record.checkpoint.clone().filter(|_| same));
+    let (epoch, head) = shown.map_or((record.epoch, record.head), |shown| (shown.epoch, shown.head));
+    let (warrant_reset, warrant_serial, warrant_sha256) = (rank.reset, rank.serial, Some(sha256));
+    Record { warrant_reset, warrant_serial, warrant_sha256, log_key, epoch, head, checkpoint, ..record }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands out references")]
+const fn is_first(reset: &u64) -> bool {
+    *reset == 0
 }
 
 fn read(dir: &Path) -> Result<Record, Error> {
@@ -303,13 +403,48 @@ mod tests {
     }
 
     #[test]
-    fn a_warrant_never_goes_back() {
+    fn t17_a_warrant_never_goes_back_and_a_reset_counts_once() {
         let broker = Broker::new();
         let memory = broker.memory();
-        let with = |serial: u64, key: &str| Sighting { warrant: Some((serial, key.into())), ..sighting(60, 40, "x") };
-        memory.raise(&with(3, "new")).unwrap();
-        memory.raise(&with(2, "old")).unwrap();
+        let standing = |reset: u64, serial: u64, key: &str| {
+            let sha256 = Digest::of(format!("{reset} {serial} {key}").as_bytes());
+            Standing { rank: Rank { reset, serial }, sha256, log_key: key.into() }
+        };
+        let with = |warrant: Standing| Sighting { warrant: Some(warrant), ..sighting(60, 40, "x") };
+        memory.raise(&with(standing(0, 3, "new"))).unwrap();
+        memory.raise(&with(standing(0, 2, "old"))).unwrap();
         assert_eq!((memory.record().warrant_serial, memory.record().log_key.as_str()), (3, "new"));
+        let follow = |warrant: &Standing| memory.follow(warrant).err().and_then(|error| error.reason());
+        assert_eq!(follow(&standing(0, 2, "old")), Some(Reason::BrokerKeyUnknown));
+        assert_eq!(follow(&standing(0, 3, "another")), Some(Reason::BrokerKeyUnknown));
+        assert_eq!(follow(&standing(0, 3, "new")), None);
+        assert_eq!(follow(&standing(1, 1, "anew")), None);
+        let again = Memory::load(memory.dir()).unwrap();
+        assert_eq!((again.record().rank(), again.record().log_key), (Rank { reset: 1, serial: 1 }, "anew".into()));
+        for older in [standing(0, 3, "new"), standing(0, 1 << 53, "run away")] {
+            assert_eq!(again.follow(&older).err().and_then(|error| error.reason()), Some(Reason::BrokerKeyUnknown));
+        }
+    }
+
+    #[test]
+    fn t66_what_a_stolen_log_key_announced_is_forgotten_with_the_key() {
+        let broker = Broker::new();
+        let memory = broker.memory();
+        let key = memory.record().log_key;
+        let standing = |serial: u64, log_key: &str| {
+            let sha256 = Digest::of(format!("{serial}").as_bytes());
+            Standing { rank: Rank { reset: 0, serial }, sha256, log_key: log_key.to_owned() }
+        };
+        let answered = Sighting { warrant: Some(standing(2, &key)), ..sighting(60, 40, "answered") };
+        memory.raise(&answered).unwrap();
+        memory.raise(&sighting(61, 41, "announced")).unwrap();
+        memory.raise(&sighting(1 << 40, 1 << 39, "invented")).unwrap();
+        // The same key again forgets nothing.
+        memory.follow(&standing(3, &key)).unwrap();
+        assert_eq!((memory.record().epoch, memory.seen().index), (1 << 39, 1 << 40));
+        memory.follow(&standing(4, "another")).unwrap();
+        assert_eq!((memory.record().epoch, memory.seen().index), (40, 60));
+        assert_eq!(reason(&memory, &sighting(60, 40, "other")), Some(Reason::StateRollback));
     }
 
     #[test]

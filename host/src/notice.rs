@@ -1,16 +1,21 @@
-//! The broker's notices: signed checkpoints that raise what this host remembers.
+//! The broker's notices: signed checkpoints, and the roots' warrant, that raise what this host remembers.
 //!
-//! They cannot be invented, only repeated or held back; what is older than the memory changes nothing.
+//! They cannot be invented, only repeated or held back; what is older than the memory changes nothing. A warrant counts
+//! whoever brings it, so a key that it drops is refused before the next answer (T17).
 
 use std::sync::Arc;
 
 use futures::StreamExt;
+use policy::digest::Digest;
+use policy::envelope::Unverified;
 use policy::log::NoteKey;
 use policy::reason::{Reason, Refusal};
+use policy::warrant::{DecisionKeys, Warrant};
 use policy::wire::Topic;
 
+use crate::clock::{Clock, SystemClock};
 use crate::error::Error;
-use crate::memory::{Head, Memory, Sighting};
+use crate::memory::{Head, Memory, Sighting, Standing};
 use crate::transport::Transport;
 
 /// Listens for as long as it is kept.
@@ -34,8 +39,26 @@ pub(crate) async fn listen(memory: Arc<Memory>, transport: &dyn Transport) -> Re
     Ok(Listening(tokio::spawn(task)))
 }
 
-/// Takes in one notice.
-pub(crate) fn take(memory: &Memory, note: &[u8]) -> Result<(), Error> {
+/// Takes in one notice: a warrant, or else a checkpoint.
+pub(crate) fn take(memory: &Memory, notice: &[u8]) -> Result<(), Error> {
+    match Unverified::<Warrant>::parse(notice) {
+        Ok(warrant) => take_warrant(memory, notice, warrant),
+        Err(_) => take_checkpoint(memory, notice),
+    }
+}
+
+fn take_warrant(memory: &Memory, token: &[u8], warrant: Unverified<Warrant>) -> Result<(), Error> {
+    // It is told again each second.
+    if memory.record().warrant_sha256 == Some(Digest::of(token)) {
+        return Ok(());
+    }
+    let warrant = warrant.verify(&memory.roots())?;
+    // One that does not hold here and now must not drive out one that does.
+    DecisionKeys::of(&warrant, SystemClock.now())?;
+    memory.follow(&Standing::of(&warrant))
+}
+
+fn take_checkpoint(memory: &Memory, note: &[u8]) -> Result<(), Error> {
     let checkpoint = NoteKey::parse(&memory.record().log_key)?.open(note)?;
     let Some(index) = checkpoint.size.checked_sub(1).filter(|index| checkpoint.epoch <= *index) else {
         return Err(Refusal::new(Reason::SchemaMismatch, "the checkpoint's epoch lies after its end").into());

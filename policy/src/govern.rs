@@ -33,6 +33,7 @@ mod put_default;
 mod put_link;
 mod put_rules;
 mod put_threshold;
+mod records;
 mod reject_command;
 mod remove_administrator;
 mod restore;
@@ -44,6 +45,7 @@ mod rotate_issuer;
 mod scope_issuer;
 mod state;
 mod switch_link;
+mod warrant_installed;
 mod weight;
 mod withdraw_contract;
 mod withdrawing;
@@ -91,6 +93,7 @@ pub(crate) use put_link::configured;
 pub use put_link::{LinkPut, MAX_NAMES, PutLink};
 pub use put_rules::{PutRules, RulesPut};
 pub use put_threshold::PutThreshold;
+pub use records::{ComponentRecord, HostRecord, HostStanding, ProviderRecord, Published};
 pub use reject_command::RejectCommand;
 pub use remove_administrator::RemoveAdministrator;
 pub use restore::{LogRestored, Restore};
@@ -100,8 +103,9 @@ pub use retire_provider::RetireProvider;
 pub use revoke_issuer::RevokeIssuer;
 pub use rotate_issuer::{OVERLAP_S, RotateIssuer};
 pub use scope_issuer::{Reach, ScopeIssuer};
-pub use state::{ComponentRecord, HostRecord, HostStanding, ProviderRecord, Published, State};
+pub use state::State;
 pub use switch_link::{Stage, SwitchLink, Target};
+pub use warrant_installed::WarrantInstalled;
 pub use weight::{CommandProposed, Lack, MAX_WAITING, Waiting, Weighty};
 pub use withdraw_contract::WithdrawContract;
 
@@ -318,28 +322,6 @@ impl Case<'_> {
 /// The end that an administrator gave, against the broker's clock.
 pub(crate) const fn end(document: Timestamp, clock: Timestamp) -> Skew {
     Skew { document, clock, says: Says::Ends, signer: Clock::Administrator, judge: Clock::Broker }
-}
-
-/// A warrant of the root is in force.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct WarrantInstalled {
-    /// SHA-256 of its token.
-    pub sha256: Digest,
-    /// Its serial.
-    pub serial: u64,
-    /// The keys that may sign answers.
-    pub decision_keys: Vec<Name<crate::key::Decision>>,
-}
-
-impl Apply for WarrantInstalled {
-    fn apply(&self, state: &mut State, _index: u64) {
-        state.install_warrant(self.serial, &self.decision_keys);
-    }
-
-    fn told(&self) -> String {
-        format!("warrant {} installed", self.serial)
-    }
 }
 
 /// The enrolled hosts, as the verifier of requests.

@@ -16,6 +16,7 @@ mod reasons;
 mod roots;
 mod rules;
 mod rulings;
+mod warrants;
 mod withdrawals;
 pub(crate) mod world;
 mod worlds;

@@ -25,6 +25,8 @@ pub const CLOCK_JUMP_MS: u64 = 3_600_000;
 pub const COMMAND_LIFETIME_S: u64 = 7 * 86_400;
 /// The longest life of a warrant, in seconds.
 pub const WARRANT_LIFETIME_S: u64 = 90 * 86_400;
+/// The longest that a decision key may speak beside the one that takes its place, in seconds.
+pub const KEY_OVERLAP_S: u64 = 86_400;
 /// How long a connection may be silent before it is asked for a sign of life; after three such waits it is made anew,
 /// so that one whose other end is gone without a word is noticed in seconds (T94).
 pub const PING: Duration = Duration::from_secs(2);
@@ -42,9 +44,11 @@ pub enum Topic {
     Command,
     /// A host joins.
     Join,
+    /// Somebody brings a warrant that the roots signed.
+    Warrant,
     /// Somebody looks; the last token says at what.
     Query,
-    /// The broker announces its newest checkpoint.
+    /// The broker announces its newest checkpoint, and the warrant that it speaks under.
     Epoch,
     /// A host says what it runs and what it has seen.
     Inventory,
@@ -52,19 +56,27 @@ pub enum Topic {
 
 impl Topic {
     /// Every topic.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::StartComponent,
         Self::StartProvider,
         Self::Command,
         Self::Join,
+        Self::Warrant,
         Self::Query,
         Self::Epoch,
         Self::Inventory,
     ];
 
     /// Those where the broker listens; on the others it only publishes.
-    pub const ASKED: [Self; 6] =
-        [Self::StartComponent, Self::StartProvider, Self::Command, Self::Join, Self::Query, Self::Inventory];
+    pub const ASKED: [Self; 7] = [
+        Self::StartComponent,
+        Self::StartProvider,
+        Self::Command,
+        Self::Join,
+        Self::Warrant,
+        Self::Query,
+        Self::Inventory,
+    ];
 
     /// The subject of this topic in that lattice. [`Topic::Query`] stands for all queries.
     pub fn subject(self, lattice: &Lattice) -> String {
@@ -78,6 +90,7 @@ impl Topic {
             Self::StartProvider => "start.provider",
             Self::Command => "command",
             Self::Join => "join",
+            Self::Warrant => "warrant",
             Self::Query => "query.*",
             Self::Epoch => "epoch",
             Self::Inventory => "inventory",

@@ -166,8 +166,8 @@ pub(crate) fn command(admin: &SigningKey<Administrator>, basis: u64, operations:
 
 fn decision_keys(service: &Service) -> DecisionKeys {
     let (warrant, inception) = service.papers();
-    let roots = Roots { inception: service.inception(), sha256: leaf_hash(inception) };
-    let warrant = Unverified::<Warrant>::parse(warrant).and_then(|warrant| warrant.verify(&roots)).expect("a warrant");
+    let roots = Roots { inception: service.inception(), sha256: leaf_hash(&inception) };
+    let warrant = Unverified::<Warrant>::parse(&warrant).and_then(|warrant| warrant.verify(&roots)).expect("a warrant");
     DecisionKeys::of(&warrant, now()).expect("it holds")
 }
 

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::program::program;
+use crate::program::{self, program};
 use crate::vectors;
 
 /// A nats-server on a port of its own.
@@ -123,6 +123,11 @@ impl Lattice {
 
     /// A lattice that was just made, without a broker.
     pub fn quiet() -> Self {
+        Self::quiet_with(&[])
+    }
+
+    /// The same, made with these options of `init`.
+    pub fn quiet_with(options: &[&str]) -> Self {
         let room = TempDir::new().expect("a folder");
         let lattice = Self {
             nats: Nats::start(),
@@ -132,7 +137,7 @@ impl Lattice {
             arguments: Vec::new(),
             room,
         };
-        lattice.accepted(&["init"]);
+        lattice.accepted(&[&["init"], options].concat());
         lattice
     }
 
@@ -232,6 +237,15 @@ impl Lattice {
         let (code, object) = self.json(arguments);
         assert_eq!(code, 0, "{arguments:?}: {object}");
         object
+    }
+
+    /// Runs lines as an operator types them, where the programs are found by name, up to the first that fails.
+    pub fn shell(&self, lines: &str, variables: &[(&str, &str)]) -> Output {
+        let mut shell = Command::new("/bin/sh");
+        shell.args(["-eu", "-c", lines]).current_dir(self.room.path()).env_clear();
+        let found = format!("{}:/usr/bin:/bin", path(&program::folder()));
+        shell.env("PATH", found).env("COUNTERSIGN_DIR", self.path("lattice")).envs(variables.iter().copied());
+        shell.env("HOME", "/nonexistent").env("COUNTERSIGN_NATS_URL", self.nats.url()).output().expect("a shell")
     }
 
     /// Starts the broker and waits until it is ready.

@@ -32,8 +32,13 @@ pub fn countersign_json(arguments: &[&str]) -> (i32, Value) {
     (output.status.code().unwrap_or(-1), object)
 }
 
-// The test binary lies in `<target>/<profile>/deps`.
-fn built(name: &str) -> PathBuf {
+/// Where the built programs lie.
+pub fn folder() -> PathBuf {
+    // The test binary lies in `<target>/<profile>/deps`.
     let own = std::env::current_exe().expect("a test binary has a path");
-    own.ancestors().nth(2).expect("it lies in a target folder").join(name)
+    own.ancestors().nth(2).expect("it lies in a target folder").to_owned()
+}
+
+fn built(name: &str) -> PathBuf {
+    folder().join(name)
 }

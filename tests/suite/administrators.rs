@@ -247,6 +247,15 @@ fn t17_other_roots_are_recorded_when_both_agree_and_the_broker_opens_after_it() 
     // What is in force was signed by the root of its day.
     lattice.serve();
     lattice.accepted(&["host", "invite"]);
+    // The next one takes two of the new roots, and the folder's commands follow.
+    lattice.accepted(&["warrant", "request"]);
+    refused(&lattice, &["warrant", "issue", "--root-key", &old], "broker_key_unknown");
+    lattice.accepted(&["warrant", "issue", "--root-key", a, "--out", "first.jws"]);
+    refused(&lattice, &["warrant", "install", "first.jws"], "broker_key_unknown");
+    assert_eq!(lattice.accepted(&["warrant", "issue", "--partial", "first.jws", "--root-key", b])["missing"], 0);
+    lattice.accepted(&["warrant", "install", "warrant.jws"]);
+    assert_eq!(lattice.accepted(&["status"])["warrant_serial"], 2);
+    lattice.accepted(&["host", "invite"]);
     assert_eq!(lattice.json(&["audit", "verify"]).0, 0);
 }
 

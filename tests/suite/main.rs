@@ -33,6 +33,7 @@ mod tidy;
 mod tls;
 mod tokens;
 mod vectors;
+mod warrants;
 mod whereabouts;
 mod wire;
 mod wire_claims;

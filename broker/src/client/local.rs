@@ -14,6 +14,7 @@ use crate::clock::SystemClock;
 use crate::error::Error;
 use crate::folder::Folder;
 use crate::service::Service;
+use crate::settings::Settings;
 use crate::store::LogReader;
 use crate::view::Scene;
 
@@ -60,6 +61,16 @@ pub(super) async fn in_process(folder: &Folder, bytes: &[u8]) -> Result<Option<V
         tracing::warn!(%error, "the folder was not closed in order");
     }
     Ok(Some(receipt))
+}
+
+/// Puts a warrant in force, unless a broker holds the folder; whether it is.
+pub(super) async fn install_in_process(folder: &Folder, token: &[u8]) -> Result<bool, Error> {
+    let settings = Settings { warrant: Some(token.to_vec()), ..Settings::default() };
+    match Service::open_with(folder, Arc::new(SystemClock::default()), settings).await {
+        Ok(service) => service.close().await.map(|()| true),
+        Err(Error::Locked(_)) => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 /// The lattice that a folder is of.

@@ -4,31 +4,46 @@
 use policy::answer::{Receipt, View};
 use policy::digest::Digest;
 use policy::envelope::{Document, Keyring, Unverified, Verified};
+use policy::key::Root;
 use policy::log::{Body, Entry, leaf_hash};
 use policy::name::Lattice;
 use policy::reason::{Reason, Refusal};
+use policy::root::RootLine;
 use policy::time::Timestamp;
-use policy::warrant::{DecisionKeys, Roots, Warrant};
+use policy::warrant::{DecisionKeys, Quorum, Rank, Roots, Warrant};
 
-use crate::client::Seen;
+use crate::client::{Local, Seen, told};
+use crate::folder::Folder;
 
-/// A lattice by the hash of its first entry, and the warrant that it had when last seen.
-#[derive(Debug, Clone, Copy)]
+/// A lattice by the hash of its first entry, and what is known of it from its own log, where that is at hand.
+#[derive(Debug, Clone)]
 pub struct Pin {
     root: Digest,
-    serial: u64,
+    rank: Rank,
+    known: Option<Known>,
+}
+
+// What only the log tells: whoever has no more than the digest goes by the roots of the inception.
+#[derive(Debug, Clone)]
+struct Known {
+    line: RootLine,
+    // The warrant in force, which roots of its day signed.
+    warrant: Option<Digest>,
+    before: Vec<Quorum<Root>>,
 }
 
 impl Pin {
     /// The lattice of that digest.
     pub const fn at(root: Digest) -> Self {
-        Self { root, serial: 0 }
+        Self { root, rank: Rank { reset: 0, serial: 0 }, known: None }
     }
 
-    /// The same lattice, believing no warrant before that serial.
-    #[must_use]
-    pub const fn not_before(self, serial: u64) -> Self {
-        Self { serial, ..self }
+    /// The lattice of a folder: today's roots count, and no warrant before the one in force.
+    pub(crate) fn of(local: &Local) -> Self {
+        let (root, state) = (leaf_hash(&local.inception), local.ledger.state());
+        let before = state.root_sets().iter().rev().skip(1).cloned().collect();
+        let known = Known { line: state.root_line(root), warrant: state.warrant_sha256(), before };
+        Self { root, rank: state.warrant_rank(), known: Some(known) }
     }
 
     /// The digest.
@@ -69,6 +84,22 @@ impl Pin {
         Ok(Seen { view: shown, epoch: view.epoch, warrant_until: warrant.validity.exp })
     }
 
+    /// Whether a warrant is one that the folder's log could take next, so that a refusal is told where it is seen.
+    ///
+    /// # Errors
+    /// As [`RootLine`], `state_rollback`, or `broker_key_unknown` when it does not hold now.
+    pub(crate) async fn expects(&self, token: &[u8], folder: &Folder, now: Timestamp) -> anyhow::Result<()> {
+        let local = Local::read(folder).await.map_err(told)?;
+        let (line, held) = (local.ledger.state().root_line(self.root), local.ledger.state().warrant_rank());
+        let warrant = Unverified::<Warrant>::parse(token)?.verify(&line)?;
+        DecisionKeys::of(&warrant, now)?;
+        if warrant.rank() > held {
+            return Ok(());
+        }
+        let detail = format!("the warrant has serial {}, {held} is in force", warrant.rank());
+        Err(Refusal::new(Reason::StateRollback, detail).into())
+    }
+
     // Token, warrant, inception: the papers are read where every such document has them, and proved before they prove.
     fn open<T: Document>(
         &self,
@@ -101,15 +132,27 @@ impl Pin {
             let detail = format!("the pinned lattice is `{}`, asked was `{lattice}`", inception.lattice);
             return Err(Refusal::new(Reason::LatticeMismatch, detail));
         }
-        let roots = Roots { inception: &inception, sha256: self.root };
-        let warrant = Unverified::<Warrant>::parse(warrant)?.verify(&roots)?;
-        if warrant.serial < self.serial {
-            return Err(unknown(format!(
-                "the answer's warrant is number {}, seen was {}",
-                warrant.serial, self.serial
-            )));
+        let warrant = match &self.known {
+            Some(known) => known.read(warrant)?,
+            None => {
+                let roots = Roots { inception: &inception, sha256: self.root };
+                Unverified::<Warrant>::parse(warrant)?.verify(&roots)?
+            }
+        };
+        if warrant.rank() < self.rank {
+            return Err(unknown(format!("the answer's warrant is number {}, seen was {}", warrant.rank(), self.rank)));
         }
         Ok(warrant)
+    }
+}
+
+impl Known {
+    fn read(&self, token: &[u8]) -> Result<Verified<Warrant>, Refusal> {
+        let read = |line: &RootLine| Unverified::<Warrant>::parse(token)?.verify(line);
+        // No other warrant of theirs: roots that were replaced may be a thief's.
+        let older = self.before.iter().filter(|_| self.warrant == Some(Digest::of(token)));
+        let older = older.map(|roots| RootLine { roots: roots.clone(), ..self.line.clone() });
+        read(&self.line).or_else(|refusal| older.map(|line| read(&line)).find_map(Result::ok).ok_or(refusal))
     }
 }
 

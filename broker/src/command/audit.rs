@@ -8,6 +8,7 @@ use std::time::Duration;
 use clap::Subcommand;
 use indicatif::ProgressBar;
 use policy::digest::Digest;
+use policy::govern::{Event, WarrantInstalled};
 use policy::log::{Body, Checkpoint, Entry, Frontier, NoteKey, leaf_hash};
 use policy::reason::{Reason, Refusal};
 use serde_json::{Value, json};
@@ -102,6 +103,8 @@ struct Walk {
     judged: u64,
     older_law: u64,
     checkpoint: Option<Checkpoint>,
+    // The signed note that the log must hold, until the key that signed it was met.
+    note: Option<Vec<u8>>,
     pinned: Option<Digest>,
 }
 
@@ -113,10 +116,10 @@ fn verify(globals: &Globals, checkpoint: Option<&Path>) -> anyhow::Result<Report
         let reader = LogReader::open(&folder.log()).await.map_err(told)?;
         let size = reader.size().await.map_err(told)?;
         let progress = if size > MANY { ProgressBar::new(size) } else { ProgressBar::hidden() };
-        let mut walk = Walk { pinned: globals.root, ..Walk::default() };
+        let mut walk = Walk { pinned: globals.root, note, ..Walk::default() };
         let walked = reader.replay(true, |row, entry| {
             progress.inc(1);
-            walk.step(row, entry, note.as_deref())
+            walk.step(row, entry)
         });
         let walked = walked.await;
         progress.finish_and_clear();
@@ -129,6 +132,10 @@ fn verify(globals: &Globals, checkpoint: Option<&Path>) -> anyhow::Result<Report
             return Ok(broken(refusal, walk.tree.size(), size));
         }
         let head = ledger.head();
+        if walk.note.is_some() {
+            let detail = "the checkpoint is signed by no key that the log names";
+            return Err(Refusal::new(Reason::SignatureInvalid, detail).into());
+        }
         if let Some(checkpoint) = walk.checkpoint.filter(|checkpoint| checkpoint.size > head.size) {
             let detail = format!("the log ends at {}, the checkpoint was signed at {}", head.size, checkpoint.size);
             return Ok(broken(Refusal::new(Reason::StateRollback, detail), head.size, size));
@@ -151,15 +158,21 @@ fn verify(globals: &Globals, checkpoint: Option<&Path>) -> anyhow::Result<Report
 }
 
 impl Walk {
-    fn step(&mut self, row: &Row, entry: &Entry, note: Option<&[u8]>) -> Result<(), Error> {
+    fn step(&mut self, row: &Row, entry: &Entry) -> Result<(), Error> {
         let hash = leaf_hash(&row.bytes);
         if let Body::Inception(inception) = &entry.body {
             if let Some(pinned) = self.pinned.filter(|pinned| *pinned != hash) {
                 let detail = format!("row 0: the log is of the lattice {hash}, pinned is {pinned}");
                 return Err(Refusal::new(Reason::LogBroken, detail).into());
             }
-            let opened = note.map(|note| NoteKey::parse(&inception.log_key)?.open(note)).transpose();
-            self.checkpoint = opened.map_err(|refusal| refusal.within("the checkpoint"))?;
+            self.under(&inception.log_key, row.index)?;
+        }
+        if let Body::Governance(judged) = &entry.body {
+            for event in &judged.events {
+                if let Event::WarrantInstalled(WarrantInstalled { log_key: Some(key), .. }) = event {
+                    self.under(key, row.index)?;
+                }
+            }
         }
         match &entry.body {
             _ if !policy::decide::judges_again(entry.law) => self.older_law += 1,
@@ -176,6 +189,27 @@ impl Walk {
             }
             _ => Ok(()),
         }
+    }
+}
+
+impl Walk {
+    // From this row on the log is signed for by this key, and by no other (T66).
+    fn under(&mut self, key: &str, index: u64) -> Result<(), Refusal> {
+        if let Some(signed) = self.checkpoint.as_ref().filter(|signed| signed.size > index) {
+            let detail =
+                format!("the checkpoint of {} entries is signed by a key that was replaced at {index}", signed.size);
+            return Err(Refusal::new(Reason::BrokerKeyUnknown, detail));
+        }
+        let Some(note) = &self.note else { return Ok(()) };
+        if let Ok(checkpoint) = NoteKey::parse(key)?.open(note) {
+            if checkpoint.size <= index {
+                let detail =
+                    format!("the checkpoint of {} entries is signed by the key of entry {index}", checkpoint.size);
+                return Err(Refusal::new(Reason::BrokerKeyUnknown, detail));
+            }
+            (self.checkpoint, self.note) = (Some(checkpoint), None);
+        }
+        Ok(())
     }
 }
 

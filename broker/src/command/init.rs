@@ -14,7 +14,8 @@ use crate::service::{self, InitOptions, InitReport};
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Nothing is ever overwritten. Files with private keys have mode 0600.\n\n\
     Examples:\n  countersign init\n  countersign --dir /srv/prod -x prod init\n  countersign init --bare --admin O...\n  \
-    countersign init --admin O_ALICE... --admin O_BOB... --admin O_CAROL... --admin-threshold 2")]
+    countersign init --admin O_ALICE... --admin O_BOB... --admin O_CAROL... --admin-threshold 2\n  \
+    countersign init --roots 3 --root-threshold 2")]
 pub struct Args {
     /// An administrator whose key is elsewhere; may be given more than once [default: one is made here].
     #[arg(long, value_name = "KEY")]
@@ -25,6 +26,12 @@ pub struct Args {
     /// Leave out the base contracts (`wasi:io`, `wasi:clocks`, `wasi:random`, `wasi:cli`, `wasi:filesystem`).
     #[arg(long)]
     bare: bool,
+    /// How many root keys to make.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=16))]
+    roots: u64,
+    /// How many of them must sign a warrant.
+    #[arg(long, value_name = "K", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=16))]
+    root_threshold: u64,
 }
 
 impl Args {
@@ -34,6 +41,8 @@ impl Args {
             admins: self.admin.iter().map(|key| Name::<Administrator>::parse(key)).collect::<Result<_, _>>()?,
             admin_threshold: self.admin_threshold,
             bare: self.bare,
+            roots: self.roots,
+            root_threshold: self.root_threshold,
             now_ms: SystemClock::default().now_ms(),
         };
         let place = Folder::place(globals.dir.as_deref());
@@ -50,7 +59,7 @@ fn report(made: &InitReport) -> Report {
     let mut pairs = vec![
         ("folder", made.folder.display().to_string()),
         ("root digest", made.root_sha256.to_string()),
-        ("root", made.root.to_string()),
+        ("root", made.roots.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")),
         ("decision", made.decision.to_string()),
         ("log key", made.log_key.clone()),
         ("warrant until", made.warrant_until.to_string()),
@@ -68,7 +77,8 @@ fn report(made: &InitReport) -> Report {
     text += "next\n  countersign serve\n  countersign host invite | countersign-host join -\n";
     let members = json!({
         "lattice": made.lattice, "dir": made.folder.display().to_string(), "root": made.root_sha256,
-        "root_key": made.root, "administrator": made.administrators.first(), "administrators": made.administrators, "decision": made.decision,
+        "root_key": made.roots.first(), "root_keys": made.roots, "administrator": made.administrators.first(),
+        "administrators": made.administrators, "decision": made.decision,
         "log_key": made.log_key, "warrant_until": made.warrant_until, "base": made.base,
         "secrets": secrets, "offline": offline, "follow_up": follow_up,
     });

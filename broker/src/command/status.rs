@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use crate::client::{Client, Seen};
 use crate::command::Globals;
 use crate::command::acting::{member, paragraph};
+use crate::command::warrant::ends_soon;
 use crate::output::{self, Report};
 use crate::view::{Look, rows};
 
@@ -27,6 +28,9 @@ impl Args {
             members.insert("nats_url".to_owned(), output::bare_url(&client.nats_url()).into());
             if let Some(until) = warrant_until {
                 members.insert("warrant_until".to_owned(), until.seconds().into());
+                if let Some(warning) = ends_soon(until, crate::command::verify::now()?) {
+                    members.insert("warning".to_owned(), warning.into());
+                }
             }
             if let Some(folder) = client.folder() {
                 let lock = folder.lock_file();
@@ -56,6 +60,7 @@ fn text(view: &Value) -> String {
     ];
     pairs.extend([("folder", member(view, "dir"))].into_iter().filter(|(_, value)| !value.is_empty()));
     pairs.extend(lock.map(|lock| ("lock", lock)));
+    pairs.extend([("warning", member(view, "warning"))].into_iter().filter(|(_, value)| !value.is_empty()));
     let counts = view.get("counts").map(paragraph).unwrap_or_default();
     let alarms: String = rows(view, "alarms").iter().map(told).collect();
     output::fields(pairs) + &alarms + "in force\n" + &counts

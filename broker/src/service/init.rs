@@ -2,6 +2,7 @@
 //!
 //! Everything is made in a folder beside and then renamed, so that there is a whole lattice or none.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -36,6 +37,10 @@ pub struct InitOptions {
     pub admin_threshold: u64,
     /// Whether to leave out the base contracts.
     pub bare: bool,
+    /// How many root keys to make.
+    pub roots: u64,
+    /// How many of them sign a warrant.
+    pub root_threshold: u64,
     /// The time, in milliseconds since 1970.
     pub now_ms: u64,
 }
@@ -49,8 +54,8 @@ pub struct InitReport {
     pub lattice: Lattice,
     /// The hash of the inception entry, which hosts pin.
     pub root_sha256: Digest,
-    /// The root key.
-    pub root: Name<key::Root>,
+    /// The root keys.
+    pub roots: Vec<Name<key::Root>>,
     /// The administrators.
     pub administrators: Vec<Name<Administrator>>,
     /// The decision key.
@@ -91,7 +96,7 @@ pub async fn init(path: &Path, options: InitOptions) -> Result<InitReport, Error
 struct Founding<'a> {
     options: &'a InitOptions,
     folder: Folder,
-    root: SigningKey<key::Root>,
+    roots: Vec<SigningKey<key::Root>>,
     admin: Option<SigningKey<Administrator>>,
     administrators: Vec<Key<Administrator>>,
     decision: SigningKey<key::Decision>,
@@ -107,20 +112,17 @@ impl<'a> Founding<'a> {
         let founding = Self {
             options,
             folder: Folder::at(beside.to_owned()),
-            root: SigningKey::generate()?,
+            roots: (0..options.roots).map(|_| SigningKey::generate()).collect::<Result<_, _>>()?,
             admin,
             administrators,
             decision: SigningKey::generate()?,
             log: LogKey::generate(&options.lattice)?,
             issuer: if options.bare { None } else { Some(SigningKey::generate()?) },
         };
-        let keys = [
-            ("root", *founding.root.name().raw()),
-            ("decision", *founding.decision.name().raw()),
-            ("log", founding.log.raw()),
-        ];
+        let keys = [("decision", *founding.decision.name().raw()), ("log", founding.log.raw())];
         let administrators = founding.administrators.iter().map(|key| ("administrator", *key.name().raw()));
-        refuse_equal(keys.into_iter().chain(administrators))?;
+        let roots = founding.roots.iter().map(|root| ("root", *root.name().raw()));
+        refuse_equal(roots.chain(keys).chain(administrators))?;
         Ok(founding)
     }
 
@@ -146,40 +148,55 @@ impl<'a> Founding<'a> {
     async fn write_log(&self) -> Result<(Digest, Vec<u8>), Error> {
         let inception = Inception {
             lattice: self.options.lattice.clone(),
-            roots: Quorum { threshold: 1, keys: vec![self.root.public()?] },
+            roots: Quorum {
+                threshold: self.options.root_threshold,
+                keys: self.roots.iter().map(SigningKey::public).collect::<Result<_, _>>()?,
+            },
             administrators: Quorum { threshold: self.options.admin_threshold, keys: self.administrators.clone() },
             log_key: self.log.note().to_string(),
         };
         let (mut ledger, first) = Ledger::incept(inception.clone(), self.options.now_ms)?;
-        let (sha256, first) = (first.hash, first.map(|()| Act::Counted));
+        let (sha256, begun) = (first.hash, first.map(|()| Act::Counted));
         let now = Timestamp::from_millis(self.options.now_ms);
-        let warrant = Warrant {
-            iss: self.root.name(),
+        let first = self.roots.first().ok_or(Error::Randomness)?;
+        let mut warrant = Warrant {
+            iss: first.name(),
             lattice: self.options.lattice.clone(),
             inception_sha256: sha256,
+            reset: 0,
             serial: 1,
             decision_keys: vec![self.decision.public()?],
+            ends: BTreeMap::new(),
             log_key: self.log.note().to_string(),
             validity: Validity { iat: now, nbf: None, exp: Some(now.plus(WARRANT_LIFETIME_S)) },
+            cosigned: BTreeMap::new(),
         };
-        let token = self.root.sign(&warrant, []);
+        for root in self.roots.iter().skip(1) {
+            let alone = root.sign(&warrant.alone_by(root.name()), []);
+            let signature = alone.rsplit(|byte| *byte == b'.').next().unwrap_or_default();
+            warrant.cosigned.insert(root.name(), String::from_utf8_lossy(signature).into_owned());
+        }
+        let token = first.sign(&warrant, []);
         let warrant = Unverified::<Warrant>::parse(&token)?.verify(&Roots { inception: &inception, sha256 })?;
         let second = ledger.install(&warrant, self.options.now_ms);
         second.outcome.clone()?;
         let request_sha256 = warrant.sha256();
         let second = second.map(|verdict| Act::Judged(Judgement { request_sha256, verdict, lack: None }));
         create(&self.folder.log(), &LOG).await?;
-        let (writer, _) = Writer::open(&self.folder.log()).await?.commit(vec![first, second]).await?;
+        let (writer, _) = Writer::open(&self.folder.log()).await?.commit(vec![begun, second]).await?;
         writer.close().await?;
         Lock::create(&self.folder.lock_file(), ledger.head()).await?;
         Ok((sha256, token))
     }
 
     fn save_keys(&self) -> Result<Vec<PathBuf>, Error> {
-        self.root.save(&self.folder.key("root"))?;
+        let roots: Vec<String> = (1..=self.roots.len()).map(root_file).collect();
+        for (root, file) in self.roots.iter().zip(&roots) {
+            root.save(&self.folder.key(file))?;
+        }
         self.decision.save(&self.folder.key("decision"))?;
         self.log.save(&self.folder.key("log"))?;
-        let mut saved = vec!["root", "decision", "log"];
+        let mut saved: Vec<&str> = roots.iter().map(String::as_str).chain(["decision", "log"]).collect();
         if let Some(admin) = &self.admin {
             admin.save(&self.folder.key("admin"))?;
             saved.push("admin");
@@ -236,7 +253,7 @@ impl<'a> Founding<'a> {
             folder: path.to_owned(),
             lattice: self.options.lattice.clone(),
             root_sha256,
-            root: self.root.name(),
+            roots: self.roots.iter().map(SigningKey::name).collect(),
             administrators: self.administrators.iter().map(|key| *key.name()).collect(),
             decision: self.decision.name(),
             log_key: self.log.note().to_string(),
@@ -252,6 +269,10 @@ impl<'a> Founding<'a> {
                 .map(|issuer| follow_up(issuer, bases, &final_folder)),
         }
     }
+}
+
+fn root_file(number: usize) -> String {
+    if number == 1 { "root".to_owned() } else { format!("root-{number}") }
 }
 
 fn follow_up(issuer: &SigningKey<key::Issuer>, bases: &[Base], folder: &Folder) -> FollowUp {

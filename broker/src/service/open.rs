@@ -4,27 +4,27 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use policy::digest::Digest;
 use policy::envelope::{Unverified, Verified};
-use policy::key;
 use policy::log::leaf_hash;
-use policy::reason::Reason;
-use policy::root::RootLine;
+use policy::reason::{Reason, Refusal};
+use policy::time::Timestamp;
 use policy::warrant::{DecisionKeys, Warrant};
-use tokio::sync::watch;
+use tokio::sync::{Mutex, OnceCell, watch};
 
 use super::Service;
 use super::memory::Memory;
-use super::notary::notarise;
+use super::notary::{self, Ring};
+use super::speech::{InForce, Speech};
+use super::voice::{Pinned, Voice};
 use crate::clock::Clock;
 use crate::door::Door;
 use crate::error::Error;
 use crate::folder::{Folder, refuse_unless_private};
-use crate::keys::{LogKey, SigningKey, refuse_equal};
 use crate::sequencer::court::{Court, Files};
 use crate::sequencer::{Sequencer, Shown, Unavailable};
 use crate::settings::Settings;
-use crate::signer::{Paper, Signer};
 use crate::store::LogReader;
 
 impl Service {
@@ -46,7 +46,7 @@ impl Service {
         let files = Files { log: folder.log(), lock: settings.lock.clone().unwrap_or_else(|| folder.lock_file()) };
         refuse_open_files([&files.log, &files.lock, &folder.key("decision"), &folder.key("log")])?;
         let court = Court::open(files).await?;
-        let fit = match Fit::of(folder, &court, clock.as_ref()).await {
+        let fit = match fit(folder, &court, clock.now(), settings.warrant.as_deref()).await {
             Ok(fit) => fit,
             Err(error) => {
                 // The error says more than a failure to close could.
@@ -54,12 +54,12 @@ impl Service {
                 return Err(error);
             }
         };
-        let Fit { log_key, decision, held, warrant } = fit;
+        let (voice, warrant) = fit;
         let state = court.ledger().state();
         let inception = state.inception().clone();
-        let papers = (Paper::new(warrant.token().to_vec()), Paper::new(court.inception().to_vec()));
-        let fresh = (warrant.serial > state.warrant_serial()).then(|| warrant.clone());
-        let first = log_key.sign(&court.checkpoint());
+        let in_force =
+            Mutex::new(InForce { rank: warrant.rank(), roots: state.root_line(leaf_hash(court.inception())) });
+        let fresh = (warrant.rank() > state.warrant_rank()).then_some(warrant);
         let memory = Memory::recalling(court.asked());
 
         let (sequencer, shown) = Sequencer::start(court, lock, Arc::clone(&clock));
@@ -67,7 +67,8 @@ impl Service {
             let installed = sequencer.install(warrant).await.map_err(super::unavailable)?;
             installed.outcome().verdict.clone()?;
         }
-        let signer = Arc::new(Signer::new(decision, inception.lattice.clone(), papers.0, papers.1));
+        // Also what the last process recorded and did not come to.
+        voice.settle(folder);
         let Shown { tip, hosts, administrators, present } = shown;
         let door = Door::new(
             inception.lattice.clone(),
@@ -78,23 +79,26 @@ impl Service {
             &settings,
         );
         let door = Arc::new(door);
+        let ring: Ring = Arc::new(ArcSwap::from_pointee(vec![Arc::clone(&voice.log)]));
+        let first = notary::sign(&ring, &tip.borrow()).unwrap_or_default();
         let (notes, epochs) = watch::channel(first);
         let tasks = vec![
-            tokio::spawn(notarise(log_key, tip.clone(), notes)),
+            tokio::spawn(notary::notarise(Arc::clone(&ring), tip.clone(), notes)),
             tokio::spawn(count_each_minute(Arc::clone(&door), sequencer.clone())),
         ];
         let (folder, commands) = (folder.clone(), Memory::default());
-        let reader = tokio::sync::OnceCell::new();
+        let signer = Arc::new(ArcSwap::from_pointee(voice.signer));
+        let speech = Speech { signer, held: ArcSwap::from_pointee(voice.held), ring, in_force };
+        let reader = OnceCell::new();
         Ok(Self {
             folder,
             clock,
             inception,
-            held,
             door,
             memory,
             commands,
             sequencer,
-            signer,
+            speech,
             epochs,
             tasks,
             tip,
@@ -105,27 +109,26 @@ impl Service {
 }
 
 // Keys and warrant that fit the log.
-pub(super) struct Fit {
-    log_key: LogKey,
-    pub(super) decision: SigningKey<key::Decision>,
-    held: Vec<(&'static str, [u8; 32])>,
-    pub(super) warrant: Verified<Warrant>,
-}
-
-impl Fit {
-    pub(super) async fn of(folder: &Folder, court: &Court, clock: &dyn Clock) -> Result<Self, Error> {
-        let inception = court.ledger().state().inception();
-        let log_key = LogKey::load(&folder.key("log"), &inception.lattice)?;
-        if log_key.note().to_string() != inception.log_key {
-            let detail = format!("the log key is `{}`, the inception names `{}`", log_key.note(), inception.log_key);
-            return Err(Error::refused(Reason::BrokerKeyUnknown, detail));
+pub(super) async fn fit(
+    folder: &Folder,
+    court: &Court,
+    now: Timestamp,
+    brought: Option<&[u8]>,
+) -> Result<(Voice, Verified<Warrant>), Error> {
+    let pinned = Pinned { state: court.ledger().state(), inception: court.inception() };
+    let warrant = warrant_in_force(folder, court, pinned, brought).await?;
+    let voice = Voice::of(folder, pinned, &warrant, now)?;
+    match DecisionKeys::of(&warrant, now) {
+        Err(refusal) if brought.is_some() => return Err(refusal.into()),
+        // Hosts will refuse its answers; but what narrows must stay recordable.
+        Err(refusal) => tracing::error!(%refusal, "the warrant does not hold now: no host will accept an answer"),
+        Ok(_) if warrant.validity.exp.is_some_and(|end| end <= now.plus(WARN_S)) => {
+            let until = warrant.validity.exp.map(|end| end.to_string()).unwrap_or_default();
+            tracing::warn!(until, "the warrant ends soon: `countersign warrant request`");
         }
-        let decision = SigningKey::<key::Decision>::load(&folder.key("decision"))?;
-        let held = held_keys(court, &decision, &log_key)?;
-        let warrant = warrant_in_force(folder, court).await?;
-        speaks(&decision, &warrant, clock)?;
-        Ok(Self { log_key, decision, held, warrant })
+        Ok(_) => {}
     }
+    Ok((voice, warrant))
 }
 
 // Before any database is opened: one that is given up half-way closes behind our back, in the way of the next try.
@@ -155,40 +158,28 @@ async fn count_each_minute(door: Arc<Door>, sequencer: Sequencer) {
     }
 }
 
-fn held_keys(
+// The warrant that the log names, or a newer one that the roots signed and somebody brought or put into the folder.
+async fn warrant_in_force(
+    folder: &Folder,
     court: &Court,
-    decision: &SigningKey<key::Decision>,
-    log: &LogKey,
-) -> Result<Vec<(&'static str, [u8; 32])>, Error> {
-    let inception = court.ledger().state().inception();
-    let mut held = vec![("decision", *decision.name().raw()), ("log", log.raw())];
-    held.extend(inception.roots.keys.iter().map(|key| ("root", *key.name().raw())));
-    held.extend(court.ledger().state().administrators().iter().map(|(name, _)| ("administrator", *name.raw())));
-    refuse_equal(held.iter().copied())?;
-    Ok(held)
-}
-
-// The warrant that the log names, or a newer one that today's root signed and somebody put into the folder.
-async fn warrant_in_force(folder: &Folder, court: &Court) -> Result<Verified<Warrant>, Error> {
+    pinned: Pinned<'_>,
+    brought: Option<&[u8]>,
+) -> Result<Verified<Warrant>, Error> {
     let state = court.ledger().state();
-    let line = state.root_line(leaf_hash(court.inception()));
-    // What is in force already was signed by the roots of its day.
-    let of_its_day = |bytes: &[u8]| {
-        let sets = state.root_sets().iter().rev().map(|roots| RootLine { roots: roots.clone(), ..line.clone() });
-        let mut read = sets.map(|line| Unverified::<Warrant>::parse(bytes)?.verify(&line));
-        let newest = read.next().unwrap_or_else(|| Unverified::<Warrant>::parse(bytes)?.verify(&line));
-        newest.or_else(|refusal| read.find_map(Result::ok).ok_or(refusal))
-    };
+    if let Some(bytes) = brought {
+        let (warrant, held) = (pinned.read(bytes)?, state.warrant_rank());
+        let detail = || format!("the warrant has serial {}, {held} is in force", warrant.rank());
+        return if warrant.rank() > held { Ok(warrant) } else { Err(Error::refused(Reason::StateRollback, detail())) };
+    }
     if let Ok(bytes) = std::fs::read(folder.warrant()) {
         let bytes = bytes.trim_ascii_end();
         let is_in_force = court.warrant().is_some_and(|(_, sha256)| sha256 == Digest::of(bytes));
-        let read = if is_in_force {
-            of_its_day(bytes)
-        } else {
-            Unverified::<Warrant>::parse(bytes).and_then(|it| it.verify(&line))
-        };
-        let warrant = read.map_err(|refusal| refusal.within("`warrant.jws`"))?;
-        if is_in_force || warrant.serial > state.warrant_serial() {
+        let within = |refusal: Refusal| refusal.within("`warrant.jws`");
+        let is_newer = Unverified::<Warrant>::parse(bytes).map_err(within)?.says().rank() > state.warrant_rank();
+        // An older one may lie there after a crash; then roots of its day signed it, too.
+        let read = if is_newer { pinned.read(bytes) } else { pinned.read_again(bytes) };
+        let warrant = read.map_err(within)?;
+        if is_in_force || is_newer {
             return Ok(warrant);
         }
     }
@@ -197,17 +188,8 @@ async fn warrant_in_force(folder: &Folder, court: &Court) -> Result<Verified<War
     };
     let missing = || Error::refused(Reason::LogBroken, format!("the warrant {sha256} is not beside entry {index}"));
     let bytes = LogReader::open(&folder.log()).await?.document(index).await?.ok_or_else(missing)?;
-    Ok(of_its_day(&bytes)?)
+    Ok(pinned.read_again(&bytes)?)
 }
 
-fn speaks(decision: &SigningKey<key::Decision>, warrant: &Verified<Warrant>, clock: &dyn Clock) -> Result<(), Error> {
-    if !warrant.decision_keys.iter().any(|key| *key.name() == decision.name()) {
-        let detail = format!("`{}` stands in no warrant; have the root sign one for it", decision.name());
-        return Err(Error::refused(Reason::BrokerKeyUnknown, detail));
-    }
-    if let Err(refusal) = DecisionKeys::of(warrant, clock.now()) {
-        // Hosts will refuse its answers; but what narrows must stay recordable.
-        tracing::error!(%refusal, "the warrant does not hold now: no host will accept an answer");
-    }
-    Ok(())
-}
+/// How long before its end a warrant is spoken of, in seconds.
+pub(crate) const WARN_S: u64 = 14 * 86_400;

@@ -1,5 +1,7 @@
 //! What hosts report: taken in, held against the log, recorded where it is evidence, and answered with what to close.
 
+use std::sync::Arc;
+
 use policy::digest::Digest;
 use policy::envelope::Verified;
 use policy::inventory::HostInventory;
@@ -33,7 +35,8 @@ impl Service {
         self.note(&inventory, leads.is_ok()).await?; // What is evidence is on record before anything is answered.
         self.door.counted(leads)?;
         let (withdrawn, noted) = (self.present.withdrawals(&inventory), self.present.noted(&inventory));
-        Ok(self.signer.withdrawals(&inventory, withdrawn, noted, self.tip.borrow().epoch))
+        let epoch = self.tip.borrow().checkpoint.epoch;
+        Ok(self.speech.signer.load().withdrawals(&inventory, withdrawn, noted, epoch))
     }
 
     /// What hosts say of themselves.
@@ -43,7 +46,7 @@ impl Service {
 
     /// A host's request says how far it has seen, too.
     pub(super) fn heard_of(&self, host: Name<Host>, seen: Seen) {
-        let tip = self.tip.borrow().clone();
+        let tip = self.tip.borrow().checkpoint.clone();
         if seen.index < tip.size && seen.epoch <= tip.epoch {
             self.present.acknowledged(host, seen.epoch);
         } else {
@@ -68,12 +71,13 @@ impl Service {
         let Some(note) = inventory.checkpoint.as_ref().filter(|_| !self.present.is_behind()) else {
             return Ok((None, false));
         };
-        // What does not open proves nothing, and may be a newer log key's.
-        let Ok(checkpoint) = NoteKey::parse(&self.inception.log_key)?.open(note.as_bytes()) else {
+        let (log_key, size) = (Arc::clone(&self.tip.borrow().log_key), self.tip.borrow().checkpoint.size);
+        // What today's log key does not open proves nothing: an older one may be a thief's, a newer one is not known yet.
+        let Ok(checkpoint) = NoteKey::parse(&log_key)?.open(note.as_bytes()) else {
             return Ok((None, false));
         };
         let Some(last) = checkpoint.size.checked_sub(1) else { return Ok((None, false)) };
-        if checkpoint.size > self.tip.borrow().size {
+        if checkpoint.size > size {
             return Ok((None, true));
         }
         if self.present.lost(last) {
@@ -86,7 +90,7 @@ impl Service {
 
     // Whether what a host has seen is a place of this log. For its word alone nobody else is refused.
     async fn leads_to(&self, host: Name<Host>, seen: Seen) -> Result<Result<(), Refusal>, Error> {
-        let (size, epoch) = (self.tip.borrow().size, self.tip.borrow().epoch);
+        let (size, epoch) = (self.tip.borrow().checkpoint.size, self.tip.borrow().checkpoint.epoch);
         let refused = |detail: String| Ok(Err(Refusal::new(Reason::StateRollback, detail)));
         if seen.index >= size || seen.epoch > epoch {
             alarm(host, seen, size);

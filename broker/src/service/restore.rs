@@ -12,12 +12,12 @@ use policy::govern::Operation;
 use policy::log::{Ledger, Step};
 use policy::reason::Reason;
 
-use super::open::Fit;
+use super::open::fit;
+use super::voice::Voice;
 use crate::clock::Clock;
 use crate::error::Error;
 use crate::folder::Folder;
 use crate::sequencer::court::{Court, Files};
-use crate::signer::{Paper, Signer};
 use crate::store::{Act, Judgement, Told};
 
 /// What is left of a log, and what of it was seen.
@@ -76,7 +76,7 @@ pub async fn restore(folder: &Folder, clock: Arc<dyn Clock>, bytes: &[u8]) -> Re
         let detail = format!("{} entries would be filled, at most {MOST_LOST} are", seen.saturating_sub(kept.size));
         return Err(Error::refused(Reason::LimitExceeded, detail));
     }
-    let Fit { decision, warrant, .. } = Fit::of(folder, &court, clock.as_ref()).await?;
+    let (Voice { signer, .. }, _) = fit(folder, &court, clock.now(), None).await?;
     let mut ledger: Ledger = court.ledger().clone();
     let mut steps: Vec<Step<Act>> = Vec::new();
     while ledger.head().size < seen {
@@ -91,8 +91,6 @@ pub async fn restore(folder: &Folder, clock: Arc<dyn Clock>, bytes: &[u8]) -> Re
     }
     let lack = ledger.state().lack_of(examined.document()).filter(|_| waits).cloned();
     steps.push(judged.map(|verdict| Act::Judged(Judgement { request_sha256, verdict, lack })));
-    let (lattice, papers) = (state.lattice().clone(), (warrant.token().to_vec(), court.inception().to_vec()));
-    let signer = Signer::new(decision, lattice, Paper::new(papers.0), Paper::new(papers.1));
     let (court, recorded) = court.mended(ledger).mend(steps).await?;
     court.close().await?;
     match recorded.into_iter().next_back().map(crate::store::Recorded::told) {

@@ -6,6 +6,7 @@ mod disk;
 mod door;
 mod evidence;
 mod founding;
+mod rotation;
 
 use policy::answer::{StartAnswer, Verdict};
 use policy::envelope::Unverified;

@@ -176,6 +176,7 @@ impl Desk {
             Topic::Command => self.service.command_to(bytes, reply).await,
             Topic::Join => self.service.join_to(bytes, reply).await,
             Topic::Inventory => self.service.inventory_to(bytes, reply).await,
+            Topic::Warrant => self.service.install(bytes).await,
             Topic::Query => {
                 let query = self.service.query_to(bytes, reply)?;
                 self.look(message.subject.rsplit('.').next().unwrap_or_default(), &query).await
@@ -217,7 +218,8 @@ fn refusal_headers(error: &Error) -> HeaderMap {
     headers
 }
 
-// The newest checkpoint, whenever there is one, and each second, so that a lost notice repairs itself.
+// The newest checkpoint, whenever there is one, and each second, so that a lost notice repairs itself; the warrant with
+// it, so that a key which it drops is refused by every host that listens, whoever asks first (T17).
 async fn announce(client: Client, service: Arc<Service>) {
     let subject = Topic::Epoch.subject(service.lattice());
     let mut notes = service.epochs();
@@ -229,8 +231,10 @@ async fn announce(client: Client, service: Arc<Service>) {
             _ = beat.tick() => {}
         }
         let note = notes.borrow_and_update().clone();
-        if let Err(error) = client.publish(subject.clone(), note.into()).await {
-            tracing::debug!(%error, "a notice did not leave");
+        for notice in [service.papers().0, note] {
+            if let Err(error) = client.publish(subject.clone(), notice.into()).await {
+                tracing::debug!(%error, "a notice did not leave");
+            }
         }
     }
 }
@@ -247,6 +251,8 @@ const fn places(topic: Topic) -> usize {
         Topic::Command | Topic::Join | Topic::Epoch | Topic::Inventory => 16,
         // A look may read the whole log.
         Topic::Query => 4,
+        // Anybody may bring one, and rarely does.
+        Topic::Warrant => 1,
     }
 }
 

@@ -32,15 +32,16 @@ pub(super) async fn status(scene: Scene<'_>) -> Result<Value, Error> {
         "pending": pending,
     });
     let inception = state.inception();
-    let roots = state.root_sets().last().unwrap_or(&inception.roots);
-    let roots: Vec<String> = roots.keys.iter().map(ToString::to_string).collect();
+    let root_set = state.root_sets().last().unwrap_or(&inception.roots);
+    let roots: Vec<String> = root_set.keys.iter().map(ToString::to_string).collect();
     let administrators: Vec<String> =
         state.administrators().iter().filter(|(_, it)| it.stands(scene.now)).map(|(key, _)| key.to_string()).collect();
     Ok(json!({
         "lattice": state.lattice(), "root": root, "roots": roots, "administrators": administrators,
-        "threshold": state.highest_threshold(), "log_key": inception.log_key, "law": LAW,
+        "threshold": state.highest_threshold(), "log_key": state.log_key(), "law": LAW,
         "size": head.size, "head": head.last, "epoch": head.epoch, "at": head.at_ms / 1000,
-        "warrant_serial": state.warrant_serial(), "counts": counts, "alarms": alarms(scene).await?,
+        "warrant_serial": state.warrant_serial(), "warrant_reset": state.warrant_rank().reset,
+        "root_threshold": root_set.threshold, "counts": counts, "alarms": alarms(scene).await?,
     }))
 }
 

@@ -133,10 +133,13 @@ impl Broker {
             iss: name(root),
             lattice: inception.lattice.clone(),
             inception_sha256: self.root,
+            reset: 0,
             serial,
             decision_keys: vec![Key::parse(&pair.public_key()).unwrap()],
+            ends: Default::default(),
             log_key: inception.log_key,
             validity: Validity { iat, nbf: None, exp: Some(now.plus(86_400)) },
+            cosigned: Default::default(),
         };
         seal(root, &warrant, &[])
     }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use super::owning::Waived;
-use super::{Apply, Case, Judge, ProviderRecord, State, Waiver, Weighty, state};
+use super::{Apply, Case, Judge, ProviderRecord, State, Waiver, Weighty, records};
 use crate::artifact::Import;
 use crate::claims::Common;
 use crate::digest::Digest;
@@ -129,7 +129,7 @@ impl AdmitProvider {
 
     fn claimed(&self, case: &Case<'_>, sha256: Digest) -> Result<(Option<SignedBy>, Option<LegacyId>), Refusal> {
         let signed_by = |issuer: &Name<key::Issuer>, common: &Common| {
-            let (issuer, validity) = state::signed(issuer, common);
+            let (issuer, validity) = records::signed(issuer, common);
             Some(SignedBy { issuer, validity, rev: common.rev })
         };
         match (case.evidence(sha256)?, &self.subject, self.source) {

@@ -1,24 +1,25 @@
 //! The state of one lattice: the fold of everything that was recorded.
 //!
-//! Fields are private; what changes them is in the files of the operations, through the few doors at the end.
+//! What it keeps of one thing is left to `records`. Fields are private; what changes them is in the files of the operations, through the few doors at the end.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::artifact::Import;
-use crate::claims::Common;
-use crate::contract::Contract;
+use super::records::Invitation;
 use crate::decide::LAW;
 use crate::digest::Digest;
-use crate::govern::{AdministratorKeys, Bind, Disorder, HostKeys, LinkKey, LinkSlot, Owned, Waiting, Weighty, end};
+use crate::govern::{
+    AdministratorKeys, Bind, ComponentRecord, Disorder, HostKeys, HostRecord, HostStanding, LinkKey, LinkSlot, Owned,
+    ProviderRecord, Published, Waiting, Weighty, end,
+};
 use crate::issuer::Issuers;
-use crate::key::{Administrator, Decision, Host, Invite, Issuer, Name, Role, Root, refuse_published};
+use crate::key::{Administrator, Host, Invite, Name, Role, Root, refuse_published};
 use crate::name::{ComponentId, Lattice, LinkName, Package};
-use crate::provider::{Source, Subject};
+use crate::provider::Subject;
 use crate::reason::{Reason, Refusal};
 use crate::rules::{Language, NoLanguage, RulesRecord};
-use crate::time::{Timestamp, Validity};
-use crate::warrant::{Inception, Quorum};
+use crate::time::Timestamp;
+use crate::warrant::{Inception, Quorum, Rank};
 use crate::wire::{COMMAND_LIFETIME_S, Nonce};
 use crate::withdrawal::Withdrawn;
 
@@ -28,7 +29,9 @@ pub struct State {
     inception: Inception,
     next_index: u64,
     epoch: u64,
-    warrant_serial: u64,
+    warrant: Rank,
+    warrant_sha256: Option<Digest>,
+    log_key: String,
     // The raw bytes of every key that has a role, so that one key has one purpose (T09).
     keys: BTreeMap<[u8; 32], &'static str>,
     // Who signed warrants, from inception on; the last are today's.
@@ -60,94 +63,6 @@ pub struct State {
     touched: BTreeMap<String, u64>,
 }
 
-/// A published contract.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Published {
-    /// What its issuer signed.
-    pub contract: Contract,
-    /// SHA-256 of its token.
-    pub sha256: Digest,
-    /// Whether it was withdrawn.
-    pub withdrawn: bool,
-}
-
-/// A component that may run under an id.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ComponentRecord {
-    /// The subject that owns the id.
-    pub subject: Subject,
-    /// The file that was admitted last.
-    pub sha256: Digest,
-    /// Who signed its claims.
-    pub issuer: Name<Issuer>,
-    /// Its revision.
-    pub rev: Option<i32>,
-    /// What it imports, for people.
-    pub imports: Vec<Import>,
-    /// What it exports, for people.
-    pub exports: Vec<Import>,
-    /// Whether the id was retired.
-    pub retired: bool,
-}
-
-/// A provider that was admitted, by the digest of its bytes.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ProviderRecord {
-    /// The id it runs under.
-    pub id: ComponentId,
-    /// What it is.
-    pub subject: Subject,
-    /// Who signed its claims and when they hold; none for a native builtin.
-    pub signed: Option<(Name<Issuer>, Validity)>,
-    /// Its revision, for people.
-    pub rev: Option<i32>,
-    /// What it serves.
-    pub serves: Vec<Import>,
-    /// The old contract id in its claims.
-    pub capid: Option<crate::name::LegacyId>,
-    /// From where that is known.
-    pub source: Source,
-    /// Whether it was retired.
-    pub retired: bool,
-}
-
-impl ProviderRecord {
-    /// The packages and contract ids that its issuer speaks for by signing it.
-    pub fn speaks_for(&self) -> impl Iterator<Item = &str> {
-        let served = self.serves.iter().map(|import| import.package.as_str());
-        served.chain(self.capid.as_ref().map(crate::name::LegacyId::as_str))
-    }
-}
-
-/// An enrolled host.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct HostRecord {
-    /// What its invitation called it.
-    pub labels: BTreeMap<String, String>,
-    /// Whether it may ask.
-    pub standing: HostStanding,
-    /// The index of its joining.
-    pub joined: u64,
-}
-
-/// Whether a host may ask.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum HostStanding {
-    /// It may.
-    Enrolled,
-    /// It may not.
-    Banned,
-}
-
-/// An invitation that nobody has used yet.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Invitation {
-    /// The labels that its host will have.
-    pub labels: BTreeMap<String, String>,
-    /// Its last second.
-    pub not_after: Timestamp,
-}
-
 impl State {
     /// The state after a lattice's inception.
     ///
@@ -157,7 +72,9 @@ impl State {
         let mut state = Self {
             next_index: 1,
             epoch: 0,
-            warrant_serial: 0,
+            warrant: Rank::default(),
+            warrant_sha256: None,
+            log_key: inception.log_key.clone(),
             keys: BTreeMap::new(),
             root_sets: vec![inception.roots.clone()],
             administrators: AdministratorKeys::founding(&inception.administrators),
@@ -233,7 +150,22 @@ impl State {
 
     /// The serial of the newest warrant.
     pub const fn warrant_serial(&self) -> u64 {
-        self.warrant_serial
+        self.warrant.serial
+    }
+
+    /// Where the newest warrant stands among all.
+    pub const fn warrant_rank(&self) -> Rank {
+        self.warrant
+    }
+
+    /// The digest of the newest warrant.
+    pub const fn warrant_sha256(&self) -> Option<Digest> {
+        self.warrant_sha256
+    }
+
+    /// The log's verifier key: the inception's, or that of the last warrant that named another.
+    pub fn log_key(&self) -> &str {
+        &self.log_key
     }
 
     /// The trusted issuers.
@@ -369,10 +301,10 @@ impl State {
         self.host_keys.banned.insert(host);
     }
 
-    pub(crate) fn install_warrant(&mut self, serial: u64, decision_keys: &[Name<Decision>]) {
-        self.warrant_serial = serial;
-        for key in decision_keys {
-            self.claim_key(*key.raw(), Decision::WORD);
+    pub(crate) fn put_warrant(&mut self, rank: Rank, sha256: Digest, log_key: Option<&str>) {
+        (self.warrant, self.warrant_sha256) = (rank, Some(sha256));
+        if let Some(key) = log_key {
+            self.log_key = key.to_owned();
         }
     }
 
@@ -408,9 +340,4 @@ impl State {
         let not_after = if not_after < now { now.plus(COMMAND_LIFETIME_S) } else { not_after };
         self.seen.insert(id, not_after);
     }
-}
-
-/// The names and times that a record keeps of signed claims.
-pub(crate) fn signed(issuer: &Name<Issuer>, common: &Common) -> (Name<Issuer>, Validity) {
-    (*issuer, common.validity)
 }

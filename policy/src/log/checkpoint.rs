@@ -63,6 +63,11 @@ impl NoteKey {
         if note_key.to_string() == text { Ok(note_key) } else { Err(malformed()) }
     }
 
+    /// The raw bytes, by which keys are compared over all roles.
+    pub fn raw(&self) -> &[u8; 32] {
+        self.key.as_bytes()
+    }
+
     /// The signed note of a checkpoint, once its text was signed.
     pub fn note(&self, checkpoint: &Checkpoint, signature: &[u8; 64]) -> String {
         let line = BASE64.encode(&[self.id.as_slice(), signature].concat());

@@ -11,7 +11,7 @@ use crate::decide::{Decision, Facts, decide};
 use crate::digest::Digest;
 use crate::envelope::Verified;
 use crate::examine::Examined;
-use crate::govern::{Ahead, Checked, Event, Handled, Jump, State, Times, WarrantInstalled};
+use crate::govern::{Ahead, Checked, Event, Handled, Jump, State, Times};
 use crate::inventory::HostInventory;
 use crate::join::Join;
 use crate::log::checkpoint::{Checkpoint, NoteKey};
@@ -222,7 +222,7 @@ impl Ledger {
     /// Installs a warrant that the root signed.
     pub fn install(&mut self, warrant: &Verified<Warrant>, at_ms: u64) -> Step<Result<(), Refusal>> {
         let at_ms = self.later(at_ms);
-        let verdict = self.judge_warrant(warrant).map(|event| vec![event]);
+        let verdict = self.state.judge_warrant(warrant).map(|event| vec![event]);
         let judged = Judged::of(warrant.sha256());
         self.judged(judged, verdict, at_ms, pieces(warrant))
     }
@@ -259,7 +259,7 @@ impl Ledger {
     pub fn ahead(&self, inventory: &HostInventory, held: Option<Digest>) -> Option<Ahead> {
         let note = inventory.checkpoint.as_ref()?;
         let Checkpoint { size, epoch, last, .. } =
-            NoteKey::parse(&self.state.inception().log_key).ok()?.open(note.as_bytes()).ok()?;
+            NoteKey::parse(self.state.log_key()).ok()?.open(note.as_bytes()).ok()?;
         let known = |place: u64| self.state.disorder.lost(place);
         let held = held.filter(|held| *held != last && size <= self.head.size);
         let held = held.filter(|_| !size.checked_sub(1).is_some_and(known));
@@ -276,22 +276,6 @@ impl Ledger {
     pub fn lose(&mut self, at_ms: u64) -> Step<()> {
         let at_ms = self.later(at_ms);
         self.record(Body::Lost(Lost {}), at_ms, Vec::new(), ())
-    }
-
-    fn judge_warrant(&self, warrant: &Verified<Warrant>) -> Result<Event, Refusal> {
-        let (old, serial) = (self.state.warrant_serial(), warrant.serial);
-        if serial <= old {
-            return Err(Refusal::new(Reason::StateRollback, format!("warrant serial {serial}, {old} is in force")));
-        }
-        for key in &warrant.decision_keys {
-            self.state.unused(key.name().raw(), <crate::key::Decision as crate::key::Role>::WORD).or_else(
-                |refusal| {
-                    if refusal.reason == Reason::AlreadyExists { Ok(()) } else { Err(refusal) }
-                },
-            )?;
-        }
-        let decision_keys = warrant.decision_keys.iter().map(|key| *key.name()).collect();
-        Ok(Event::WarrantInstalled(WarrantInstalled { sha256: warrant.sha256(), serial, decision_keys }))
     }
 
     fn judged(

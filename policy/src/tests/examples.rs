@@ -11,7 +11,7 @@ use super::world::{NOW, Pair, World, at, component_token, contract, contract_tok
 use crate::answer::{Receipt, StartAnswer, Verdict, View};
 use crate::delegation::Delegation;
 use crate::digest::Digest;
-use crate::envelope::{Document, Unverified};
+use crate::envelope::{Document, Draft, Unverified};
 use crate::govern::{Bind, InviteHost, Operation, PutDefault};
 use crate::inventory::{Bound, Closed, HostInventory, Runs};
 use crate::issuer::Kind;
@@ -275,6 +275,7 @@ fn examples() -> Vec<Example> {
         signed("view", &view, view_wire),
         signed("warrant", &warrant_document, warrant),
         signed("root", &change, change_wire),
+        rotation(&warrant_document),
         signed("join", &join, join_wire),
         signed("invite", &proof, proof_wire),
         checkpoint(&world),
@@ -285,6 +286,19 @@ fn examples() -> Vec<Example> {
         door(&mut world),
         entry("entry-report", &report_row),
     ]
+}
+
+// The next warrant of a lattice with two roots: the second decision key takes the place of the first.
+fn rotation(before: &Warrant) -> Example {
+    let (root, other) = (Pair::<Root>::seeded("1"), Pair::<Root>::seeded("2"));
+    let next = Pair::<Decision>::seeded("2").key();
+    let ends = before.decision_keys.iter().map(|key| (*key.name(), at(NOW + 3_600))).collect();
+    let decision_keys = before.decision_keys.iter().cloned().chain([next]).collect();
+    let mut warrant = Warrant { serial: 2, reset: 1, decision_keys, ends, ..before.clone() };
+    let draft = Draft::of(&warrant.alone_by(other.name));
+    let signature = data_encoding::BASE64URL_NOPAD.encode(&other.sign(draft.signing_input()));
+    warrant.cosigned.insert(other.name, signature);
+    signed("warrant-rotation", &warrant, root.seal(&warrant, &[]))
 }
 
 fn payload(token: &[u8]) -> String {

@@ -111,10 +111,13 @@ impl World {
             iss: root.name,
             lattice: inception.lattice.clone(),
             inception_sha256: step.hash,
+            reset: 0,
             serial: 1,
             decision_keys: vec![Pair::<Decision>::seeded("1").key()],
+            ends: Default::default(),
             log_key: inception.log_key.clone(),
             validity: Validity { iat: at(NOW), nbf: None, exp: Some(at(NOW + 86_400)) },
+            cosigned: Default::default(),
         };
         let roots = Roots { inception: &inception, sha256: step.hash };
         let warrant = Unverified::<Warrant>::parse(&root.seal(&warrant, &[])).unwrap().verify(&roots).unwrap();

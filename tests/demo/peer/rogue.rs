@@ -60,10 +60,13 @@ fn yes(request: &StartRequest, request_sha256: Digest) -> anyhow::Result<Vec<u8>
         iss: Name::<Root>::from_raw(root.verifying_key().to_bytes()),
         lattice: request.aud.clone(),
         inception_sha256: request.seen.entry_sha256,
+        reset: 0,
         serial: 1_000_000,
         decision_keys: vec![decision_name.usable()?],
+        ends: Default::default(),
         log_key: "countersign/rogue".into(),
         validity: Validity { iat: now, nbf: None, exp: Some(now.plus(86_400)) },
+        cosigned: Default::default(),
     };
     let warrant = seal(&root, &warrant, &[]);
     let (component, provider) = match request.what {

@@ -78,8 +78,8 @@ impl Lattice {
         self.service.log().await.unwrap().size().await.unwrap()
     }
 
-    pub(crate) fn warrant(&self) -> &str {
-        std::str::from_utf8(self.service.papers().0).unwrap()
+    pub(crate) fn warrant(&self) -> String {
+        String::from_utf8(self.service.papers().0).unwrap()
     }
 
     pub(crate) fn admin(&self) -> SigningKey<Administrator> {
@@ -88,8 +88,8 @@ impl Lattice {
 
     pub(crate) fn decision_keys(&self) -> DecisionKeys {
         let (warrant, inception) = self.service.papers();
-        let roots = Roots { inception: self.service.inception(), sha256: leaf_hash(inception) };
-        let warrant = Unverified::<Warrant>::parse(warrant).unwrap().verify(&roots).unwrap();
+        let roots = Roots { inception: self.service.inception(), sha256: leaf_hash(&inception) };
+        let warrant = Unverified::<Warrant>::parse(&warrant).unwrap().verify(&roots).unwrap();
         DecisionKeys::of(&warrant, self.clock.now()).unwrap()
     }
 
@@ -198,5 +198,6 @@ impl Lattice {
 
 pub(crate) fn options(lattice: &str) -> InitOptions {
     let lattice = policy::name::Lattice::parse(lattice).unwrap();
-    InitOptions { lattice, admins: Vec::new(), admin_threshold: 1, bare: false, now_ms: NOW_MS }
+    let (admins, roots) = (Vec::new(), 1);
+    InitOptions { lattice, admins, admin_threshold: 1, bare: false, roots, root_threshold: 1, now_ms: NOW_MS }
 }

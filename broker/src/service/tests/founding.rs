@@ -108,7 +108,7 @@ async fn t09_a_login_key_signs_nothing_and_a_signing_key_logs_in_nowhere() {
 #[tokio::test]
 async fn t17_only_the_root_replaces_a_warrant() {
     let lattice = Lattice::new().await;
-    let mut warrant = Unverified::<Warrant>::parse(lattice.service.papers().0).unwrap().says().clone();
+    let mut warrant = Unverified::<Warrant>::parse(&lattice.service.papers().0).unwrap().says().clone();
     let lattice = lattice.closed().await;
     warrant.serial = 2;
     let path = lattice.folder.warrant();
