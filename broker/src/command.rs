@@ -35,6 +35,7 @@ pub mod keyfile;
 pub mod keys;
 pub mod link;
 pub mod provider;
+pub mod relax;
 pub mod serve;
 pub mod status;
 mod telling;
@@ -123,6 +124,8 @@ pub enum Command {
     /// Link an import of a component to exactly one provider
     #[command(alias = "linkdef")]
     Link(link::Args),
+    /// Weaken something until a moment, and see what that lets through
+    Relax(relax::Args),
     /// Show which builtins there are, and which host offers what
     Builtins(builtins::Args),
     /// Tell what would answer each import of a component, or why not and what would lift it
@@ -163,6 +166,7 @@ impl Command {
             Self::Provider(args) => args.run(globals),
             Self::Host(args) => args.run(globals),
             Self::Link(args) => args.run(globals),
+            Self::Relax(args) => args.run(globals),
             Self::Builtins(args) => args.run(globals),
             Self::Explain(args) => args.run(globals),
             Self::Why(args) => args.run(globals),

@@ -7,6 +7,7 @@ mod builtins;
 mod explain;
 mod history;
 mod lists;
+mod relaxations;
 mod status;
 mod why;
 
@@ -93,6 +94,8 @@ pub enum Look {
     Links,
     /// Which host offers what by itself.
     Builtins,
+    /// What is weakened, and what that let through.
+    Relaxations,
     /// The lattice at a glance.
     Status,
     /// What became of the links of one component.
@@ -132,6 +135,7 @@ impl Look {
             Self::Hosts => "hosts",
             Self::Links => "links",
             Self::Builtins => "builtins",
+            Self::Relaxations => "relaxations",
             Self::Status => "status",
             Self::History { .. } => "history",
             Self::Tail { .. } => "tail",
@@ -155,6 +159,7 @@ pub async fn answer(scene: Scene<'_>, look: &Look) -> Result<Value, Error> {
         Look::Hosts => lists::hosts(scene.state),
         Look::Links => lists::links(scene.state),
         Look::Builtins => builtins::builtins(scene).await?,
+        Look::Relaxations => relaxations::relaxations(scene).await?,
         Look::Status => status::status(scene).await?,
         Look::History { id } => history::history(scene, id).await?,
         Look::Tail { from, most } => history::tail(scene, *from, *most).await?,

@@ -1,7 +1,7 @@
 //! countersign's door: runs components and lets in what was permitted, and nothing else.
 //!
 //! In reading order: who this host is and what it must not forget: [`identity`], [`login`], [`invite`], [`memory`]. The story:
-//! [`join`], [`start`], [`running`]. The chain of types: [`component`], `ask`, [`permit`], [`slot`], `link`. What answers:
+//! [`join`], [`start`], [`running`]. The chain of types: [`component`], `ask`, `standby`, [`permit`], [`slot`], `link`. What answers:
 //! `builtin`, [`provider`], [`folder`]. What bounds it: [`limits`], `guest`, `engine`. The wire: [`transport`], `notice`.
 //!
 //! Guarantees: no import exists without a bound slot; no slot is bound without a permit; no permit exists without a
@@ -29,6 +29,7 @@ pub mod permit;
 pub mod provider;
 pub mod running;
 pub mod slot;
+mod standby;
 pub mod start;
 pub mod transport;
 

@@ -13,7 +13,7 @@ use wasmtime::component::wasm_wave::untyped::UntypedFuncCall;
 
 use crate::error::{Error, shown};
 use crate::guest::{Live, Prepared};
-use crate::permit::Decided;
+use crate::permit::{Decided, Leave};
 use crate::slot::Slots;
 
 /// A component that runs.
@@ -21,6 +21,7 @@ pub struct Running {
     prepared: Prepared,
     live: Option<Live>,
     decided: Decided,
+    leave: Leave,
 }
 
 /// What answers one import, and by which decision.
@@ -43,8 +44,8 @@ pub struct Answers {
 }
 
 impl Running {
-    pub(crate) const fn new(prepared: Prepared, live: Live, decided: Decided) -> Self {
-        Self { prepared, live: Some(live), decided }
+    pub(crate) const fn new(prepared: Prepared, live: Live, decided: Decided, leave: Leave) -> Self {
+        Self { prepared, live: Some(live), decided, leave }
     }
 
     /// The id it runs under.
@@ -65,6 +66,11 @@ impl Running {
     /// The decision that it runs by.
     pub const fn decided(&self) -> Decided {
         self.decided
+    }
+
+    /// The weakenings that its start rests on.
+    pub const fn leave(&self) -> &Leave {
+        &self.leave
     }
 
     /// Its slots.

@@ -29,10 +29,11 @@ use crate::limits::Limits;
 use crate::link::link;
 use crate::memory::Memory;
 use crate::notice::{self, Listening};
-use crate::permit::{Decided, Permit, Permits};
+use crate::permit::{Decided, Leave, Permit, Permits};
 use crate::provider::Linked;
 use crate::running::Running;
 use crate::slot::{Binding, Slots};
+use crate::standby::Standbys;
 use crate::transport::Transport;
 
 /// What a host is made of.
@@ -92,7 +93,15 @@ impl Host {
         let listening = notice::listen(Arc::clone(&memory), transport.as_ref()).await?;
         Ok(Self {
             engine: engine::ticking()?,
-            asker: Asker { key, memory, transport, clock, timeout, ignored: AtomicUsize::new(0) },
+            asker: Asker {
+                key,
+                standbys: Standbys::of(memory.dir()),
+                memory,
+                transport,
+                clock,
+                timeout,
+                ignored: AtomicUsize::new(0),
+            },
             shelf: Arc::new(Shelf::new(sink)),
             offers,
             folders: artifacts.into_iter().chain(builtins).collect(),
@@ -108,9 +117,9 @@ impl Host {
     pub async fn start(&self, bytes: &[u8], id: &ComponentId) -> Result<Running, Error> {
         let component = Arc::new(Component::load(&self.engine, bytes)?);
         let mut journey = Journey { compiled: HashMap::new(), linked: HashMap::new(), depth: 0 };
-        let (prepared, decided) = self.begin(What::StartComponent, component, id.clone(), &mut journey).await?;
+        let (prepared, decided, leave) = self.begin(What::StartComponent, component, id.clone(), &mut journey).await?;
         let live = prepared.instantiate().await?;
-        Ok(Running::new(prepared, live, decided))
+        Ok(Running::new(prepared, live, decided, leave))
     }
 
     /// What this host offers by itself.
@@ -140,11 +149,11 @@ impl Host {
         component: Arc<Component>,
         id: ComponentId,
         journey: &'a mut Journey,
-    ) -> BoxFuture<'a, Result<(Prepared, Decided), Error>> {
+    ) -> BoxFuture<'a, Result<(Prepared, Decided, Leave), Error>> {
         Box::pin(async move {
             let slots = component.slots(&id);
             let mut tries = TRIES;
-            let decided = loop {
+            let (decided, leave) = loop {
                 let runs = component.runs(&id);
                 let start = Start {
                     what,
@@ -154,7 +163,7 @@ impl Host {
                     offers: &self.offers,
                 };
                 let permits = self.asker.ask(&start).await?;
-                let decided = permits.decision();
+                let decided = (permits.decision(), permits.leave().clone());
                 tries -= 1;
                 match self.fill(&slots, permits, journey).await {
                     Ok(()) => break decided,
@@ -164,7 +173,7 @@ impl Host {
             };
             let pre = link(&component, &slots)?;
             let shelf = Arc::clone(&self.shelf);
-            Ok((Prepared { component, id, slots, pre, shelf, limits: self.limits }, decided))
+            Ok((Prepared { component, id, slots, pre, shelf, limits: self.limits }, decided, leave))
         })
     }
 
@@ -222,7 +231,7 @@ impl Host {
         };
         let begun = self.begin(What::StartProvider, component, grant.id.clone(), &mut own).await;
         journey.compiled = own.compiled;
-        let (prepared, _) =
+        let (prepared, _, _) =
             begun.map_err(|error| within(error, &format!("provider `{}` of `{}`", grant.id, permit.import())))?;
         let live = prepared.instantiate().await?;
         let linked = Arc::new(Linked::new(prepared, live));

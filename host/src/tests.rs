@@ -8,5 +8,6 @@ mod limits;
 mod links;
 mod races;
 mod replays;
+mod standby;
 mod starts;
 mod storms;

@@ -15,6 +15,8 @@ mod id_belongs_to_subject;
 mod lattice_is_ours;
 mod nothing_answers_itself;
 mod one_candidate_answers;
+mod past;
+mod wire;
 mod words;
 
 use serde::{Deserialize, Serialize};
@@ -26,6 +28,7 @@ use crate::name::{ComponentId, LinkName, Package, Version};
 use crate::provider::Subject;
 use crate::question::Question;
 use crate::reason::{Reason, Refusal};
+use crate::relax::{Aside, Relaxed};
 use crate::resolve::{By, Candidate, resolve};
 use crate::time::Timestamp;
 
@@ -103,6 +106,8 @@ pub struct Start<'a> {
     pub(crate) state: &'a State,
     pub(crate) question: &'a Question,
     pub(crate) now: Timestamp,
+    // What a rule does not look at this time, because a relaxation lifts it.
+    pub(crate) aside: Aside,
 }
 
 /// What a rule on an import reads.
@@ -122,7 +127,7 @@ impl<'a> Binding<'a> {
 
 /// What answers one import under one link name, or why nothing may.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "Wire", into = "Wire")]
+#[serde(try_from = "wire::Wire", into = "wire::Wire")]
 pub struct Outcome {
     /// The package.
     pub package: Package,
@@ -156,6 +161,13 @@ pub struct Grant {
 pub enum Decision {
     /// Every import has an answer.
     Permitted(Vec<Outcome>),
+    /// Every import has an answer, and a weakening that stands let some rule pass.
+    Relaxed {
+        /// What each relaxation let through, in the order of the rules.
+        relaxed: Vec<Relaxed>,
+        /// What answers each import.
+        outcomes: Vec<Outcome>,
+    },
     /// Something must not be.
     Refused {
         /// The first refusal.
@@ -169,15 +181,23 @@ impl Decision {
     /// What became of each import.
     pub fn outcomes(&self) -> &[Outcome] {
         match self {
-            Self::Permitted(outcomes) | Self::Refused { outcomes, .. } => outcomes,
+            Self::Permitted(outcomes) | Self::Relaxed { outcomes, .. } | Self::Refused { outcomes, .. } => outcomes,
         }
     }
 
     /// The first refusal.
     pub const fn refusal(&self) -> Option<&Refusal> {
         match self {
-            Self::Permitted(_) => None,
+            Self::Permitted(_) | Self::Relaxed { .. } => None,
             Self::Refused { refusal, .. } => Some(refusal),
+        }
+    }
+
+    /// What relaxations let through.
+    pub fn relaxed(&self) -> &[Relaxed] {
+        match self {
+            Self::Relaxed { relaxed, .. } => relaxed,
+            Self::Permitted(_) | Self::Refused { .. } => &[],
         }
     }
 }
@@ -187,6 +207,8 @@ pub(crate) trait Watch {
     fn start(&mut self, rule: &'static StartRule, start: &Start<'_>, verdict: &Result<(), Refusal>);
     fn binding(&mut self, binding: &Binding<'_>);
     fn import(&mut self, rule: &'static ImportRule, binding: &Binding<'_>, verdict: &Result<(), Refusal>);
+    // The rule that was seen last would have refused, had no relaxation lifted it.
+    fn relaxed(&mut self, _relaxed: &Relaxed, _would: &Refusal) {}
 }
 
 /// Decides. Same inputs, same answer, everywhere and always (I8).
@@ -202,42 +224,54 @@ pub(crate) fn watched(
     now: Timestamp,
     watch: &mut impl Watch,
 ) -> Decision {
-    let start = Start { state, question, now };
-    if let Err(refusal) = may_start(&start, watch) {
+    let start = Start { state, question, now, aside: Aside::default() };
+    let mut relaxed = Vec::new();
+    if let Err(refusal) = starts(&start, watch, &mut relaxed) {
         return Decision::Refused { refusal, outcomes: Vec::new() };
     }
     let mut outcomes = Vec::with_capacity(question.imports.len());
     let mut first = None;
     for_each_import(&start, |binding| {
-        let grant = grant(binding, watch);
+        let grant = granted(binding, watch, &mut relaxed);
         if let Err(refusal) = &grant {
             first.get_or_insert_with(|| refusal.clone().within(format!("`{}`", binding.import.package)));
         }
         outcomes.push(binding.outcome(grant.map_err(|refusal| refusal.reason)));
     });
     match first {
-        None => Decision::Permitted(outcomes),
+        None if relaxed.is_empty() => Decision::Permitted(outcomes),
+        None => Decision::Relaxed { relaxed, outcomes },
         Some(refusal) => Decision::Refused { refusal, outcomes },
     }
 }
 
 /// Whether the start itself may be, by every rule in order.
 pub(crate) fn may_start(start: &Start<'_>, watch: &mut impl Watch) -> Result<(), Refusal> {
-    for rule in START_RULES {
-        let verdict = (rule.judge)(start);
-        watch.start(rule, start, &verdict);
-        verdict?;
-    }
-    Ok(())
+    starts(start, watch, &mut Vec::new())
 }
 
 /// What answers one import, by every rule in order.
 pub(crate) fn grant(binding: &Binding<'_>, watch: &mut impl Watch) -> Result<Grant, Refusal> {
+    granted(binding, watch, &mut Vec::new())
+}
+
+fn starts(start: &Start<'_>, watch: &mut impl Watch, relaxed: &mut Vec<Relaxed>) -> Result<(), Refusal> {
+    for rule in START_RULES {
+        let (verdict, lifts) = past::start(rule, start);
+        watch.start(rule, start, &verdict);
+        verdict?;
+        past::tell(lifts, watch, relaxed);
+    }
+    Ok(())
+}
+
+fn granted(binding: &Binding<'_>, watch: &mut impl Watch, relaxed: &mut Vec<Relaxed>) -> Result<Grant, Refusal> {
     watch.binding(binding);
     for rule in IMPORT_RULES {
-        let verdict = (rule.judge)(binding);
+        let (verdict, lifts) = past::import(rule, binding);
         watch.import(rule, binding, &verdict);
         verdict?;
+        past::tell(lifts, watch, relaxed);
     }
     let candidate = binding.candidate()?;
     Ok(Grant {
@@ -289,87 +323,5 @@ impl Binding<'_> {
     pub(crate) fn outcome(&self, grant: Result<Grant, Reason>) -> Outcome {
         let Import { package, version, .. } = self.import.clone();
         Outcome { package, version, link: self.link.clone(), grant }
-    }
-}
-
-// The form on the wire: flat, with either `by` and its kin or `reason`.
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Wire {
-    package: Package,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    version: Option<Version>,
-    link: LinkName,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    by: Option<By>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    id: Option<ComponentId>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    provider: Option<Subject>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    sha256: Option<Digest>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    revision: Option<u64>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    config_sha256: Option<Digest>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    wire: Option<Held>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    reason: Option<Reason>,
-}
-
-// How the wire of a binding is held.
-#[derive(Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum Held {
-    InProcess,
-}
-
-impl From<Outcome> for Wire {
-    fn from(outcome: Outcome) -> Self {
-        let Outcome { package, version, link, grant } = outcome;
-        let bare = Self {
-            package,
-            version,
-            link,
-            by: None,
-            id: None,
-            provider: None,
-            sha256: None,
-            revision: None,
-            config_sha256: None,
-            wire: None,
-            reason: None,
-        };
-        match grant {
-            Ok(Grant { by, id, provider, sha256, revision, config_sha256 }) => Self {
-                by: Some(by),
-                id: Some(id),
-                provider: Some(provider),
-                sha256: Some(sha256),
-                revision,
-                config_sha256,
-                wire: Some(Held::InProcess),
-                ..bare
-            },
-            Err(reason) => Self { reason: Some(reason), ..bare },
-        }
-    }
-}
-
-impl TryFrom<Wire> for Outcome {
-    type Error = Refusal;
-    fn try_from(wire: Wire) -> Result<Self, Refusal> {
-        let Wire { package, version, link, by, id, provider, sha256, revision, config_sha256, wire, reason } = wire;
-        let grant = match (by, id, provider, sha256, wire, reason) {
-            (Some(by), Some(id), Some(provider), Some(sha256), Some(Held::InProcess), None) => {
-                Ok(Grant { by, id, provider, sha256, revision, config_sha256 })
-            }
-            (None, None, None, None, None, Some(reason)) if revision.is_none() && config_sha256.is_none() => {
-                Err(reason)
-            }
-            _ => return Err(Refusal::new(Reason::SchemaMismatch, "an outcome is a grant or a reason, whole")),
-        };
-        Ok(Self { package, version, link, grant })
     }
 }

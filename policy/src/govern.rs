@@ -11,6 +11,7 @@ mod ban_host;
 mod delegate_issuer;
 mod delete_default;
 mod delete_link;
+mod end_relaxation;
 mod host_joined;
 mod invite_host;
 mod label_host;
@@ -20,6 +21,7 @@ mod proving;
 mod publish_contract;
 mod put_default;
 mod put_link;
+mod put_relaxation;
 mod retire_component;
 mod retire_issuer;
 mod retire_provider;
@@ -50,6 +52,7 @@ pub use ban_host::BanHost;
 pub use delegate_issuer::DelegateIssuer;
 pub use delete_default::DeleteDefault;
 pub use delete_link::DeleteLink;
+pub use end_relaxation::{EndRelaxation, RelaxationEnded};
 pub use host_joined::HostJoined;
 pub use invite_host::InviteHost;
 pub use label_host::{HostLabelled, LabelHost};
@@ -60,6 +63,7 @@ pub use publish_contract::{ContractPublished, PublishContract};
 pub use put_default::{Bind, DefaultPut, PutDefault};
 pub(crate) use put_link::configured;
 pub use put_link::{LinkPut, MAX_NAMES, PutLink};
+pub use put_relaxation::{PutRelaxation, RelaxationPut};
 pub use retire_component::RetireComponent;
 pub use retire_issuer::RetireIssuer;
 pub use retire_provider::RetireProvider;
@@ -198,6 +202,8 @@ operations! {
     LabelHost => HostLabelled;
     PutLink => LinkPut;
     DeleteLink => LinkDeleted;
+    PutRelaxation => RelaxationPut;
+    EndRelaxation => RelaxationEnded;
 }
 
 impl State {

@@ -4,8 +4,8 @@
 //! [`skew`].
 //! Bytes are read strictly: [`json`], [`envelope`], [`artifact`]. What was signed: [`claims`], [`contract`],
 //! [`delegation`], [`possession`], [`command`], [`warrant`], [`join`], [`question`], [`answer`]. What it is worth:
-//! [`issuer`], [`examine`], [`verify`]. The law itself: [`govern`], [`resolve`], [`decide`], [`explain`]. Evidence:
-//! [`log`].
+//! [`issuer`], [`examine`], [`verify`]. The law itself: [`govern`], [`resolve`], [`decide`], [`relax`], [`explain`].
+//! Evidence: [`log`].
 //!
 //! Guarantees: no IO, no clock, no randomness, no environment, no panic on any input; the same inputs give the same
 //! answer everywhere. Signatures are checked in [`envelope`] (and, for checkpoints, in [`log`]) and nowhere else.
@@ -35,6 +35,7 @@ pub mod possession;
 pub mod provider;
 pub mod question;
 pub mod reason;
+pub mod relax;
 pub mod resolve;
 pub mod skew;
 mod text;

@@ -10,6 +10,7 @@ mod issuers;
 mod lent;
 mod owners;
 mod reasons;
+mod relaxations;
 mod rulings;
 pub(crate) mod world;
 mod worlds;

@@ -18,6 +18,7 @@ mod outage;
 mod poison;
 mod published;
 mod refusals;
+mod relax;
 mod replays;
 mod rfc8037;
 mod spoofing;

@@ -160,7 +160,7 @@ pub(super) fn paragraph(row: &Value) -> String {
 /// A member as people read it: times as dates, imports as they are written.
 pub(super) fn cell(name: &str, value: &Value) -> String {
     match (name, value) {
-        ("at" | "iat" | "exp" | "end" | "not_after" | "since" | "warrant_until", Value::Number(_)) => {
+        ("at" | "iat" | "exp" | "end" | "not_after" | "since" | "last" | "warrant_until", Value::Number(_)) => {
             let time = value.as_u64().and_then(|seconds| Timestamp::from_seconds(seconds).ok());
             time.map_or_else(|| value.to_string(), |time| time.to_string())
         }

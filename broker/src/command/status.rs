@@ -6,7 +6,7 @@ use crate::client::{Client, Seen};
 use crate::command::Globals;
 use crate::command::acting::{member, paragraph};
 use crate::output::{self, Report};
-use crate::view::Look;
+use crate::view::{Look, rows};
 
 /// Show the lattice at a glance.
 #[derive(Debug, clap::Args)]
@@ -57,5 +57,15 @@ fn text(view: &Value) -> String {
     pairs.extend([("folder", member(view, "dir"))].into_iter().filter(|(_, value)| !value.is_empty()));
     pairs.extend(lock.map(|lock| ("lock", lock)));
     let counts = view.get("counts").map(paragraph).unwrap_or_default();
-    output::fields(pairs) + "in force\n" + &counts
+    output::fields(pairs) + "in force\n" + &counts + &relaxed(rows(view, "relaxations"))
+}
+
+// What is weakened now, until when, and what that let through.
+fn relaxed(standing: &[Value]) -> String {
+    if standing.is_empty() {
+        return String::new();
+    }
+    let row = |row: &Value| ["id", "weakens", "end", "let_through", "reason"].map(|name| member(row, name));
+    let heading = ["RELAXED", "WHAT", "UNTIL", "LET THROUGH", "REASON"];
+    "weakened\n".to_owned() + &output::table(heading, standing.iter().map(row))
 }

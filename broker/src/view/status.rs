@@ -25,6 +25,7 @@ pub(super) async fn status(scene: Scene<'_>) -> Result<Value, Error> {
         "links": live,
         "links_removed": state.links().len() - live,
     });
+    let relaxations = super::relaxations::standing(scene).await?;
     let inception = state.inception();
     let roots: Vec<String> = inception.roots.keys.iter().map(ToString::to_string).collect();
     let administrators: Vec<String> = inception.administrators.keys.iter().map(ToString::to_string).collect();
@@ -33,5 +34,6 @@ pub(super) async fn status(scene: Scene<'_>) -> Result<Value, Error> {
         "threshold": inception.administrators.threshold, "log_key": inception.log_key, "law": LAW,
         "size": head.size, "head": head.last, "epoch": head.epoch, "at": head.at_ms / 1000,
         "warrant_serial": state.warrant_serial(), "counts": counts,
+        "relaxations": relaxations,
     }))
 }

@@ -12,9 +12,10 @@ use crate::digest::Digest;
 use crate::govern::{AdministratorKeys, Bind, HostKeys, LinkKey, LinkSlot, Owned, end};
 use crate::issuer::Issuers;
 use crate::key::{Administrator, Decision, Host, Invite, Issuer, Name, Role, Root, refuse_published};
-use crate::name::{ComponentId, Lattice, LinkName, Package};
+use crate::name::{ComponentId, Lattice, LinkName, Package, RelaxationId};
 use crate::provider::{Source, Subject};
 use crate::reason::{Reason, Refusal};
+use crate::relax::Relaxation;
 use crate::time::{Timestamp, Validity};
 use crate::warrant::{Inception, Quorum};
 use crate::wire::Nonce;
@@ -37,6 +38,7 @@ pub struct State {
     pub(super) invites: BTreeMap<Name<Invite>, Invitation>,
     pub(super) links: BTreeMap<LinkKey, LinkSlot>,
     pub(super) subjects: BTreeMap<Subject, Owned>,
+    pub(super) relaxations: BTreeMap<RelaxationId, Relaxation>,
     // The law it is judged under: that of an entry while it is judged again, the newest otherwise.
     law: u64,
     host_keys: HostKeys,
@@ -150,6 +152,7 @@ impl State {
             invites: BTreeMap::new(),
             links: BTreeMap::new(),
             subjects: BTreeMap::new(),
+            relaxations: BTreeMap::new(),
             law: LAW,
             host_keys: HostKeys::default(),
             seen: BTreeMap::new(),
@@ -252,6 +255,11 @@ impl State {
     /// The links and tombstones.
     pub const fn links(&self) -> &BTreeMap<LinkKey, LinkSlot> {
         &self.links
+    }
+
+    /// The relaxations, ended ones too until another is put.
+    pub const fn relaxations(&self) -> &BTreeMap<RelaxationId, Relaxation> {
+        &self.relaxations
     }
 
     /// The link names that are in use for one import.

@@ -106,6 +106,8 @@ impl Who {
             | R::ComponentIdNotYours
             | R::BuiltinAbsent
             | R::BrokerUnreachable
+            | R::StandbyOver
+            | R::StandbyVoid
             | R::WirePlain
             | R::AnswerMismatch
             | R::PermitExpired
@@ -140,6 +142,8 @@ impl Who {
             | R::NotFound
             | R::NotDefaultable
             | R::NotSupportedYet
+            | R::NotRelaxable
+            | R::RelaxationExcessive
             | R::InviteUnknown => Self::Administrator,
         }
     }
