@@ -61,21 +61,28 @@ impl Scene {
     }
 
     async fn new() -> Self {
-        let bench = Bench::new();
+        Self::on(Bench::new()).await
+    }
+
+    async fn on(bench: Bench) -> Self {
         let switch = Arc::new(Switch { wire: wire(&bench.broker), down: AtomicBool::new(false) });
         let host = bench.host_on(Arc::clone(&switch) as Arc<dyn Transport>).await;
         Self { bench, switch, host, cart: guests::signed("cart") }
     }
 
     fn relax(&self, life_s: u64) {
+        self.relax_for("nights", &[("cart", &self.cart)], life_s);
+    }
+
+    fn relax_for(&self, name: &str, named: &[(&str, &[u8])], life_s: u64) {
         let kind = Weakening::Standby {
-            components: [id("cart")].into(),
-            sha256: [Digest::of(&self.cart)].into(),
+            components: named.iter().map(|(component, _)| id(component)).collect(),
+            sha256: named.iter().map(|(_, bytes)| Digest::of(bytes)).collect(),
             hosts: [self.bench.memory.record().host].into(),
             life_s,
         };
         let until = SystemClock.now().plus(86_400);
-        let put = PutRelaxation { id: "nights".parse().unwrap(), kind, until, reason: "restarts".to_owned() };
+        let put = PutRelaxation { id: name.parse().unwrap(), kind, until, reason: "restarts".to_owned() };
         self.bench.broker.command(vec![Operation::PutRelaxation(put)], &[]);
     }
 
@@ -282,4 +289,27 @@ async fn t59_garbage_in_place_of_answers_is_silence_and_no_more() {
     assert!(running.leave().standby.is_some());
     let greeter = host.start(&guests::signed("greeter"), &id("greeter")).await;
     assert_eq!(greeter.err().and_then(|error| error.reason()), Some(Reason::BrokerUnreachable));
+}
+
+#[tokio::test]
+async fn t59_a_linked_provider_needs_a_standby_permit_of_its_own() {
+    let (logger, folder) = (guests::signed("logger"), tempfile::tempdir().unwrap());
+    let file = folder.path().join("logger.wasm");
+    std::fs::write(&file, &logger).unwrap();
+    std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o644)).unwrap();
+    let artifacts = Some(crate::folder::Folder::of_artifacts(folder.path()));
+    let scene = Scene::on(Bench { artifacts, ..Bench::new() }).await;
+    scene.bench.broker.link("cart", "wasi:logging", &logger);
+    scene.relax(3600);
+    scene.started().await.unwrap();
+    scene.down(true);
+    assert_eq!(scene.refused().await, Some(Reason::BrokerUnreachable), "its provider has none");
+
+    scene.down(false);
+    scene.relax_for("both", &[("cart", &scene.cart), ("logger", &logger)], 3600);
+    scene.started().await.unwrap();
+    scene.down(true);
+    let mut running = scene.started().await.unwrap();
+    assert_eq!(running.invoke("add(\"milk\", 1)").await.unwrap(), "ok(1)");
+    assert!(scene.uses().iter().any(|used| used.id == id("logger")), "{:?}", scene.uses());
 }

@@ -116,3 +116,31 @@ fn the_law_agrees_with_its_description_under_relaxations() {
     println!("{count} worlds: {flipped:?}");
     assert!(flipped.values().all(|flips| flips * 1000 > count), "{flipped:?} of {count}");
 }
+
+#[test]
+fn the_model_notices_a_relaxation_that_lifts_too_much() {
+    let mut stage = Stage::new();
+    let noticed =
+        |stage: &mut Stage, kind: &dyn Fn(Digest) -> Weakening, lift: &dyn Fn(Option<usize>, Broken) -> Broken| {
+            (0..20_000).find(|number| {
+                let plan = Plan::drawn(&mut Dice::of(*number));
+                let (state, question) = (stage.state(&plan), stage.question(&plan));
+                let state = under(&state, vec![kind(question.runs().sha256)], NOW + 1);
+                let decision = decide(&state, &question, &Facts::default(), at(NOW));
+                compare_with(stage, &plan, &decision, expected_under(&plan, lift)).is_err()
+            })
+        };
+    let one = RELAXABLE[0];
+    let (nothing, only) = (|_, broken| broken, |_, broken| without(broken, Some(one.code())));
+    let elsewhere = |place, broken| if place == Some(1) { without(broken, None) } else { broken };
+    for (name, first) in [
+        ("all, where nothing was relaxed", noticed(&mut stage, &|_| observe(None), &nothing)),
+        ("all, where one reason was", noticed(&mut stage, &|_| observe(None), &only)),
+        ("all, where another package was", noticed(&mut stage, &|_| observe(None), &elsewhere)),
+        ("another package", noticed(&mut stage, &|_| observe(Some(0)), &elsewhere)),
+        ("another reason", noticed(&mut stage, &|file| exception(file, Reason::ProviderNotAllowed), &only)),
+    ] {
+        println!("{name}: noticed first in world {first:?}");
+        assert!(first.is_some(), "{name}");
+    }
+}
