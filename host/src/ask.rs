@@ -125,7 +125,7 @@ impl Asker {
     // Garbage and forgeries are silence: nothing but the broker's own word stands against what it gave leave to.
     fn stand_in(&self, start: &Start<'_>, unanswered: Error) -> Result<Permits, Error> {
         let open = |bytes: &[u8]| self.open(bytes).map(|genuine| genuine.answer).map_err(|(_, refusal)| refusal);
-        let (content, epoch) = (Content::of(start), self.memory.record().epoch);
+        let (content, epoch) = (Content::of(start), self.memory.newest_epoch()?);
         let held = self.standbys.take(&content, self.key.name(), epoch, self.clock.as_ref(), open)?;
         let Some(Held { request, answer, standby }) = held else {
             return Err(unanswered);

@@ -117,6 +117,14 @@ impl Memory {
         Seen { epoch: record.epoch, index: record.head.index, entry_sha256: record.head.entry_sha256 }
     }
 
+    /// The newest epoch that any process of this host has seen.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub(crate) fn newest_epoch(&self) -> Result<u64, Error> {
+        Ok(read(&self.dir)?.epoch.max(self.record().epoch))
+    }
+
     /// Takes in what was sighted, and has it on the disk before it returns.
     ///
     /// # Errors

@@ -213,6 +213,9 @@ async fn t59_a_change_that_the_host_has_seen_voids_a_standby_permit() {
     // Whatever it was: a ban, a revocation, a link.
     scene.bench.broker.forget_default("wasi:logging");
     assert!(scene.started().await.is_ok(), "nobody told the host");
+    // Another program of the same host hears of it; what it wrote down counts for this one, too.
+    crate::notice::take(&scene.bench.broker.memory(), &scene.bench.broker.notice()).unwrap();
+    assert_eq!(scene.refused().await, Some(Reason::StandbyVoid));
     crate::notice::take(&scene.bench.memory, &scene.bench.broker.notice()).unwrap();
     assert_eq!(scene.refused().await, Some(Reason::StandbyVoid));
 }
