@@ -172,7 +172,7 @@ pub(super) fn cell(name: &str, value: &Value) -> String {
             let spelled: Vec<String> = spelled.collect();
             if spelled.is_empty() { "none".to_owned() } else { spelled.join(", ") }
         }
-        ("contract", Value::Object(_)) => String::from_utf8_lossy(&json::write(value)).into_owned(),
+        ("contract" | "kind", Value::Object(_)) => String::from_utf8_lossy(&json::write(value)).into_owned(),
         _ => crate::view::text(value),
     }
 }

@@ -98,7 +98,10 @@ impl Weakening {
         match self {
             Self::Observe { package: None } => "observe only: the whole lattice".to_owned(),
             Self::Observe { package: Some(package) } => format!("observe only: {package}"),
-            Self::Exception { sha256, allow } => format!("exception: {allow} does not count for {sha256}"),
+            Self::Exception { sha256, allow } => {
+                let start: String = sha256.to_string().chars().take(12).collect();
+                format!("exception: {allow} does not count for {start}...")
+            }
             Self::Standby { components, sha256, hosts, life_s } => format!(
                 "standby permits of {life_s} s: {}, {}, {}",
                 count(components.len(), "id"),
