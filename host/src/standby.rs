@@ -6,6 +6,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::UNIX_EPOCH;
 
 use policy::answer::StartAnswer;
 use policy::artifact::Import;
@@ -94,7 +95,22 @@ impl Standbys {
         let kept = Kept { sent_boot_ms: boot_ms, sent_wall_ms: wall_ms, latest_ms: wall_ms, request, answer };
         fs::create_dir_all(&self.dir).map_err(|source| self.failed(source))?;
         let _lock = lock(&self.dir)?;
+        self.sweep(wall_ms).map_err(|source| self.failed(source))?;
         self.write(content.sha256(), &kept)
+    }
+
+    // What nobody has touched for the longest life is over, so the folder stays bounded.
+    fn sweep(&self, now_ms: u64) -> std::io::Result<()> {
+        for entry in fs::read_dir(&self.dir)? {
+            let entry = entry?;
+            let is_permit = entry.file_name().to_str().is_some_and(|name| Digest::parse(name).is_ok());
+            let touched = entry.metadata()?.modified()?.duration_since(UNIX_EPOCH).unwrap_or_default();
+            let touched_ms = u64::try_from(touched.as_millis()).unwrap_or(u64::MAX);
+            if is_permit && touched_ms.saturating_add(STANDBY_LIFE_S * 1000) < now_ms {
+                fs::remove_file(entry.path())?;
+            }
+        }
+        Ok(())
     }
 
     /// Forgets what was kept for that content: a broker has said something else since.

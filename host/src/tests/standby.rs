@@ -316,3 +316,16 @@ async fn t59_a_linked_provider_needs_a_standby_permit_of_its_own() {
     assert_eq!(running.invoke("add(\"milk\", 1)").await.unwrap(), "ok(1)");
     assert!(scene.uses().iter().any(|used| used.id == id("logger")), "{:?}", scene.uses());
 }
+
+#[tokio::test]
+async fn permits_that_are_over_are_swept_away() {
+    let scene = Scene::permitted().await;
+    let (kept, day) = (scene.kept(), std::time::Duration::from_secs(86_400));
+    let [old, young] = ["old", "young"].map(|name| scene.folder().join(Digest::of(name.as_bytes()).to_string()));
+    for (path, age) in [(&old, day * 2), (&young, day / 2)] {
+        let file = std::fs::File::create(path).unwrap();
+        file.set_modified(std::time::SystemTime::now() - age).unwrap();
+    }
+    scene.started().await.unwrap();
+    assert_eq!([&old, &young, &kept].map(|path| path.exists()), [false, true, true]);
+}
