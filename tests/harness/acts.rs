@@ -4,6 +4,7 @@
 
 use broker::store::LogReader;
 use policy::command::Command;
+use policy::digest::Digest;
 use policy::envelope::Unverified;
 use policy::govern::Operation;
 use policy::log::{Body, Entry};
@@ -38,7 +39,19 @@ pub fn every_kind(lattice: &Lattice) {
     lattice.accepted(&["rules", "delete"]);
     lattice.accepted(&["clock", "acknowledge"]);
 
+    let trial = ["relax", "observe", "--until", "+1d", "--reason", "a trial", "--id", "trial"];
+    lattice.accepted(&trial);
+    lattice.accepted(&["relax", "end", "trial"]);
+
+    let logger = lattice.signed("logger", "logger", "acme");
+    lattice.accepted(&["provider", "admit", path(&logger), "--id", "logger"]);
+    let pin = format!("sha256={}", Digest::of(&std::fs::read(&logger).expect("a file")));
     lattice.accepted(&["link", "put", "cart", "logging", "--contract", "wasi:logging"]);
+    lattice.accepted(&["link", "switch", "cart", "wasi:logging", "--to", "logger", "--pin-provider", &pin]);
+    // Signed again, other bytes.
+    let again = lattice.signed("logger", "logger", "acme");
+    lattice.accepted(&["provider", "admit", path(&again), "--id", "logger"]);
+    lattice.accepted(&["link", "accept", "cart", "wasi:logging"]);
     lattice.accepted(&["link", "del", "cart", "--contract", "wasi:logging", "--accept-default"]);
     lattice.accepted(&["default", "del", "wasi:logging"]);
     lattice.accepted(&["contract", "withdraw", "wasi:logging"]);
@@ -94,7 +107,9 @@ pub async fn commands(lattice: &Lattice) -> Vec<(Command, Vec<u8>)> {
     }
     let kinds: std::collections::BTreeSet<_> =
         commands.iter().flat_map(|(command, _)| command.operations.iter().map(Operation::kind)).collect();
-    assert_eq!(kinds.len(), Operation::KINDS, "a kind of act is not done here: {kinds:?}");
+    // `Restore` is given in the folder alone, where its broker is down; the suite's own test of it stands for it.
+    assert_eq!(kinds.len(), Operation::KINDS - 1, "a kind of act is not done here: {kinds:?}");
+    assert!(!kinds.contains("Restore"), "it was given over the wire");
     commands
 }
 

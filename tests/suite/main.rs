@@ -21,6 +21,7 @@ mod outage;
 mod poison;
 mod published;
 mod refusals;
+mod relax;
 mod replays;
 mod revoking;
 mod rfc8037;

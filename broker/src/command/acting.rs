@@ -199,7 +199,7 @@ pub(super) fn paragraph(row: &Value) -> String {
 /// A member as people read it: times as dates, imports as they are written.
 pub(super) fn cell(name: &str, value: &Value) -> String {
     match (name, value) {
-        ("at" | "iat" | "exp" | "end" | "not_after" | "since" | "warrant_until", Value::Number(_)) => {
+        ("at" | "iat" | "exp" | "end" | "not_after" | "since" | "last" | "warrant_until", Value::Number(_)) => {
             let time = value.as_u64().and_then(|seconds| Timestamp::from_seconds(seconds).ok());
             time.map_or_else(|| value.to_string(), |time| time.to_string())
         }
@@ -211,7 +211,7 @@ pub(super) fn cell(name: &str, value: &Value) -> String {
             let spelled: Vec<String> = spelled.collect();
             if spelled.is_empty() { "none".to_owned() } else { spelled.join(", ") }
         }
-        ("contract", Value::Object(_)) => String::from_utf8_lossy(&json::write(value)).into_owned(),
+        ("contract" | "kind", Value::Object(_)) => String::from_utf8_lossy(&json::write(value)).into_owned(),
         _ => crate::view::text(value),
     }
 }

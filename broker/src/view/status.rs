@@ -31,6 +31,7 @@ pub(super) async fn status(scene: Scene<'_>) -> Result<Value, Error> {
         "links_removed": state.links().len() - live,
         "pending": pending,
     });
+    let relaxations = super::relaxations::standing(scene).await?;
     let inception = state.inception();
     let roots = state.root_sets().last().unwrap_or(&inception.roots);
     let roots: Vec<String> = roots.keys.iter().map(ToString::to_string).collect();
@@ -41,6 +42,7 @@ pub(super) async fn status(scene: Scene<'_>) -> Result<Value, Error> {
         "threshold": state.highest_threshold(), "log_key": inception.log_key, "law": LAW,
         "size": head.size, "head": head.last, "epoch": head.epoch, "at": head.at_ms / 1000,
         "warrant_serial": state.warrant_serial(), "counts": counts, "alarms": alarms(scene).await?,
+        "relaxations": relaxations,
     }))
 }
 

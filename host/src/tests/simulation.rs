@@ -116,6 +116,7 @@ fn questions(
                 index: record.head.index,
                 entry_sha256: record.head.entry_sha256,
             },
+            stood_in: Vec::new(),
         };
         let bytes = key.sign(&request, &[component.token(), &inventory]).unwrap();
         let verified = Unverified::<StartRequest>::parse(&bytes).unwrap().verify(base.state().host_keys()).unwrap();

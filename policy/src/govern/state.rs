@@ -13,9 +13,10 @@ use crate::digest::Digest;
 use crate::govern::{AdministratorKeys, Bind, Disorder, HostKeys, LinkKey, LinkSlot, Owned, Waiting, Weighty, end};
 use crate::issuer::Issuers;
 use crate::key::{Administrator, Decision, Host, Invite, Issuer, Name, Role, Root, refuse_published};
-use crate::name::{ComponentId, Lattice, LinkName, Package};
+use crate::name::{ComponentId, Lattice, LinkName, Package, RelaxationId};
 use crate::provider::{Source, Subject};
 use crate::reason::{Reason, Refusal};
+use crate::relax::Relaxation;
 use crate::rules::{Language, NoLanguage, RulesRecord};
 use crate::time::{Timestamp, Validity};
 use crate::warrant::{Inception, Quorum};
@@ -53,6 +54,7 @@ pub struct State {
     // What runs already and lost its ground.
     pub(super) withdrawn: Withdrawn,
     pub(crate) disorder: Disorder,
+    pub(super) relaxations: BTreeMap<RelaxationId, Relaxation>,
     // The law it is judged under: that of an entry while it is judged again, the newest otherwise.
     law: u64,
     host_keys: HostKeys,
@@ -177,6 +179,7 @@ impl State {
             language: Arc::new(NoLanguage),
             withdrawn: Withdrawn::default(),
             disorder: Disorder::default(),
+            relaxations: BTreeMap::new(),
             law: LAW,
             host_keys: HostKeys::default(),
             seen: BTreeMap::new(),
@@ -294,6 +297,11 @@ impl State {
     /// The links and tombstones.
     pub const fn links(&self) -> &BTreeMap<LinkKey, LinkSlot> {
         &self.links
+    }
+
+    /// The relaxations, ended ones too until another is put.
+    pub const fn relaxations(&self) -> &BTreeMap<RelaxationId, Relaxation> {
+        &self.relaxations
     }
 
     /// The link names that are in use for one import.

@@ -18,6 +18,7 @@ use crate::log::checkpoint::{Checkpoint, NoteKey};
 use crate::log::entry::{Body, Entry, Judged, Lost, Reported, Ruled, leaf_hash};
 use crate::question::{Question, StartRequest};
 use crate::reason::{Reason, Refusal};
+use crate::relax::{self, Standby};
 use crate::root::Agreed;
 use crate::rules::{Language, RulesRecord};
 use crate::time::Timestamp;
@@ -77,6 +78,7 @@ impl<T> Step<T> {
 pub struct Ruling {
     pub(super) request: Verified<StartRequest>,
     pub(super) decision: Decision,
+    pub(super) standby: Option<Standby>,
 }
 
 impl Ruling {
@@ -88,6 +90,11 @@ impl Ruling {
     /// What was decided.
     pub const fn decision(&self) -> &Decision {
         &self.decision
+    }
+
+    /// The standby permit that goes with it.
+    pub const fn standby(&self) -> Option<&Standby> {
+        self.standby.as_ref()
     }
 }
 
@@ -149,7 +156,13 @@ impl Ledger {
         let (at_ms, clock_ms) = self.moment(at_ms);
         facts.clock_ms = clock_ms;
         let question = Question::signed(&examined);
-        let decision = decide(&self.state, &question, &facts, Timestamp::from_millis(at_ms));
+        let now = Timestamp::from_millis(at_ms);
+        let decision = decide(&self.state, &question, &facts, now);
+        // What rests on one weakening gets no other.
+        let standby = match &decision {
+            Decision::Permitted(outcomes) => relax::standby(&self.state, &question, outcomes, now),
+            Decision::Relaxed { .. } | Decision::Refused { .. } => None,
+        };
         let request = examined.document;
         let ruled = Ruled {
             request_sha256: request.sha256(),
@@ -162,9 +175,12 @@ impl Ledger {
             reason: decision.refusal().map(|refusal| refusal.reason),
             detail: decision.refusal().map(Refusal::brief),
             outcomes: decision.outcomes().to_vec(),
+            relaxed: decision.relaxed().to_vec(),
+            standby: standby.clone(),
+            stood_in: request.stood_in.clone(),
         };
         let evidence = pieces(&request);
-        self.record(Body::Ruling(ruled), at_ms, evidence, Ruling { request, decision })
+        self.record(Body::Ruling(ruled), at_ms, evidence, Ruling { request, decision, standby })
     }
 
     /// Judges a command; refused ones are recorded too.
