@@ -31,10 +31,12 @@ use crate::folder::FolderLock;
 use crate::present::Present;
 use crate::sequencer::answer::Answer;
 use crate::sequencer::court::Court;
+use crate::sequencer::input::Input;
 use crate::store::{Act, Judgement, Recorded};
 
 mod answer;
 pub(crate) mod court;
+mod input;
 
 /// Where inputs are handed in.
 #[derive(Clone)]
@@ -66,20 +68,6 @@ pub(crate) struct Shown {
 /// Nothing was recorded; the cause stands in the broker's messages.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Unavailable;
-
-enum Input {
-    Rule(Box<Examined<StartRequest>>, oneshot::Sender<Recorded<Ruling>>),
-    Govern(Box<Examined<Command>>, Vec<Checked>, Reply),
-    Enrol(Box<Examined<Join>>, Reply),
-    Install(Box<Verified<Warrant>>, Reply),
-    Reroot(Box<Agreed>, Reply),
-    Count(BTreeMap<Reason, u64>, oneshot::Sender<()>),
-    Report(Box<Verified<HostInventory>>, Option<Digest>, oneshot::Sender<()>),
-    Look(oneshot::Sender<Arc<Snapshot>>),
-    Close(oneshot::Sender<Result<(), Error>>),
-}
-
-type Reply = oneshot::Sender<Recorded<Judgement>>;
 
 impl Sequencer {
     /// Starts the task that owns the state, and with it the folder.
@@ -400,24 +388,6 @@ impl Adjourned {
         tracing::error!(%error, cause, "the log could not be written; nothing is granted until it can");
         Self { files, until: Instant::now() + PAUSE }
     }
-}
-
-impl Input {
-    fn bytes(&self) -> usize {
-        match self {
-            Self::Rule(examined, _) => weight(examined.document()),
-            Self::Govern(examined, ..) => weight(examined.document()),
-            Self::Enrol(examined, _) => weight(examined.document()),
-            Self::Install(warrant, _) => weight(warrant),
-            Self::Reroot(agreed, _) => weight(agreed.change()),
-            Self::Report(inventory, ..) => weight(inventory),
-            Self::Count(..) | Self::Look(_) | Self::Close(_) => 0,
-        }
-    }
-}
-
-fn weight<T>(document: &Verified<T>) -> usize {
-    document.token().len() + document.attachments().iter().map(Vec::len).sum::<usize>()
 }
 
 // How many inputs may wait; the next one waits outside.

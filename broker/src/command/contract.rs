@@ -13,13 +13,14 @@ use policy::digest::Digest;
 use policy::govern::{Operation, PublishContract, WithdrawContract};
 use policy::json::{self, Profile};
 use policy::key::{self, Name};
-use policy::name::{InterfaceName, LegacyId, Package, Track, Version};
+use policy::name::{InterfaceName, Package, Track, Version};
 use policy::native::NATIVES;
 use policy::provider::Subject;
 use policy::reason::{Reason, Refusal};
 use policy::verify::{self, Form};
 use serde_json::Value;
 
+use self::legacy::legacy_ids;
 use crate::client::{Client, told};
 use crate::command::acting::{Acting, Doing, brief, listing, member, showing};
 use crate::command::running::RunningName;
@@ -29,6 +30,8 @@ use crate::config::MAX_SCHEMA;
 use crate::keys::SigningKey;
 use crate::output::{self, Report, Usage};
 use crate::view::{Look, cell, rows};
+
+mod legacy;
 
 /// Say who may provide an interface, as its owner.
 #[derive(Debug, clap::Args)]
@@ -379,19 +382,6 @@ fn split(text: &str) -> Result<(Package, Option<Version>), Refusal> {
         Some((package, version)) => Ok((Package::parse(package)?, Some(Version::parse(version)?))),
         None => Ok((Package::parse(text)?, None)),
     }
-}
-
-// The old contract ids that stood for a package in wasmCloud before 1.0.
-fn legacy_ids(package: &Package) -> Result<Vec<LegacyId>, Refusal> {
-    let ids: &[&str] = match package.as_str() {
-        "wasi:keyvalue" => &["wasmcloud:keyvalue"],
-        "wasi:blobstore" => &["wasmcloud:blobstore"],
-        "wasi:http" => &["wasmcloud:httpserver", "wasmcloud:httpclient"],
-        "wasi:logging" => &["wasmcloud:builtin:logging", "wasmcloud:logging", "wascc:logging"],
-        "wasi:random" => &["wasmcloud:builtin:numbergen", "wasmcloud:extras"],
-        _ => &[],
-    };
-    ids.iter().map(|id| LegacyId::parse(id)).collect()
 }
 
 impl ConfigName {

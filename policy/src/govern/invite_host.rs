@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::state::Invitation;
+use super::record::Invitation;
 use super::{Apply, Case, Judge, State, end};
 use crate::key::{Invite, Name, Role};
 use crate::reason::{Reason, Refusal};

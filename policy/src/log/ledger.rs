@@ -16,9 +16,10 @@ use crate::inventory::HostInventory;
 use crate::join::Join;
 use crate::log::checkpoint::{Checkpoint, NoteKey};
 use crate::log::entry::{Body, Entry, Judged, Lost, Reported, Ruled, leaf_hash};
+use crate::log::ruling::Ruling;
 use crate::question::{Question, StartRequest};
 use crate::reason::{Reason, Refusal};
-use crate::relax::{self, Standby};
+use crate::relax;
 use crate::root::Agreed;
 use crate::rules::{Language, RulesRecord};
 use crate::time::Timestamp;
@@ -70,31 +71,6 @@ impl<T> Step<T> {
     pub fn map<U>(self, turn: impl FnOnce(T) -> U) -> Step<U> {
         let Self { index, bytes, hash, epoch, at_ms, evidence, outcome } = self;
         Step { index, bytes, hash, epoch, at_ms, evidence, outcome: turn(outcome) }
-    }
-}
-
-/// A question with its decision: it owns what it judged, so it cannot be recorded beside another's.
-#[derive(Debug, Clone)]
-pub struct Ruling {
-    pub(super) request: Verified<StartRequest>,
-    pub(super) decision: Decision,
-    pub(super) standby: Option<Standby>,
-}
-
-impl Ruling {
-    /// What was asked.
-    pub const fn request(&self) -> &Verified<StartRequest> {
-        &self.request
-    }
-
-    /// What was decided.
-    pub const fn decision(&self) -> &Decision {
-        &self.decision
-    }
-
-    /// The standby permit that goes with it.
-    pub const fn standby(&self) -> Option<&Standby> {
-        self.standby.as_ref()
     }
 }
 

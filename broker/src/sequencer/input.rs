@@ -1,0 +1,56 @@
+//! What is handed to the sequencer: one input, and how much of a batch it fills.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use policy::command::Command;
+use policy::digest::Digest;
+use policy::envelope::Verified;
+use policy::examine::Examined;
+use policy::govern::Checked;
+use policy::inventory::HostInventory;
+use policy::join::Join;
+use policy::log::Ruling;
+use policy::question::StartRequest;
+use policy::reason::Reason;
+use policy::root::Agreed;
+use policy::warrant::Warrant;
+use tokio::sync::oneshot;
+
+use super::Snapshot;
+use crate::error::Error;
+use crate::store::{Judgement, Recorded};
+
+/// One thing that the sequencer is asked, with whom to tell.
+pub(super) enum Input {
+    Rule(Box<Examined<StartRequest>>, oneshot::Sender<Recorded<Ruling>>),
+    Govern(Box<Examined<Command>>, Vec<Checked>, Reply),
+    Enrol(Box<Examined<Join>>, Reply),
+    Install(Box<Verified<Warrant>>, Reply),
+    Reroot(Box<Agreed>, Reply),
+    Count(BTreeMap<Reason, u64>, oneshot::Sender<()>),
+    Report(Box<Verified<HostInventory>>, Option<Digest>, oneshot::Sender<()>),
+    Look(oneshot::Sender<Arc<Snapshot>>),
+    Close(oneshot::Sender<Result<(), Error>>),
+}
+
+type Reply = oneshot::Sender<Recorded<Judgement>>;
+
+impl Input {
+    /// How much of a batch it fills.
+    pub(super) fn bytes(&self) -> usize {
+        match self {
+            Self::Rule(examined, _) => weight(examined.document()),
+            Self::Govern(examined, ..) => weight(examined.document()),
+            Self::Enrol(examined, _) => weight(examined.document()),
+            Self::Install(warrant, _) => weight(warrant),
+            Self::Reroot(agreed, _) => weight(agreed.change()),
+            Self::Report(inventory, ..) => weight(inventory),
+            Self::Count(..) | Self::Look(_) | Self::Close(_) => 0,
+        }
+    }
+}
+
+fn weight<T>(document: &Verified<T>) -> usize {
+    document.token().len() + document.attachments().iter().map(Vec::len).sum::<usize>()
+}
