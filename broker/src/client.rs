@@ -347,6 +347,7 @@ impl Client {
             let how = format!("{folder}; or ask a broker over NATS with `--root DIGEST` and `--nats-url URL`");
             return Err(Usage(how).into());
         };
+        self.nats()?.refuse_unsafe().map_err(told)?;
         let (key, arguments, statements) = (self.administrator()?, policy::json::write(look), look.statements());
         let query = Query {
             iss: key.name(),

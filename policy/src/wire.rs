@@ -52,11 +52,19 @@ pub enum Topic {
 
 impl Topic {
     /// Every topic.
-    pub const ALL: [Self; 6] =
-        [Self::StartComponent, Self::StartProvider, Self::Command, Self::Join, Self::Query, Self::Epoch];
+    pub const ALL: [Self; 7] = [
+        Self::StartComponent,
+        Self::StartProvider,
+        Self::Command,
+        Self::Join,
+        Self::Query,
+        Self::Epoch,
+        Self::Inventory,
+    ];
 
     /// Those where the broker listens; on the others it only publishes.
-    pub const ASKED: [Self; 5] = [Self::StartComponent, Self::StartProvider, Self::Command, Self::Join, Self::Query];
+    pub const ASKED: [Self; 6] =
+        [Self::StartComponent, Self::StartProvider, Self::Command, Self::Join, Self::Query, Self::Inventory];
 
     /// The subject of this topic in that lattice. [`Topic::Query`] stands for all queries.
     pub fn subject(self, lattice: &Lattice) -> String {

@@ -37,7 +37,6 @@ pub fn every_kind(lattice: &Lattice) {
         .expect("written");
     lattice.accepted(&["rules", "put", path(&rules)]);
     lattice.accepted(&["rules", "delete"]);
-    lattice.accepted(&["clock", "acknowledge"]);
 
     let trial = ["relax", "observe", "--until", "+1d", "--reason", "a trial", "--id", "trial"];
     lattice.accepted(&trial);

@@ -10,8 +10,9 @@ use harness::vectors::repository;
 use serde_json::Value;
 
 /// The licences that a crate may be taken under.
-const LICENCES: [&str; 14] = [
+const LICENCES: [&str; 15] = [
     "MIT",
+    "MIT-0",
     "Apache-2.0",
     "Apache-2.0 WITH LLVM-exception",
     "BSD-1-Clause",

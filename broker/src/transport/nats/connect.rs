@@ -78,6 +78,14 @@ pub async fn connect(options: &NatsOptions) -> Result<async_nats::Client, Error>
 }
 
 impl NatsOptions {
+    /// Refuses an address that may not be tried, before anything else is asked for.
+    ///
+    /// # Errors
+    /// `wire_plain` for a plain connection to another machine, `name_malformed` for what is no address.
+    pub fn refuse_unsafe(&self) -> Result<(), Error> {
+        servers(&self.url).map(drop)
+    }
+
     /// The raw public key that logs in, so that whoever holds signing keys can refuse it among them.
     ///
     /// # Errors
