@@ -333,7 +333,7 @@ impl<'a> World<'a> {
             let at_ms = self.stage.began.wall_ms + self.now_ms;
             let step = self.ledger.rule(examined.clone(), Facts::default(), at_ms);
             if step.outcome.decision().refusal().is_none() {
-                self.effects.permitted(request.iss, self.now_ms);
+                self.effects.permitted(request.iss, self.now_ms, policy::wire::PERMIT_TTL_MS);
             }
             let about = (request.iss, request.jti, *sha256);
             let lattice = request.aud.clone();

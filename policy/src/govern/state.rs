@@ -54,6 +54,8 @@ pub struct State {
     pub(super) withdrawn: Withdrawn,
     pub(crate) disorder: Disorder,
     pub(super) relaxations: BTreeMap<RelaxationId, Relaxation>,
+    // The latest end of the standby permits that each host was given.
+    standbys: BTreeMap<Name<Host>, Timestamp>,
     // The law it is judged under: that of an entry while it is judged again, the newest otherwise.
     law: u64,
     host_keys: HostKeys,
@@ -91,6 +93,7 @@ impl State {
             withdrawn: Withdrawn::default(),
             disorder: Disorder::default(),
             relaxations: BTreeMap::new(),
+            standbys: BTreeMap::new(),
             law: LAW,
             host_keys: HostKeys::default(),
             seen: BTreeMap::new(),
@@ -215,6 +218,11 @@ impl State {
         &self.relaxations
     }
 
+    /// The latest end of the standby permits that each host was given, over ones too.
+    pub const fn standbys(&self) -> &BTreeMap<Name<Host>, Timestamp> {
+        &self.standbys
+    }
+
     /// The link names that are in use for one import.
     pub fn link_names<'a>(
         &'a self,
@@ -286,6 +294,11 @@ impl State {
         }
         // Its key stays, so that what it asked before can be verified again.
         self.host_keys.banned.insert(host);
+    }
+
+    pub(crate) fn stand_by(&mut self, host: Name<Host>, until: Timestamp) {
+        let latest = self.standbys.entry(host).or_insert(until);
+        *latest = until.max(*latest);
     }
 
     pub(crate) fn install_warrant(&mut self, serial: u64, decision_keys: &[Name<Decision>]) {

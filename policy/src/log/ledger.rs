@@ -338,6 +338,7 @@ impl Ledger {
             self.state.remember(id, not_after, Timestamp::from_millis(entry.at_ms));
         }
         match &entry.body {
+            Body::Ruling(Ruled { host, standby: Some(standby), .. }) => self.state.stand_by(*host, standby.until),
             Body::Report(Reported { ahead: Some(ahead), .. }) => self.state.disorder.ahead = Some(*ahead),
             Body::Clock(jump) => self.state.disorder.jump = Some(*jump),
             Body::Lost(_) => self.state.disorder.filling = true,

@@ -352,7 +352,7 @@ fn a_rule_is_told_which_relaxations_bear_on_what_it_is_asked() {
     relax(&mut world, "first-week", Weakening::Observe { package: Some(logging().package) });
     let refusal = world.start().decision().refusal().cloned().unwrap();
     assert_eq!(refusal.reason, Reason::RuleForbids);
-    assert!(refusal.to_string().contains("native/logging"), "the binding, not the start: {refusal}");
+    assert!(refusal.to_string().contains("builtin `logging`"), "the binding, not the start: {refusal}");
     replays(&world);
 }
 
