@@ -147,7 +147,7 @@ async fn t59_kills_garbage_and_cut_wires_start_only_what_is_on_standby() {
         let started = tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(host.decides()));
         started.is_ok().then_some(())
     });
-    let genuine = overheard.lock().unwrap().clone().unwrap();
+    let genuine = wait_for("the permit at the eavesdropper", || overheard.lock().unwrap().clone());
     let only_standby = async |what: &str| {
         let running = host.start("cart").await.unwrap_or_else(|error| panic!("{what}: {error}"));
         assert!(running.leave().standby.is_some(), "{what}");

@@ -24,7 +24,7 @@ use crate::view::Look;
 pub(super) struct Acting {
     /// Why, for those who read the log.
     #[arg(long, visible_alias = "reason", value_name = "TEXT")]
-    because: Option<String>,
+    pub(super) because: Option<String>,
     /// Say what it would change, and change nothing.
     #[arg(long, visible_alias = "dry-run")]
     plan: bool,

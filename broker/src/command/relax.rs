@@ -13,7 +13,7 @@ use crate::client::Client;
 use crate::command::Globals;
 use crate::command::acting::{Acting, Doing, listing, member, showing, with_epoch};
 use crate::command::when::{Span, When};
-use crate::output::{self, Report};
+use crate::output::{self, Report, Usage};
 use crate::view::{Look, cell, rows};
 
 /// Weaken something until a moment, and see what that lets through.
@@ -101,9 +101,6 @@ struct Putting {
     /// Its end: seconds since 1970, or so long from now, as `+7d`; at most 30 days ahead.
     #[arg(long, value_name = "TIME")]
     until: When,
-    /// Why, for everybody who meets it.
-    #[arg(long, value_name = "TEXT")]
-    reason: String,
     /// Its name; one is made, if not given.
     #[arg(long, value_name = "ID")]
     id: Option<String>,
@@ -151,7 +148,10 @@ impl Args {
 
 impl Putting {
     fn run(self, globals: &Globals, word: &str, kind: Weakening) -> anyhow::Result<Report> {
-        let Self { until, reason, id, acting } = self;
+        let Self { until, id, acting } = self;
+        // Why it is done is why it stands: everybody who meets it reads that.
+        let unsaid = || Usage("a weakening needs a reason: `--reason TEXT`".to_owned());
+        let reason = acting.because.clone().ok_or_else(unsaid)?;
         let id = match id {
             Some(id) => RelaxationId::parse(&id)?,
             None => RelaxationId::parse(&format!("{word}-{}", made()?))?,
