@@ -41,6 +41,7 @@ pub mod link;
 mod moments;
 mod planning;
 pub mod provider;
+pub mod relax;
 pub mod restore;
 pub mod root;
 pub mod rules;
@@ -139,6 +140,8 @@ pub enum Command {
     Link(link::Args),
     /// Forbid, on top of the law, what the lattice must not do
     Rules(rules::Args),
+    /// Weaken something until a moment, and see what that lets through
+    Relax(relax::Args),
     /// Show which builtins there are, and which host offers what
     Builtins(builtins::Args),
     /// Show what is really bound on each host
@@ -199,6 +202,7 @@ impl Command {
             Self::Host(args) => args.run(globals),
             Self::Link(args) => args.run(globals),
             Self::Rules(args) => args.run(globals),
+            Self::Relax(args) => args.run(globals),
             Self::Builtins(args) => args.run(globals),
             Self::Inventory(args) => args.run(globals),
             Self::Clock(args) => args.run(globals),

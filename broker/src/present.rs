@@ -17,7 +17,7 @@ use policy::log::Head;
 use policy::question::Seen;
 use policy::reason::{Reason, Refusal};
 use policy::time::Timestamp;
-use policy::wire::{FRESHNESS_S, Nonce};
+use policy::wire::{FRESHNESS_S, Nonce, PERMIT_TTL_MS};
 use policy::withdrawal::{Withdrawal, Withdrawn};
 
 use crate::clock::Clock;
@@ -64,8 +64,11 @@ pub struct Process {
 }
 
 impl Present {
-    pub(crate) fn since(clock: Arc<dyn Clock>) -> Self {
-        let effects = Effects::since(clock.elapsed_ms());
+    pub(crate) fn since(clock: Arc<dyn Clock>, state: &State) -> Self {
+        let (now, now_ms) = (clock.now(), clock.elapsed_ms());
+        let over = |(host, until): (&Name<Host>, &Timestamp)| (*host, now_ms + left_ms(*until, now));
+        let standing = state.standbys().iter().filter(|(_, until)| left_ms(**until, now) > 0).map(over);
+        let effects = Effects::standing_by(now_ms, state.epoch(), standing.collect());
         let known = Mutex::new(Known { hosts: BTreeMap::new(), effects });
         Self { clock, known, order: ArcSwap::default(), log_ms: AtomicU64::new(0) }
     }
@@ -87,7 +90,9 @@ impl Present {
         let mut known = self.known();
         match recorded.outcome() {
             Act::Ruled(ruling) if ruling.decision().refusal().is_none() => {
-                known.effects.permitted(ruling.request().iss, now_ms);
+                let standby = ruling.standby().map(|standby| left_ms(standby.until, self.clock.now()));
+                let life_ms = standby.unwrap_or_default().max(PERMIT_TTL_MS);
+                known.effects.permitted(ruling.request().iss, now_ms, life_ms);
             }
             Act::Judged(judgement) if judgement.verdict.is_ok() => known.effects.recorded(recorded.index(), now_ms),
             Act::Ruled(_) | Act::Judged(_) | Act::Counted => {}
@@ -214,6 +219,11 @@ impl Process {
         }
         Ok(())
     }
+}
+
+/// How much longer a host may start by a standby permit: its clock may be that far behind the broker's.
+pub(crate) fn left_ms(until: Timestamp, now: Timestamp) -> u64 {
+    until.plus(FRESHNESS_S).seconds().saturating_sub(now.seconds()).saturating_mul(1000)
 }
 
 // A process that is silent for longer than anything of it could be repeated is forgotten, unless it is the last that its

@@ -59,7 +59,7 @@ impl Sequencer {
         let state = court.ledger().state();
         let hosts = Arc::new(ArcSwap::from_pointee(state.host_keys().clone()));
         let administrators = Arc::new(ArcSwap::from_pointee(state.administrators().clone()));
-        let present = Arc::new(Present::since(Arc::clone(&clock)));
+        let present = Arc::new(Present::since(Arc::clone(&clock), state));
         present.show(state, court.ledger().head());
         let read = Read { wall_ms: clock.now_ms(), elapsed_ms: clock.elapsed_ms() };
         let shown = Shown {

@@ -79,7 +79,7 @@ impl Signer {
             request_sha256: request.sha256(),
             jti: request.jti,
             verdict: match decision {
-                Decision::Permitted(_) => Verdict::Permitted,
+                Decision::Permitted(_) | Decision::Relaxed { .. } => Verdict::Permitted,
                 Decision::Refused { .. } => Verdict::Refused,
             },
             reason: decision.refusal().map(|refusal| refusal.reason),
@@ -90,7 +90,8 @@ impl Signer {
             epoch: recorded.epoch(),
             index: recorded.index(),
             entry_sha256: recorded.hash(),
-            relaxations: Vec::new(),
+            relaxations: decision.relaxed().to_vec(),
+            standby: recorded.outcome().standby().cloned(),
         };
         self.key.sign(&answer, [self.warrant.bytes.as_slice()])
     }

@@ -11,6 +11,7 @@ mod inventory;
 mod links;
 mod lists;
 mod plan;
+mod relaxations;
 mod rules;
 mod signing;
 mod status;
@@ -92,6 +93,8 @@ pub enum Look {
         /// How many starts at most.
         most: u64,
     },
+    /// What is weakened, and what that let through.
+    Relaxations,
     /// The lattice at a glance.
     Status,
     /// The administrators and the thresholds.
@@ -170,6 +173,7 @@ impl Look {
             Self::Builtins => "builtins",
             Self::Rules => "rules",
             Self::RulesDiff { .. } => "rules_diff",
+            Self::Relaxations => "relaxations",
             Self::Status => "status",
             Self::Administrators => "administrators",
             Self::Pending { .. } => "pending",
@@ -201,6 +205,7 @@ pub async fn answer(scene: Scene<'_>, look: &Look) -> Result<Value, Error> {
         Look::Builtins => builtins::builtins(scene).await?,
         Look::Rules => rules::rules(scene),
         Look::RulesDiff { text, most } => rules::diff(scene, text, *most).await?,
+        Look::Relaxations => relaxations::relaxations(scene).await?,
         Look::Status => status::status(scene).await?,
         Look::Inventory => inventory::inventory(scene),
         Look::Effective { index } => effective::effective(scene, *index).await?,

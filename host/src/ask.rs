@@ -26,6 +26,7 @@ use crate::error::Error;
 use crate::identity::{HostKey, nonce};
 use crate::memory::{Head, Memory, Sighting, Standing};
 use crate::permit::{Asked, Permits, Told};
+use crate::standby::{Answered, Content, Held, Standbys};
 use crate::transport::{Replies, Transport, hint};
 
 /// Who asks: one host, in one lattice, over one wire.
@@ -34,6 +35,7 @@ pub(crate) struct Asker {
     pub(crate) memory: Arc<Memory>,
     pub(crate) transport: Arc<dyn Transport>,
     pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) standbys: Standbys,
     pub(crate) timeout: Duration,
     // How many answers were not the broker's, over all questions.
     pub(crate) ignored: AtomicUsize,
@@ -78,6 +80,18 @@ struct Genuine {
     sighting: Sighting,
 }
 
+// Why there is no permit: the broker said so, or nobody said anything that counts.
+enum Without {
+    Answer(Error),
+    Leave(Error),
+}
+
+impl From<Error> for Without {
+    fn from(error: Error) -> Self {
+        if matches!(error, Error::Wire { .. }) { Self::Answer(error) } else { Self::Leave(error) }
+    }
+}
+
 enum Next {
     Permits(Permits),
     // The answer knows less than this host does.
@@ -89,11 +103,11 @@ enum Next {
 }
 
 impl Asker {
-    /// Asks until an answer counts.
+    /// Asks until an answer counts; where none comes, a standby permit that is held may stand in.
     ///
     /// # Errors
     /// The broker's refusal; `broker_unreachable`, or the reason why what came was ignored; `epoch_behind`;
-    /// `state_rollback`.
+    /// `state_rollback`; `standby_over`, `standby_void`.
     pub(crate) async fn ask(&self, start: &Start<'_>) -> Result<Permits, Error> {
         let mut ignored = Ignored::default();
         let answered = self.ask_past(start, &mut ignored).await;
@@ -101,26 +115,51 @@ impl Asker {
             let (id, count) = (&start.runs.id, ignored.count);
             tracing::info!(event = "spoofed_answer", %id, count, "answers were not the broker's: {refusal}");
         }
-        answered
+        match answered {
+            Ok(permits) => Ok(permits),
+            Err(Without::Leave(error)) => Err(error),
+            Err(Without::Answer(error)) => self.stand_in(start, error),
+        }
     }
 
-    async fn ask_past(&self, start: &Start<'_>, ignored: &mut Ignored) -> Result<Permits, Error> {
+    // Garbage and forgeries are silence: nothing but the broker's own word stands against what it gave leave to.
+    fn stand_in(&self, start: &Start<'_>, unanswered: Error) -> Result<Permits, Error> {
+        let open = |bytes: &[u8]| self.open(bytes).map(|genuine| genuine.answer).map_err(|(_, refusal)| refusal);
+        let (content, epoch) = (Content::of(start), self.memory.newest_epoch()?);
+        let held = self.standbys.take(&content, self.key.name(), epoch, self.clock.as_ref(), open)?;
+        let Some(Held { request, answer, standby }) = held else {
+            return Err(unanswered);
+        };
+        let sha256 = answer.request_sha256;
+        let asked = Asked { request, sha256, sent: self.clock.moment() };
+        match asked.answered_by(answer).map_err(|misfit| misfit.refusal)? {
+            Told::Permitted(permits) => {
+                tracing::warn!(event = "stood_in", id = %start.runs.id, "started by a standby permit of `{}`", standby.id);
+                Ok(permits.standing_in(standby))
+            }
+            Told::Refused(refused) => Err(Error::Refused(Box::new(refused))),
+        }
+    }
+
+    async fn ask_past(&self, start: &Start<'_>, ignored: &mut Ignored) -> Result<Permits, Without> {
         let deadline = Instant::now() + self.timeout;
         let mut behind = 0;
         loop {
             // A wire that is down may hold the question back for ever: the sending is under the deadline, too.
             let Ok(sent) = timeout_at(deadline, self.send(start)).await else {
-                return Err(self.unanswered(ignored).into());
+                return Err(Without::Answer(self.unanswered(ignored).into()));
             };
             let sent = sent?;
             // A permit is counted from the sending: an answer after its longest life could open nothing.
             let until = deadline.min(Instant::now() + Duration::from_millis(PERMIT_TTL_MS));
-            match self.await_answer(sent, until, ignored).await? {
+            match self.await_answer(start, sent, until, ignored).await? {
                 Next::Permits(permits) => return Ok(permits),
-                Next::Behind if behind >= ASK_AGAIN => return Err(self.behind().into()),
+                Next::Behind if behind >= ASK_AGAIN => return Err(Without::Leave(self.behind().into())),
                 Next::Behind => behind += 1,
-                Next::Closed => return Err(self.unanswered(ignored).into()),
-                Next::Silence if Instant::now() >= deadline => return Err(self.unanswered(ignored).into()),
+                Next::Closed => return Err(Without::Answer(self.unanswered(ignored).into())),
+                Next::Silence if Instant::now() >= deadline => {
+                    return Err(Without::Answer(self.unanswered(ignored).into()));
+                }
                 Next::Silence => {}
             }
         }
@@ -139,6 +178,7 @@ impl Asker {
             imports: start.imports.to_vec(),
             inventory_sha256: Digest::of(&inventory),
             seen: self.memory.seen(),
+            stood_in: self.standbys.unreported(),
         };
         let bytes = self.key.sign(&request, &[start.claims, &inventory])?;
         let topic = match start.what {
@@ -153,7 +193,13 @@ impl Asker {
         Ok(Sent { asked, subject, bytes, replies: SelectAll::from_iter([replies]) })
     }
 
-    async fn await_answer(&self, sent: Sent, until: Instant, ignored: &mut Ignored) -> Result<Next, Error> {
+    async fn await_answer(
+        &self,
+        start: &Start<'_>,
+        sent: Sent,
+        until: Instant,
+        ignored: &mut Ignored,
+    ) -> Result<Next, Error> {
         let Sent { mut asked, subject, bytes, mut replies } = sent;
         let mut again = Instant::now() + SEND_AGAIN;
         loop {
@@ -167,8 +213,8 @@ impl Asker {
                 again = Instant::now() + SEND_AGAIN;
                 continue;
             };
-            let Some(bytes) = reply else { return Ok(Next::Closed) };
-            let genuine = match self.open(&bytes) {
+            let Some(reply) = reply else { return Ok(Next::Closed) };
+            let genuine = match self.open(&reply) {
                 Ok(genuine) => genuine,
                 Err((stage, refusal)) => {
                     self.ignore(ignored, stage, refusal);
@@ -176,6 +222,7 @@ impl Asker {
                 }
             };
             let Genuine { answer, sighting } = genuine;
+            let (stands, moment, told_of) = (answer.standby.is_some(), asked.sent, asked.request.stood_in.clone());
             let told = match asked.answered_by(answer) {
                 Ok(told) => told,
                 Err(misfit) => {
@@ -186,13 +233,25 @@ impl Asker {
             };
             // On the disk before the permit is used.
             self.memory.raise(&sighting)?;
+            self.standbys.reported(&told_of)?;
             if sighting.epoch < self.memory.record().epoch {
                 return Ok(Next::Behind);
             }
+            let answered = Answered { sent: moment, request: &bytes, answer: &reply };
+            self.keep(start, stands && matches!(told, Told::Permitted(_)), &answered);
             return match told {
                 Told::Permitted(permits) => Ok(Next::Permits(permits)),
                 Told::Refused(refused) => Err(Error::Refused(Box::new(refused))),
             };
+        }
+    }
+
+    // The newest word counts: what it does not give leave to is forgotten. A start needs no standby permit to be kept.
+    fn keep(&self, start: &Start<'_>, stands: bool, answered: &Answered<'_>) {
+        let content = Content::of(start);
+        let kept = if stands { self.standbys.keep(&content, answered) } else { self.standbys.forget(&content) };
+        if let Err(error) = kept {
+            tracing::warn!(id = %start.runs.id, "its standby permit is not as the broker said: {error}");
         }
     }
 

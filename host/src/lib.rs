@@ -1,7 +1,7 @@
 //! countersign's door: runs components and lets in what was permitted, and nothing else.
 //!
 //! In reading order: who this host is and what it must not forget: [`identity`], [`login`], [`invite`], [`memory`]. The story:
-//! [`join`], [`start`], [`running`]. The chain of types: [`component`], `ask`, [`permit`], [`slot`], `link`. What answers:
+//! [`join`], [`start`], [`running`]. The chain of types: [`component`], `ask`, `standby`, [`permit`], [`slot`], `link`. What answers:
 //! `builtin`, [`provider`], [`folder`]. What bounds it: [`limits`], `guest`, `engine`. What is told of it: `inventory`, `report`.
 //! The wire: [`transport`], `notice`.
 //!
@@ -32,6 +32,7 @@ pub mod provider;
 mod report;
 pub mod running;
 pub mod slot;
+mod standby;
 pub mod start;
 pub mod transport;
 

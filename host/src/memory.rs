@@ -200,6 +200,14 @@ impl Memory {
         self.change(followed)
     }
 
+    /// The newest epoch that any process of this host has seen.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub(crate) fn newest_epoch(&self) -> Result<u64, Error> {
+        Ok(read(&self.dir)?.epoch.max(self.record().epoch))
+    }
+
     /// Takes in what was sighted, and has it on the disk before it returns.
     ///
     /// # Errors
@@ -338,18 +346,22 @@ fn read(dir: &Path) -> Result<Record, Error> {
 
 // Whole or not at all: a new file, fsynced, renamed over the old one, and the folder fsynced.
 fn write(dir: &Path, record: &Record) -> Result<(), Error> {
-    let (path, new) = (dir.join(FILE), dir.join(NEW));
-    let failed = |source| Error::file("write the host's memory", &path, source);
+    let failed = |source| Error::file("write the host's memory", &dir.join(FILE), source);
     let text = serde_json::to_vec_pretty(record).map_err(|error| failed(error.into()))?;
-    let mut file =
-        fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new).map_err(failed)?;
-    file.write_all(&text).and_then(|()| file.sync_all()).map_err(failed)?;
-    fs::rename(&new, &path).map_err(failed)?;
-    File::open(dir).and_then(|dir| dir.sync_all()).map_err(failed)
+    put(dir, FILE, &text).map_err(failed)
 }
 
-// Held until the file is dropped.
-fn lock(dir: &Path) -> Result<File, Error> {
+/// Puts a file into a folder of this host, whole and on the disk, or not at all.
+pub(crate) fn put(dir: &Path, name: &str, bytes: &[u8]) -> std::io::Result<()> {
+    let (path, new) = (dir.join(name), dir.join(format!("{name}.new")));
+    let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
+    file.write_all(bytes).and_then(|()| file.sync_all())?;
+    fs::rename(&new, &path)?;
+    File::open(dir).and_then(|dir| dir.sync_all())
+}
+
+/// Held until the file is dropped.
+pub(crate) fn lock(dir: &Path) -> Result<File, Error> {
     let path = dir.join(LOCK);
     let failed = |source| Error::file("lock the host's memory", &path, source);
     let file =
@@ -359,7 +371,6 @@ fn lock(dir: &Path) -> Result<File, Error> {
 }
 
 const FILE: &str = "memory";
-const NEW: &str = "memory.new";
 const LOCK: &str = "memory.lock";
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ use policy::envelope::Verified;
 use policy::name::{InterfaceRef, LinkName};
 use policy::question::{Runs, StartRequest, What};
 use policy::reason::{Reason, Refusal};
+use policy::relax::{Relaxed, Standby};
 use policy::wire::PERMIT_TTL_MS;
 
 use crate::clock::{Clock, Moment};
@@ -164,6 +165,16 @@ pub struct Permits {
     permits: Vec<Permit>,
     decision: Decided,
     life: Life,
+    leave: Leave,
+}
+
+/// The weakenings that a permit rests on; empty where the law alone gave it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Leave {
+    /// What relaxations let through.
+    pub relaxed: Vec<Relaxed>,
+    /// The standby permit that stood in for a broker.
+    pub standby: Option<Standby>,
 }
 
 /// Where a decision stands in the log.
@@ -187,6 +198,16 @@ impl Permits {
     /// Where the decision stands in the log.
     pub const fn decision(&self) -> Decided {
         self.decision
+    }
+
+    /// The weakenings that it rests on.
+    pub const fn leave(&self) -> &Leave {
+        &self.leave
+    }
+
+    pub(crate) fn standing_in(mut self, standby: Standby) -> Self {
+        self.leave.standby = Some(standby);
+        self
     }
 
     /// Whether the answer may still be acted on: with no import at all, too, a start needs one.
@@ -317,7 +338,8 @@ impl Asked {
             return Err(mismatch(&format!("it says nothing of `{}`", untold.package)));
         }
         let decision = Decided { index: answer.index, entry_sha256: answer.entry_sha256, epoch: answer.epoch };
-        Ok(Permits { permits, decision, life })
+        let leave = Leave { relaxed: answer.relaxations.clone(), standby: None };
+        Ok(Permits { permits, decision, life, leave })
     }
 
     fn permit(&self, import: String, outcome: &Outcome, grant: &Grant, index: u64, life: Life) -> Permit {

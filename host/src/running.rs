@@ -15,7 +15,7 @@ use wasmtime::component::wasm_wave::untyped::UntypedFuncCall;
 use crate::error::{Error, shown};
 use crate::guest::Prepared;
 use crate::inventory::Started;
-use crate::permit::Decided;
+use crate::permit::{Decided, Leave};
 use crate::slot::Slots;
 
 /// A component that runs.
@@ -23,6 +23,7 @@ pub struct Running {
     prepared: Prepared,
     started: Arc<Started>,
     decided: Decided,
+    leave: Leave,
 }
 
 /// What answers one import, and by which decision.
@@ -45,8 +46,8 @@ pub struct Answers {
 }
 
 impl Running {
-    pub(crate) const fn new(prepared: Prepared, started: Arc<Started>, decided: Decided) -> Self {
-        Self { prepared, started, decided }
+    pub(crate) const fn new(prepared: Prepared, started: Arc<Started>, decided: Decided, leave: Leave) -> Self {
+        Self { prepared, started, decided, leave }
     }
 
     /// The id it runs under.
@@ -67,6 +68,11 @@ impl Running {
     /// The decision that it runs by.
     pub const fn decided(&self) -> Decided {
         self.decided
+    }
+
+    /// The weakenings that its start rests on.
+    pub const fn leave(&self) -> &Leave {
+        &self.leave
     }
 
     /// Its slots.

@@ -30,11 +30,12 @@ use crate::limits::Limits;
 use crate::link::link;
 use crate::memory::Memory;
 use crate::notice::{self, Listening};
-use crate::permit::{Decided, Permit, Permits};
+use crate::permit::{Decided, Leave, Permit, Permits};
 use crate::provider::Linked;
 use crate::report::{self, Reporting};
 use crate::running::Running;
 use crate::slot::{Binding, Slots};
+use crate::standby::Standbys;
 use crate::transport::Transport;
 
 /// What a host is made of.
@@ -79,8 +80,13 @@ struct Journey {
     depth: usize,
 }
 
-// What is bound and linked, by which decision, as it is entered in the register.
-type Begun = (Prepared, Decided, Arc<Started>);
+// What is bound and linked, by which decision and which weakenings, as it is entered in the register.
+struct Begun {
+    prepared: Prepared,
+    decided: Decided,
+    started: Arc<Started>,
+    leave: Leave,
+}
 
 impl Host {
     /// Makes a host of its parts, listening for its broker's notices from now on.
@@ -97,7 +103,9 @@ impl Host {
             offers.extend(folder.offers()?);
         }
         let listening = notice::listen(Arc::clone(&memory), transport.as_ref()).await?;
-        let asker = Arc::new(Asker { key, memory, transport, clock, timeout, ignored: AtomicUsize::new(0) });
+        let standbys = Standbys::of(memory.dir());
+        let ignored = AtomicUsize::new(0);
+        let asker = Arc::new(Asker { key, memory, transport, clock, standbys, timeout, ignored });
         let register = Arc::new(Register::new()?);
         let reporting = report::report(Arc::clone(&asker), Arc::clone(&register), &offers);
         Ok(Self {
@@ -120,10 +128,10 @@ impl Host {
     pub async fn start(&self, bytes: &[u8], id: &ComponentId) -> Result<Running, Error> {
         let component = Arc::new(Component::load(&self.engine, bytes)?);
         let mut journey = Journey { compiled: HashMap::new(), linked: HashMap::new(), depth: 0 };
-        let (prepared, decided, started) =
-            self.begin(What::StartComponent, component, id.clone(), &mut journey).await?;
+        let begun = self.begin(What::StartComponent, component, id.clone(), &mut journey).await?;
+        let Begun { prepared, decided, started, leave } = begun;
         *started.live.lock().await = Some(prepared.instantiate().await?);
-        Ok(Running::new(prepared, started, decided))
+        Ok(Running::new(prepared, started, decided, leave))
     }
 
     /// What this host offers by itself.
@@ -162,7 +170,7 @@ impl Host {
         Box::pin(async move {
             let slots = component.slots(&id);
             let mut tries = TRIES;
-            let decided = loop {
+            let (decided, leave) = loop {
                 let runs = component.runs(&id);
                 let start = Start {
                     what,
@@ -172,7 +180,7 @@ impl Host {
                     offers: &self.offers,
                 };
                 let permits = self.asker.ask(&start).await?;
-                let decided = permits.decision();
+                let decided = (permits.decision(), permits.leave().clone());
                 tries -= 1;
                 match self.fill(&slots, permits, journey).await {
                     Ok(()) => break decided,
@@ -184,7 +192,7 @@ impl Host {
             let shelf = Arc::clone(&self.shelf);
             let prepared = Prepared { component, id, slots, pre, shelf, limits: self.limits };
             let started = self.register.enter(&prepared, decided);
-            Ok((prepared, decided, started))
+            Ok(Begun { prepared, decided, started, leave })
         })
     }
 
@@ -237,7 +245,7 @@ impl Host {
         };
         let begun = self.begin(What::StartProvider, component, grant.id.clone(), &mut own).await;
         journey.compiled = own.compiled;
-        let (prepared, _, started) =
+        let Begun { prepared, started, .. } =
             begun.map_err(|error| within(error, &format!("provider `{}` of `{}`", grant.id, permit.import())))?;
         *started.live.lock().await = Some(prepared.instantiate().await?);
         let linked = Arc::new(Linked::new(prepared, started));

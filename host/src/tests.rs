@@ -10,5 +10,6 @@ mod races;
 mod replays;
 mod running;
 mod simulation;
+mod standby;
 mod starts;
 mod storms;

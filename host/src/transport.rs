@@ -4,6 +4,9 @@
 
 pub mod nats;
 
+use std::sync::{Mutex, PoisonError};
+
+use futures::StreamExt;
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 use policy::reason::Reason;
@@ -28,6 +31,38 @@ pub trait Transport: Send + Sync {
     /// The code of the last reply that only turned the question away. Nobody signed it: a hint for people, no answer.
     fn turned_away(&self) -> Option<Reason> {
         None
+    }
+}
+
+/// No wire, because connecting failed: what is asked over it is told why.
+pub struct Down {
+    address: String,
+    why: Mutex<Option<Error>>,
+}
+
+impl Down {
+    /// A wire that could not be made.
+    pub fn new(address: String, why: Error) -> Self {
+        Self { address, why: Mutex::new(Some(why)) }
+    }
+}
+
+impl Transport for Down {
+    fn ask(&self, _subject: String, _payload: Vec<u8>) -> BoxFuture<'_, Result<Replies, Error>> {
+        let why = self.why.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let again = || Error::Wire {
+            doing: format!("there is no connection to `{}`", self.address),
+            source: "connecting failed when this host began".into(),
+        };
+        Box::pin(async move { Err(why.unwrap_or_else(again)) })
+    }
+
+    fn listen(&self, _subject: String) -> BoxFuture<'_, Result<Replies, Error>> {
+        Box::pin(async { Ok(futures::stream::pending().boxed()) })
+    }
+
+    fn address(&self) -> String {
+        self.address.clone()
     }
 }
 

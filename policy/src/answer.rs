@@ -12,6 +12,7 @@ use crate::key::{Decision, Host, Name};
 use crate::name::Lattice;
 use crate::question::Runs;
 use crate::reason::Reason;
+use crate::relax::{Relaxed, Standby};
 use crate::wire::Nonce;
 
 /// The answer to a start.
@@ -52,7 +53,10 @@ pub struct StartAnswer {
     /// Hash of its own entry.
     pub entry_sha256: Digest,
     /// Weakenings in force that it rests on.
-    pub relaxations: Vec<String>,
+    pub relaxations: Vec<Relaxed>,
+    /// Leave to start the same again while no broker answers, where a relaxation gives one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub standby: Option<Standby>,
 }
 
 /// Yes or no.

@@ -11,8 +11,8 @@ mod clock_runs_forward;
 mod configuration_fits;
 mod contract_allows_provider;
 mod contract_covers_import;
+mod decision;
 mod ends_are_agreed;
-mod flat;
 mod host_is_enrolled;
 mod id_belongs_to_subject;
 mod lattice_is_ours;
@@ -21,23 +21,24 @@ mod no_rule_forbids_binding;
 mod no_rule_forbids_start;
 mod nothing_answers_itself;
 mod one_candidate_answers;
+mod past;
 mod supposing;
+mod wire;
 mod words;
 
 use serde::{Deserialize, Serialize};
 
 use crate::artifact::Import;
-use crate::digest::Digest;
 use crate::govern::State;
-use crate::name::{ComponentId, LinkName, Package, Version};
-use crate::provider::Subject;
+use crate::name::LinkName;
 use crate::question::Question;
 use crate::reason::{Reason, Refusal};
-use crate::resolve::{By, Candidate, resolve};
+use crate::relax::{Aside, Relaxed};
+use crate::resolve::{Candidate, resolve};
 use crate::time::Timestamp;
 
+pub use decision::{Decision, Grant, Outcome};
 pub(crate) use ends_are_agreed::runs;
-use flat::Wire;
 pub(crate) use supposing::supposed_to_answer;
 pub(crate) use words::surface;
 
@@ -130,6 +131,8 @@ pub struct Start<'a> {
     pub(crate) question: &'a Question,
     pub(crate) facts: &'a Facts,
     pub(crate) now: Timestamp,
+    // What a rule does not look at this time, because a relaxation lifts it.
+    pub(crate) aside: Aside,
 }
 
 /// What a rule on an import reads.
@@ -147,73 +150,13 @@ impl<'a> Binding<'a> {
     }
 }
 
-/// What answers one import under one link name, or why nothing may.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "Wire", into = "Wire")]
-pub struct Outcome {
-    /// The package.
-    pub package: Package,
-    /// The version that was asked for.
-    pub version: Option<Version>,
-    /// The link's name.
-    pub link: LinkName,
-    /// What answers, or why nothing may.
-    pub grant: Result<Grant, Reason>,
-}
-
-/// What answers one import.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Grant {
-    /// How.
-    pub by: By,
-    /// The id under which the provider runs.
-    pub id: ComponentId,
-    /// The provider.
-    pub provider: Subject,
-    /// SHA-256 of its bytes.
-    pub sha256: Digest,
-    /// The link's revision.
-    pub revision: Option<u64>,
-    /// SHA-256 of its configuration.
-    pub config_sha256: Option<Digest>,
-}
-
-/// Permitted whole, with what answers each import, or refused whole, with why.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Decision {
-    /// Every import has an answer.
-    Permitted(Vec<Outcome>),
-    /// Something must not be.
-    Refused {
-        /// The first refusal.
-        refusal: Refusal,
-        /// What became of each import; empty when the start itself was refused.
-        outcomes: Vec<Outcome>,
-    },
-}
-
-impl Decision {
-    /// What became of each import.
-    pub fn outcomes(&self) -> &[Outcome] {
-        match self {
-            Self::Permitted(outcomes) | Self::Refused { outcomes, .. } => outcomes,
-        }
-    }
-
-    /// The first refusal.
-    pub const fn refusal(&self) -> Option<&Refusal> {
-        match self {
-            Self::Permitted(_) => None,
-            Self::Refused { refusal, .. } => Some(refusal),
-        }
-    }
-}
-
 /// Sees each verdict of a walk over the tables. Deciding needs nobody to watch; explaining does.
 pub(crate) trait Watch {
     fn start(&mut self, rule: &'static StartRule, start: &Start<'_>, verdict: &Result<(), Refusal>);
     fn binding(&mut self, binding: &Binding<'_>);
     fn import(&mut self, rule: &'static ImportRule, binding: &Binding<'_>, verdict: &Result<(), Refusal>);
+    // The rule that was seen last would have refused, had no relaxation lifted it.
+    fn relaxed(&mut self, _relaxed: &Relaxed, _would: &Refusal) {}
 }
 
 /// Decides. Same inputs, same answer, everywhere and always (I8).
@@ -229,42 +172,54 @@ pub(crate) fn watched(
     now: Timestamp,
     watch: &mut impl Watch,
 ) -> Decision {
-    let start = Start { state, question, facts, now };
-    if let Err(refusal) = may_start(&start, watch) {
+    let start = Start { state, question, facts, now, aside: Aside::default() };
+    let mut relaxed = Vec::new();
+    if let Err(refusal) = starts(&start, watch, &mut relaxed) {
         return Decision::Refused { refusal, outcomes: Vec::new() };
     }
     let mut outcomes = Vec::with_capacity(question.imports.len());
     let mut first = None;
     for_each_import(&start, |binding| {
-        let grant = grant(binding, watch);
+        let grant = granted(binding, watch, &mut relaxed);
         if let Err(refusal) = &grant {
             first.get_or_insert_with(|| refusal.clone().within(format!("`{}`", binding.import.package)));
         }
         outcomes.push(binding.outcome(grant.map_err(|refusal| refusal.reason)));
     });
     match first {
-        None => Decision::Permitted(outcomes),
+        None if relaxed.is_empty() => Decision::Permitted(outcomes),
+        None => Decision::Relaxed { relaxed, outcomes },
         Some(refusal) => Decision::Refused { refusal, outcomes },
     }
 }
 
 /// Whether the start itself may be, by every rule in order.
 pub(crate) fn may_start(start: &Start<'_>, watch: &mut impl Watch) -> Result<(), Refusal> {
-    for rule in START_RULES {
-        let verdict = (rule.judge)(start);
-        watch.start(rule, start, &verdict);
-        verdict?;
-    }
-    Ok(())
+    starts(start, watch, &mut Vec::new())
 }
 
 /// What answers one import, by every rule in order.
 pub(crate) fn grant(binding: &Binding<'_>, watch: &mut impl Watch) -> Result<Grant, Refusal> {
+    granted(binding, watch, &mut Vec::new())
+}
+
+fn starts(start: &Start<'_>, watch: &mut impl Watch, relaxed: &mut Vec<Relaxed>) -> Result<(), Refusal> {
+    for rule in START_RULES {
+        let (verdict, lifts) = past::start(rule, start);
+        watch.start(rule, start, &verdict);
+        verdict?;
+        past::tell(lifts, watch, relaxed);
+    }
+    Ok(())
+}
+
+fn granted(binding: &Binding<'_>, watch: &mut impl Watch, relaxed: &mut Vec<Relaxed>) -> Result<Grant, Refusal> {
     watch.binding(binding);
     for rule in IMPORT_RULES {
-        let verdict = (rule.judge)(binding);
+        let (verdict, lifts) = past::import(rule, binding);
         watch.import(rule, binding, &verdict);
         verdict?;
+        past::tell(lifts, watch, relaxed);
     }
     let candidate = binding.candidate()?;
     Ok(Grant {

@@ -1,9 +1,9 @@
 //! The two moments of a narrowing act: *recorded*, and *effective*, from when on no host binds what it took away (T23).
 //!
 //! A host that signed that it holds an epoch has it on its disk and binds nothing older. One that has not can do harm
-//! only with a permit that it got before the act, and a permit lives a few seconds. So an act is effective once each host
-//! that was given a permit in the seconds before it has signed that it holds its epoch, or those seconds are over. Time
-//! here is the broker's monotonic clock; what it reads and who is told are left to the broker.
+//! only with a permit that it got before the act, and a permit lives a few seconds, a standby permit until its end. So an act
+//! is effective once each host that may hold one from before it has signed that it holds its epoch, or those are over.
+//! Time here is the broker's monotonic clock; what it reads and who is told are left to the broker.
 
 use std::collections::BTreeMap;
 
@@ -14,6 +14,9 @@ use crate::wire::PERMIT_TTL_MS;
 #[derive(Debug, Clone)]
 pub struct Effects {
     began_ms: u64,
+    // The newest act that was on record by then, and what is waited for on behalf of all up to it.
+    epoch: u64,
+    before: Act,
     // When each host's newest permit is over at the latest.
     permits: BTreeMap<Name<Host>, u64>,
     held: BTreeMap<Name<Host>, u64>,
@@ -41,13 +44,26 @@ pub struct Effect {
 
 impl Effects {
     /// Nothing is known of what was permitted before that moment.
-    pub const fn since(now_ms: u64) -> Self {
-        Self { began_ms: now_ms, permits: BTreeMap::new(), held: BTreeMap::new(), acts: BTreeMap::new() }
+    pub fn since(now_ms: u64) -> Self {
+        Self::standing_by(now_ms, 0, BTreeMap::new())
     }
 
-    /// A permit for a host is on record.
-    pub fn permitted(&mut self, host: Name<Host>, now_ms: u64) {
-        self.permits.insert(host, now_ms + PERMIT_TTL_MS);
+    /// Of what was permitted before that moment, no more is known than when each host's standby permits are over, and the
+    /// newest epoch.
+    pub fn standing_by(now_ms: u64, epoch: u64, permits: BTreeMap<Name<Host>, u64>) -> Self {
+        let before = Act {
+            recorded_ms: now_ms,
+            unknown_until_ms: now_ms + PERMIT_TTL_MS,
+            waiting: permits.clone(),
+            settled_ms: now_ms,
+        };
+        Self { began_ms: now_ms, epoch, before, permits, held: BTreeMap::new(), acts: BTreeMap::new() }
+    }
+
+    /// A permit for a host is on record that lives so long, a standby permit with it included.
+    pub fn permitted(&mut self, host: Name<Host>, now_ms: u64, life_ms: u64) {
+        let over_ms = self.permits.entry(host).or_default();
+        *over_ms = now_ms.saturating_add(life_ms).max(*over_ms);
     }
 
     /// An act is on record, at that index.
@@ -69,7 +85,8 @@ impl Effects {
     pub fn acknowledged(&mut self, host: Name<Host>, epoch: u64, now_ms: u64) {
         let held = self.held.entry(host).or_default();
         *held = epoch.max(*held);
-        for (_, act) in self.acts.range_mut(..=epoch) {
+        let before = Some(&mut self.before).filter(|_| epoch >= self.epoch);
+        for act in self.acts.range_mut(..=epoch).map(|(_, act)| act).chain(before) {
             if let Some(until) = act.waiting.remove(&host) {
                 act.settled_ms = act.settled_ms.max(until.min(now_ms));
             }
@@ -83,13 +100,7 @@ impl Effects {
 
     /// How far the act at that index has come. One from before this process was recorded when that began, at the latest.
     pub fn of(&self, index: u64, now_ms: u64) -> Effect {
-        let before = Act {
-            recorded_ms: self.began_ms,
-            unknown_until_ms: self.began_ms + PERMIT_TTL_MS,
-            waiting: BTreeMap::new(),
-            settled_ms: self.began_ms,
-        };
-        let act = self.acts.get(&index).unwrap_or(&before);
+        let act = self.acts.get(&index).unwrap_or(&self.before);
         let unknown = Some(act.unknown_until_ms).filter(|until| *until > act.recorded_ms);
         let end = act.waiting.values().copied().chain(unknown).chain([act.settled_ms]).max().unwrap_or_default();
         let after_ms = (end <= now_ms).then(|| end.saturating_sub(act.recorded_ms));
@@ -111,12 +122,12 @@ mod tests {
     #[test]
     fn t23_an_act_waits_for_those_who_may_hold_an_older_permit_and_no_longer() {
         let mut effects = Effects::since(0);
-        effects.permitted(host(1), 10_000);
-        effects.permitted(host(2), 12_000);
+        effects.permitted(host(1), 10_000, PERMIT_TTL_MS);
+        effects.permitted(host(2), 12_000, PERMIT_TTL_MS);
         effects.recorded(7, 13_000);
         assert_eq!(effects.of(7, 13_000), Effect { after_ms: None, within_ms: 4000 });
         // What is granted later knows of the act.
-        effects.permitted(host(3), 13_001);
+        effects.permitted(host(3), 13_001, PERMIT_TTL_MS);
         // An older epoch is no acknowledgement.
         effects.acknowledged(host(2), 6, 13_100);
         assert_eq!(effects.of(7, 13_200).after_ms, None);
@@ -132,9 +143,36 @@ mod tests {
     #[test]
     fn t23_where_nobody_holds_a_permit_an_act_is_effective_at_once() {
         let mut effects = Effects::since(0);
-        effects.permitted(host(1), 10_000);
+        effects.permitted(host(1), 10_000, PERMIT_TTL_MS);
         effects.recorded(7, 15_000);
         assert_eq!(effects.of(7, 15_000).after_ms, Some(0));
+    }
+
+    #[test]
+    fn t23_an_act_waits_for_a_standby_permit_until_its_host_holds_the_epoch_or_it_is_over() {
+        let mut effects = Effects::since(0);
+        effects.permitted(host(1), 10_000, 600_000);
+        // A shorter one after it takes nothing of it back.
+        effects.permitted(host(1), 11_000, PERMIT_TTL_MS);
+        effects.permitted(host(2), 11_000, 300_000);
+        effects.recorded(7, 20_000);
+        assert_eq!(effects.of(7, 100_000), Effect { after_ms: None, within_ms: 510_000 });
+        effects.acknowledged(host(1), 7, 100_000);
+        assert_eq!(effects.of(7, 100_000), Effect { after_ms: None, within_ms: 211_000 });
+        assert_eq!(effects.of(7, 311_000).after_ms, Some(291_000));
+    }
+
+    #[test]
+    fn t23_standby_permits_of_a_process_before_are_waited_for() {
+        let mut effects = Effects::standing_by(1000, 9, BTreeMap::from([(host(1), 600_000)]));
+        assert_eq!(effects.of(3, 50_000), Effect { after_ms: None, within_ms: 550_000 });
+        effects.recorded(10, 60_000);
+        effects.acknowledged(host(1), 8, 70_000);
+        assert_eq!(effects.of(3, 70_000).after_ms, None);
+        effects.acknowledged(host(1), 9, 80_000);
+        assert_eq!((effects.of(3, 80_000).after_ms, effects.of(10, 80_000).after_ms), (Some(79_000), None));
+        effects.acknowledged(host(1), 10, 90_000);
+        assert_eq!(effects.of(10, 90_000).after_ms, Some(30_000));
     }
 
     #[test]

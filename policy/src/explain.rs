@@ -12,8 +12,10 @@ use crate::decide::{
     Binding, Decision, Facts, IMPORT_RULES, ImportRule, START_RULES, Start, StartRule, Watch, for_each_import, watched,
 };
 use crate::govern::State;
+use crate::name::RelaxationId;
 use crate::question::Question;
 use crate::reason::{Reason, Refusal};
+use crate::relax::{Aside, Relaxed};
 use crate::time::Timestamp;
 
 pub use effects::{Answered, Change, Changes};
@@ -54,7 +56,10 @@ pub struct Line {
     /// What it read.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fact: Option<String>,
-    /// Why it refuses, if it does.
+    /// The relaxations that lift it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub relaxations: Vec<RelaxationId>,
+    /// Why it refuses, if it does, or would.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<Reason>,
     /// The sentence for the administrator.
@@ -70,6 +75,8 @@ pub enum Verdict {
     Passed,
     /// It says no.
     Refused,
+    /// It would say no, and a relaxation lifts it.
+    Relaxed,
     /// A rule before it had said no.
     NotReached,
 }
@@ -80,7 +87,9 @@ pub fn explain(state: &State, question: &Question, facts: &Facts, now: Timestamp
     let decision = watched(state, question, facts, now, &mut teller);
     let Teller { mut start, mut imports } = teller;
     if start.iter().any(|line| line.verdict == Verdict::Refused) {
-        for_each_import(&Start { state, question, facts, now }, |binding| imports.push(ImportLines::of(binding)));
+        for_each_import(&Start { state, question, facts, now, aside: Aside::default() }, |binding| {
+            imports.push(ImportLines::of(binding));
+        });
     }
     start.extend(START_RULES.iter().skip(start.len()).map(|rule| Line::not_reached(rule.sentence)));
     for import in &mut imports {
@@ -110,6 +119,27 @@ impl Watch for Teller {
             import.rules.push(Line::of(rule.sentence, (rule.fact)(binding), verdict));
         }
     }
+
+    fn relaxed(&mut self, relaxed: &Relaxed, would: &Refusal) {
+        let line = match self.imports.last_mut() {
+            Some(import) => import.rules.last_mut(),
+            None => self.start.last_mut(),
+        };
+        if let Some(line) = line {
+            line.relax(relaxed, would);
+        }
+    }
+}
+
+impl Line {
+    // The reason and the sentence of the first that was lifted stand for all.
+    fn relax(&mut self, relaxed: &Relaxed, would: &Refusal) {
+        self.verdict = Verdict::Relaxed;
+        self.relaxations.push(relaxed.id.clone());
+        if self.reason.is_none() {
+            (self.reason, self.detail) = (Some(would.reason), Some(would.sentence()));
+        }
+    }
 }
 
 impl ImportLines {
@@ -130,12 +160,13 @@ impl Line {
             rule,
             verdict: if refusal.is_none() { Verdict::Passed } else { Verdict::Refused },
             fact: Some(fact),
+            relaxations: Vec::new(),
             reason: refusal.map(|refusal| refusal.reason),
             detail: refusal.map(Refusal::sentence),
         }
     }
 
     const fn not_reached(rule: &'static str) -> Self {
-        Self { rule, verdict: Verdict::NotReached, fact: None, reason: None, detail: None }
+        Self { rule, verdict: Verdict::NotReached, fact: None, relaxations: Vec::new(), reason: None, detail: None }
     }
 }

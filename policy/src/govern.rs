@@ -19,6 +19,7 @@ mod delete_default;
 mod delete_link;
 mod delete_rules;
 mod disorder;
+mod end_relaxation;
 mod handle;
 mod host_joined;
 mod invite_host;
@@ -31,6 +32,7 @@ mod publish_contract;
 mod put_administrator;
 mod put_default;
 mod put_link;
+mod put_relaxation;
 mod put_rules;
 mod put_threshold;
 mod records;
@@ -78,6 +80,7 @@ pub use delete_default::DeleteDefault;
 pub use delete_link::DeleteLink;
 pub use delete_rules::DeleteRules;
 pub use disorder::{Ahead, Disorder, Jump, Times};
+pub use end_relaxation::{EndRelaxation, RelaxationEnded};
 pub use handle::Handled;
 pub use host_joined::HostJoined;
 pub use invite_host::InviteHost;
@@ -91,6 +94,7 @@ pub use put_administrator::PutAdministrator;
 pub use put_default::{Bind, DefaultPut, PutDefault};
 pub(crate) use put_link::configured;
 pub use put_link::{LinkPut, MAX_NAMES, PutLink};
+pub use put_relaxation::{PutRelaxation, RelaxationPut};
 pub use put_rules::{PutRules, RulesPut};
 pub use put_threshold::PutThreshold;
 pub use records::{ComponentRecord, HostRecord, HostStanding, ProviderRecord, Published};
@@ -305,9 +309,11 @@ operations! {
     PutAdministrator => AdministratorPut by Operator;
     RemoveAdministrator => AdministratorRemoved by Operator;
     PutThreshold => ThresholdPut by Operator;
-    // Who may sign or turn down what waits is what that asks for.
     AcknowledgeClock => ClockAcknowledged by Operator;
     Restore => LogRestored by Operator;
+    PutRelaxation => RelaxationPut by Operator;
+    EndRelaxation => RelaxationEnded by Operator;
+    // Who may sign or turn down what waits is what that asks for.
     ApproveCommand => CommandApproved by Viewer;
     RejectCommand => CommandRejected by Viewer;
 }

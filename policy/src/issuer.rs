@@ -13,6 +13,7 @@ use crate::digest::Digest;
 use crate::key::{self, Name};
 use crate::name::Scope;
 use crate::reason::{Reason, Refusal};
+use crate::relax::Aside;
 use crate::time::{Timestamp, Validity};
 
 /// What an issuer may sign.
@@ -95,16 +96,32 @@ impl Issuers {
         speaks_for: impl IntoIterator<Item = &'a str>,
         now: Timestamp,
     ) -> Result<&Issuer, Refusal> {
+        let found = self.judge_past(signed, speaks_for, now, Aside::default())?;
+        found.ok_or_else(|| unknown(signed.issuer))
+    }
+
+    /// As [`Issuers::judge`], where some reasons are set aside: whoever is unknown then has no bounds of its own.
+    pub(crate) fn judge_past<'a>(
+        &self,
+        signed: Signed<'_>,
+        speaks_for: impl IntoIterator<Item = &'a str>,
+        now: Timestamp,
+        aside: Aside,
+    ) -> Result<Option<&Issuer>, Refusal> {
         let name = signed.issuer;
-        let issuer = self.vouches(name, signed.kind, signed.validity.iat)?;
-        signed.validity.covers(now)?;
+        let stranger = aside.has(Reason::IssuerUnknown) && !self.0.contains_key(name);
+        let issuer = if stranger { None } else { Some(self.vouches(name, signed.kind, signed.validity.iat)?) };
+        aside.past(signed.validity.covers(now))?;
+        let chain = if stranger { Vec::new() } else { self.chain(name)? };
         let says: Vec<&str> = speaks_for.into_iter().collect();
-        for (name, issuer) in self.chain(name)? {
-            issuer.max_lifetime_s.map_or(Ok(()), |longest| signed.validity.within_lifetime(longest))?;
+        for (name, issuer) in chain {
+            let lifetime = issuer.max_lifetime_s.map_or(Ok(()), |longest| signed.validity.within_lifetime(longest));
+            aside.past(lifetime)?;
             if issuer.scope.is_empty() {
-                return Err(Refusal::new(Reason::IssuerScope, format!("issuer `{name}` may speak for nothing")));
+                let silent = Refusal::new(Reason::IssuerScope, format!("issuer `{name}` may speak for nothing"));
+                aside.past(Err(silent))?;
             }
-            says.iter().try_for_each(|id| issuer.covers(&name, id))?;
+            says.iter().try_for_each(|id| aside.past(issuer.covers(&name, id)))?;
         }
         Ok(issuer)
     }

@@ -4,8 +4,8 @@
 //! [`skew`].
 //! Bytes are read strictly: [`json`], [`envelope`], [`artifact`]. What was signed: [`claims`], [`contract`],
 //! [`delegation`], [`possession`], [`command`], [`query`], [`warrant`], [`root`], [`join`], [`question`], [`answer`].
-//! What it is worth: [`issuer`], [`examine`], [`verify`]. The law itself: [`govern`], [`resolve`], [`decide`], [`rules`],
-//! [`explain`]. What runs already: [`inventory`], [`withdrawal`], [`effective`]. Evidence: [`log`].
+//! What it is worth: [`issuer`], [`examine`], [`verify`]. The law itself: [`govern`], [`resolve`], [`decide`], [`relax`],
+//! [`rules`], [`explain`]. What runs already: [`inventory`], [`withdrawal`], [`effective`]. Evidence: [`log`].
 //!
 //! Guarantees: no IO, no clock, no randomness, no environment, no panic on any input; the same inputs give the same
 //! answer everywhere. Signatures are checked in [`envelope`] (and, for checkpoints, in [`log`]) and nowhere else.
@@ -38,6 +38,7 @@ pub mod provider;
 pub mod query;
 pub mod question;
 pub mod reason;
+pub mod relax;
 pub mod resolve;
 pub mod root;
 pub mod rules;

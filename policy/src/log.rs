@@ -6,10 +6,12 @@ mod checkpoint;
 mod entry;
 mod ledger;
 mod replay;
+mod ruling;
 mod tree;
 
 pub use checkpoint::{Checkpoint, NoteKey};
 pub use entry::{Body, Entry, EntryKind, Judged, Lost, Reported, Ruled, leaf_hash};
-pub use ledger::{Head, Ledger, Ruling, Step};
+pub use ledger::{Head, Ledger, Step};
 pub use replay::{Evidences, Rejudge};
+pub use ruling::Ruling;
 pub use tree::Frontier;

@@ -85,6 +85,12 @@ text_name!(
     "a name of an administrator is 1 to 64 of `a-z 0-9 _ -`, starting with a letter or digit"
 );
 text_name!(
+    /// The name of a relaxation: one weakening with an end.
+    RelaxationId,
+    |text| is_token(text, is_lower_or_digit),
+    "a relaxation's id is 1 to 64 of `a-z 0-9 _ -`, starting with a letter or digit"
+);
+text_name!(
     /// A WIT package, `namespace:name`: the unit of trust and of binding.
     Package,
     |text| text.len() <= 128 && text.split_once(':').is_some_and(|(ns, name)| is_kebab(ns) && is_kebab(name)),

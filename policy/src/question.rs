@@ -13,6 +13,7 @@ use crate::key::{Host, Name};
 use crate::name::{ComponentId, Lattice};
 use crate::provider::Subject;
 use crate::reason::{Reason, Refusal};
+use crate::relax::StoodIn;
 use crate::time::Timestamp;
 use crate::wire::Nonce;
 
@@ -38,6 +39,8 @@ pub struct StartRequest {
     pub inventory_sha256: Digest,
     /// The newest of the log that this host has seen.
     pub seen: Seen,
+    /// Starts by standby permits that no broker has been told of yet.
+    pub stood_in: Vec<StoodIn>,
 }
 
 /// What runs under which id.
@@ -199,30 +202,35 @@ struct Wire {
     imports: Vec<Import>,
     inventory_sha256: Digest,
     seen: Seen,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    stood_in: Vec<StoodIn>,
 }
 
 impl From<StartRequest> for Wire {
     fn from(request: StartRequest) -> Self {
-        let StartRequest { iss, aud, iat, jti, what, runs, imports, inventory_sha256, seen } = request;
+        let StartRequest { iss, aud, iat, jti, what, runs, imports, inventory_sha256, seen, stood_in } = request;
         let (component, provider) = match what {
             What::StartComponent => (Some(runs), None),
             What::StartProvider => (None, Some(runs)),
         };
-        Self { iss, aud, iat, jti, component, provider, imports, inventory_sha256, seen }
+        Self { iss, aud, iat, jti, component, provider, imports, inventory_sha256, seen, stood_in }
     }
 }
 
 impl TryFrom<Wire> for StartRequest {
     type Error = Refusal;
     fn try_from(wire: Wire) -> Result<Self, Refusal> {
-        let Wire { iss, aud, iat, jti, component, provider, imports, inventory_sha256, seen } = wire;
+        let Wire { iss, aud, iat, jti, component, provider, imports, inventory_sha256, seen, stood_in } = wire;
         let (what, runs) = match (component, provider) {
             (Some(component), None) => (What::StartComponent, component),
             (None, Some(provider)) => (What::StartProvider, provider),
             _ => return Err(malformed("exactly one of `component` and `provider` is named")),
         };
         well_formed(&imports)?;
-        Ok(Self { iss, aud, iat, jti, what, runs, imports, inventory_sha256, seen })
+        if stood_in.len() > MAX_STOOD_IN {
+            return Err(malformed("more starts by standby permits than one request reports"));
+        }
+        Ok(Self { iss, aud, iat, jti, what, runs, imports, inventory_sha256, seen, stood_in })
     }
 }
 
@@ -243,6 +251,8 @@ fn malformed(detail: &str) -> Refusal {
 
 /// The most packages that one start may import.
 pub const MAX_IMPORTS: usize = 256;
+/// The most starts by standby permits that one request reports; the next one reports more.
+pub const MAX_STOOD_IN: usize = 64;
 
 impl Document for StartRequest {
     const TYPE: &'static str = "start";

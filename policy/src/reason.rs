@@ -149,6 +149,8 @@ reasons! {
     NotFound = "not_found", "there is no such thing here", "look at the matching `list`";
     NotDefaultable = "not_defaultable", "the contract says that no default may answer it", "link to a provider";
     NotSupportedYet = "not_supported_yet", "this form is reserved until hosts report inventories", "use `--bind builtin` or a link";
+    NotRelaxable = "not_relaxable", "that reason holds whatever stands in state", "mend what it is about; docs/operations.md lists what may be relaxed";
+    RelaxationExcessive = "relaxation_excessive", "a weakening without a near end, without a reason, or wider than one may be", "name an end at most 30 days ahead, why, and less at once";
     EvidenceMissing = "evidence_missing", "an attachment that the document names is not there, or one is there that it does not name", "send the document with its attachments";
     InviteUnknown = "invite_unknown", "the invitation is unknown, used, or over", "`countersign host invite`";
 
@@ -156,6 +158,8 @@ reasons! {
     StateRollback = "state_rollback", "the state is older than one already seen", "stop: find out who put back an old copy";
     ClockRollback = "clock_rollback", "the broker's clock is behind the time that its log has come to", "set the clock right; if it is right, `countersign clock acknowledge`";
     BrokerUnreachable = "broker_unreachable", "no valid answer came in time", "start the broker, or check --nats-url";
+    StandbyOver = "standby_over", "no broker answers, and the standby permit held here is over, or a clock was set back", "start the broker, or check --nats-url; check this host's clock";
+    StandbyVoid = "standby_void", "no broker answers, and the standby permit held here is another host's, was altered, or is older than what this host has seen change", "start the broker, or check --nats-url";
     WirePlain = "wire_plain", "a connection to another machine would not be encrypted", "write `tls://` before the server's name; `--tls-ca FILE` names an authority of your own";
     BrokerKeyUnknown = "broker_key_unknown", "the answer's key stands in no warrant of the pinned root", "find out who answered; check the warrant";
     AnswerMismatch = "answer_mismatch", "the answer is genuine but not to this question", "nothing to do: it was ignored";

@@ -13,6 +13,7 @@ mod links;
 mod order;
 mod owners;
 mod reasons;
+mod relaxations;
 mod roots;
 mod rules;
 mod rulings;

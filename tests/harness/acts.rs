@@ -37,6 +37,8 @@ pub fn every_kind(lattice: &Lattice) {
         .expect("written");
     lattice.accepted(&["rules", "put", path(&rules)]);
     lattice.accepted(&["rules", "delete"]);
+    lattice.accepted(&["relax", "observe", "--until", "+1d", "--reason", "a trial", "--id", "trial"]);
+    lattice.accepted(&["relax", "end", "trial"]);
 
     lattice.accepted(&["link", "put", "cart", "logging", "--contract", "wasi:logging"]);
     let first = other(lattice, 1);

@@ -88,6 +88,7 @@ impl Asker {
             runs: self.runs.clone(),
             imports: self.imports.clone(),
             inventory_sha256: Digest::of(&self.attachments[1]),
+            stood_in: Vec::new(),
             seen: Seen { epoch: 0, index: 0, entry_sha256: Digest::of(b"") },
         };
         change(&mut request);

@@ -196,6 +196,7 @@ fn request(service: &Service, host: &SigningKey<Host>, id: &str, wasm: &[u8]) ->
         },
         imports: file.imports().to_vec(),
         inventory_sha256: Digest::of(&inventory),
+        stood_in: Vec::new(),
         seen: Seen { epoch: 0, index: 0, entry_sha256: Digest::of(&service.papers().1) },
     };
     (host.sign(&request, [claims.as_slice(), &inventory]), jti.to_string())

@@ -22,6 +22,7 @@ mod plans;
 mod poison;
 mod published;
 mod refusals;
+mod relax;
 mod replays;
 mod revoking;
 mod rfc8037;

@@ -18,6 +18,7 @@ mod rules;
 mod seen;
 mod signing;
 mod stage;
+mod standby;
 mod tokens;
 
 use policy::reason::Reason;
@@ -155,6 +156,8 @@ fn attack(reason: Reason) -> (Chapter, Attack) {
         Reason::NotFound => (Administrators, administrators::what_never_was),
         Reason::NotDefaultable => (Administrators, administrators::default_for_links_only),
         Reason::NotSupportedYet => (Administrators, administrators::reserved_form),
+        Reason::NotRelaxable => (Administrators, administrators::exception_for_the_revoked),
+        Reason::RelaxationExcessive => (Administrators, administrators::relaxed_for_ever),
         Reason::EvidenceMissing => (Administrators, administrators::torn_off),
         Reason::InviteUnknown => (Administrators, administrators::invitation_of_nobody),
 
@@ -162,6 +165,8 @@ fn attack(reason: Reason) -> (Chapter, Attack) {
         Reason::StateRollback => (Evidence, evidence::older_log_put_back),
         Reason::ClockRollback => (Evidence, evidence::clock_put_back),
         Reason::BrokerUnreachable => (Evidence, evidence::nobody_listens),
+        Reason::StandbyOver => (Evidence, standby::after_its_end),
+        Reason::StandbyVoid => (Evidence, standby::of_another_host),
         Reason::WirePlain => (Evidence, evidence::plain_to_another_machine),
         Reason::BrokerKeyUnknown => (Evidence, evidence::forged_yes),
         Reason::AnswerMismatch => (Evidence, evidence::replayed_yes),

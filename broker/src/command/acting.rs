@@ -25,7 +25,7 @@ use crate::view::Look;
 pub(super) struct Acting {
     /// Why, for those who read the log.
     #[arg(long, visible_alias = "reason", value_name = "TEXT")]
-    because: Option<String>,
+    pub(super) because: Option<String>,
     /// Say what it would change and which starts would come out otherwise, and change nothing.
     #[arg(long, visible_alias = "dry-run")]
     plan: bool,
@@ -203,7 +203,7 @@ pub(super) fn paragraph(row: &Value) -> String {
 /// A member as people read it: times as dates, imports as they are written.
 pub(super) fn cell(name: &str, value: &Value) -> String {
     match (name, value) {
-        ("at" | "iat" | "exp" | "end" | "not_after" | "since" | "warrant_until", Value::Number(_)) => {
+        ("at" | "iat" | "exp" | "end" | "not_after" | "since" | "last" | "warrant_until", Value::Number(_)) => {
             let time = value.as_u64().and_then(|seconds| Timestamp::from_seconds(seconds).ok());
             time.map_or_else(|| value.to_string(), |time| time.to_string())
         }
@@ -215,7 +215,7 @@ pub(super) fn cell(name: &str, value: &Value) -> String {
             let spelled: Vec<String> = spelled.collect();
             if spelled.is_empty() { "none".to_owned() } else { spelled.join(", ") }
         }
-        ("contract", Value::Object(_)) => String::from_utf8_lossy(&policy::json::write(value)).into_owned(),
+        ("contract" | "kind", Value::Object(_)) => String::from_utf8_lossy(&policy::json::write(value)).into_owned(),
         _ => crate::view::text(value),
     }
 }

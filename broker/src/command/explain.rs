@@ -55,7 +55,7 @@ impl Args {
         };
         let told = Client::of(globals)?.look(&Look::Explain(Box::new(supposition)))?.view;
         let heading = format!("`{}` would be {}", member(&told, "id"), member(&told, "verdict"));
-        let mut text = format!("{}\n{}", output::shown(&heading), telling::outcomes(&told));
+        let mut text = format!("{}\n{}", output::shown(&heading), telling::outcomes(&told) + &telling::relaxed(&told));
         if !self.brief {
             text += &telling::rules(&told, self.verbose);
         }

@@ -63,10 +63,20 @@ fn text(view: &Value) -> String {
     pairs.extend([("warning", member(view, "warning"))].into_iter().filter(|(_, value)| !value.is_empty()));
     let counts = view.get("counts").map(paragraph).unwrap_or_default();
     let alarms: String = rows(view, "alarms").iter().map(told).collect();
-    output::fields(pairs) + &alarms + "in force\n" + &counts
+    output::fields(pairs) + &alarms + "in force\n" + &counts + &relaxed(rows(view, "relaxations"))
 }
 
 fn told(alarm: &Value) -> String {
     let entry = alarm.get("entry").map(|entry| format!(" (entry {entry})")).unwrap_or_default();
     format!("ALARM  {}: {}{entry}\n", output::shown(&member(alarm, "alarm")), output::shown(&member(alarm, "says")))
+}
+
+// What is weakened now, until when, and what that let through.
+fn relaxed(standing: &[Value]) -> String {
+    if standing.is_empty() {
+        return String::new();
+    }
+    let row = |row: &Value| ["id", "weakens", "end", "let_through", "reason"].map(|name| member(row, name));
+    let heading = ["RELAXED", "WHAT", "UNTIL", "LET THROUGH", "REASON"];
+    "weakened\n".to_owned() + &output::table(heading, standing.iter().map(row))
 }

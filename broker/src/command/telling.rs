@@ -29,6 +29,23 @@ pub(super) fn outcomes(told: &Value) -> String {
     output::table(["IMPORT", "LINK", "ANSWERED", "BY, OR WHY NOT"], found.iter().map(row))
 }
 
+/// What relaxations let through.
+pub(super) fn relaxed(told: &Value) -> String {
+    let mut text = String::new();
+    for row in rows(told, "relaxations") {
+        let about = Some(member(row, "package")).filter(|package| !package.is_empty());
+        let about = about.map(|package| format!(" for {package}")).unwrap_or_default();
+        let line = format!(
+            "relaxed: {}{about} would refuse, `{}` lets it pass",
+            member(row, "would_refuse"),
+            member(row, "id")
+        );
+        text += &output::shown(&line);
+        text.push('\n');
+    }
+    text
+}
+
 /// Each rule in order, with its verdict and what it read; keys and digests cut short unless they are wanted whole.
 pub(super) fn rules(told: &Value, whole: bool) -> String {
     let Some(rules) = told.get("rules") else {
@@ -122,6 +139,13 @@ fn section(heading: &str, lines: &[Value], whole: bool) -> String {
         let fact = if whole { fact } else { shortened(&fact) };
         let (verdict, told) = match member(line, "verdict").as_str() {
             "passed" => ("passed", vec![fact]),
+            "relaxed" => {
+                let why = format!("{}: {}", member(line, "reason"), member(line, "detail"));
+                (
+                    "RELAXED",
+                    vec![format!("`{}` lets pass {why}", member(line, "relaxations")), format!("it read: {fact}")],
+                )
+            }
             "refused" => {
                 let why = format!("{}: {}", member(line, "reason"), member(line, "detail"));
                 ("REFUSED", vec![why, format!("it read: {fact}")])

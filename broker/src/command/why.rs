@@ -65,7 +65,7 @@ fn ruling(told: &Value, whole: bool) -> String {
         ("decided again", follows.to_owned()),
         ("asked now", again(told)),
     ]);
-    text + &telling::rules(told, whole) + &telling::fix(told)
+    text + &telling::relaxed(told) + &telling::rules(told, whole) + &telling::fix(told)
 }
 
 // The sentence that an operator came for.

@@ -4,7 +4,7 @@ use policy::govern::HostStanding;
 use policy::log::{Body, Entry};
 use policy::reason::{Reason, Refusal};
 use policy::time::Timestamp;
-use policy::wire::PERMIT_TTL_MS;
+use policy::wire::{FRESHNESS_S, PERMIT_TTL_MS};
 use serde_json::{Value, json};
 
 use super::Scene;
@@ -51,9 +51,11 @@ pub(super) async fn effective(scene: Scene<'_>, index: u64) -> Result<Value, Err
     ]))
 }
 
-// Where no broker runs nobody hears hosts: what they may still hold is what the log permitted in the seconds before.
+// Where no broker runs nobody hears hosts: what they may still hold is what the log permitted in the seconds before, and
+// any standby permit.
 async fn alone(scene: Scene<'_>, index: u64, recorded_ms: u64) -> Result<(Option<u64>, u64), Error> {
-    let mut until_ms = recorded_ms;
+    let standing = scene.state.standbys().values().map(|until| until.plus(FRESHNESS_S).seconds() * 1000);
+    let mut until_ms = standing.fold(recorded_ms, u64::max);
     let visited = scene.backwards(WITHIN, |entry, _| {
         if let Body::Ruling(ruled) = &entry.body
             && entry.index < index

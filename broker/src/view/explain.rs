@@ -121,13 +121,19 @@ pub(super) fn telling(told: &law::Explanation) -> Value {
         ("reason", json!(refusal.map(|refusal| refusal.reason))),
         ("detail", json!(refusal.map(Refusal::sentence))),
         ("outcomes", json!(told.decision.outcomes())),
+        ("relaxations", relaxed(&told.decision)),
         ("rules", json!({"start": told.start, "imports": told.imports})),
     ])
 }
 
+// Nothing, where nothing was relaxed.
+fn relaxed(decision: &Decision) -> Value {
+    if decision.relaxed().is_empty() { Value::Null } else { json!(decision.relaxed()) }
+}
+
 pub(super) const fn verdict(decision: &Decision) -> &'static str {
     match decision {
-        Decision::Permitted(_) => "permitted",
+        Decision::Permitted(_) | Decision::Relaxed { .. } => "permitted",
         Decision::Refused { .. } => "refused",
     }
 }

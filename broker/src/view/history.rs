@@ -95,7 +95,12 @@ fn refused(judged: &Judged) -> String {
 
 fn ruling(ruled: &Ruled) -> String {
     match ruled.reason {
-        None => format!("`{}` permitted: {}", ruled.id, joined(ruled.outcomes.iter().map(answered))),
+        None => {
+            let would = ruled.relaxed.iter().map(|it| format!("{} by `{}`", it.would_refuse, it.id));
+            let relaxed =
+                if ruled.relaxed.is_empty() { String::new() } else { format!("; relaxed: {}", joined(would)) };
+            format!("`{}` permitted: {}{relaxed}", ruled.id, joined(ruled.outcomes.iter().map(answered)))
+        }
         Some(reason) => format!("`{}` refused: {reason}: {}", ruled.id, ruled.detail.as_deref().unwrap_or_default()),
     }
 }

@@ -31,6 +31,7 @@ pub(super) async fn status(scene: Scene<'_>) -> Result<Value, Error> {
         "links_removed": state.links().len() - live,
         "pending": pending,
     });
+    let relaxations = super::relaxations::standing(scene).await?;
     let inception = state.inception();
     let root_set = state.root_sets().last().unwrap_or(&inception.roots);
     let roots: Vec<String> = root_set.keys.iter().map(ToString::to_string).collect();
@@ -42,6 +43,7 @@ pub(super) async fn status(scene: Scene<'_>) -> Result<Value, Error> {
         "size": head.size, "head": head.last, "epoch": head.epoch, "at": head.at_ms / 1000,
         "warrant_serial": state.warrant_serial(), "warrant_reset": state.warrant_rank().reset,
         "root_threshold": root_set.threshold, "counts": counts, "alarms": alarms(scene).await?,
+        "relaxations": relaxations,
     }))
 }
 

@@ -31,7 +31,8 @@ pub(super) async fn why(scene: Scene<'_>, about: &str, contract: Option<&Package
     let explanation = law::explain(ledger.state(), &question, &ruled.facts, Timestamp::from_millis(entry.at_ms));
     let refusal = explanation.decision.refusal();
     let follows = refusal.map(|refusal| refusal.reason) == ruled.reason
-        && explanation.decision.outcomes() == ruled.outcomes.as_slice();
+        && explanation.decision.outcomes() == ruled.outcomes.as_slice()
+        && explanation.decision.relaxed() == ruled.relaxed.as_slice();
     if let Value::Object(telling) = telling(&explanation) {
         members.extend(telling);
     }
@@ -44,6 +45,7 @@ pub(super) async fn why(scene: Scene<'_>, about: &str, contract: Option<&Package
         ("assurance", json!(ruled.assurance)),
         ("request_sha256", json!(ruled.request_sha256)),
         ("follows", json!(follows)),
+        ("standby", json!(ruled.standby)),
         ("providers", providers(&ledger, ruled)),
         ("again", again(scene, &question, &ruled.facts)),
         ("fix", json!(fix(scene, &question, &ruled.facts))),

@@ -15,7 +15,8 @@ use host::limits::Limits;
 use host::memory::Memory;
 use host::running::{Answers, Running};
 use host::start::{Host, Parts};
-use host::transport::nats::{Nats, NatsOptions};
+use host::transport::nats::{Nats, NatsOptions, without_password};
+use host::transport::{Down, Transport};
 use policy::name::ComponentId;
 use policy::resolve::By;
 use serde_json::{Value, json};
@@ -83,7 +84,12 @@ impl Run {
     async fn host(&self, memory: Memory, options: &NatsOptions, place: &Place) -> Result<Host, Error> {
         let key = HostKey::load(&place.host_dir)?;
         let timeout = Duration::from_secs(self.timeout);
-        let nats = Nats::connect(options, key.name(), timeout).await?;
+        // Without a wire nothing starts but what a standby permit is held for.
+        let transport: Arc<dyn Transport> = match Nats::connect(options, key.name(), timeout).await {
+            Ok(nats) => Arc::new(nats),
+            Err(why @ Error::Wire { .. }) => Arc::new(Down::new(without_password(&options.url), why)),
+            Err(error) => return Err(error),
+        };
         let limits = Limits {
             memory_bytes: usize::from(self.memory) << 20,
             call: Duration::from_secs(self.call_timeout),
@@ -93,7 +99,7 @@ impl Run {
         Host::new(Parts {
             key,
             memory: Arc::new(memory),
-            transport: Arc::new(nats),
+            transport,
             clock: Arc::new(SystemClock),
             builtins: self.builtins.as_ref().map(Folder::of_builtins).transpose()?,
             artifacts: self.artifacts.as_ref().map(Folder::of_artifacts),
@@ -120,6 +126,14 @@ fn text(running: &Running, result: Option<&str>) -> String {
     let decided = running.decided();
     let mut text =
         format!("started `{}` ({}), by entry {} of the log\n", running.id(), running.subject(), decided.index);
+    for relaxed in &running.leave().relaxed {
+        let about = relaxed.package.as_ref().map(|package| format!(" for {package}")).unwrap_or_default();
+        text += &format!("relaxed: {}{about} would refuse, `{}` lets it pass\n", relaxed.would_refuse, relaxed.id);
+    }
+    if let Some(standby) = &running.leave().standby {
+        text +=
+            &format!("no broker answered: started by a standby permit of `{}`, until {}\n", standby.id, standby.until);
+    }
     let answers = running.answers();
     if answers.is_empty() {
         text += "it imports nothing that must be answered\n";
@@ -155,8 +169,12 @@ fn document(running: &Running, result: Option<&str>, place: &Place) -> Value {
         "entry_sha256": decided.entry_sha256,
         "epoch": decided.epoch,
         "imports": imports,
+        "relaxations": running.leave().relaxed,
         "warnings": place.warnings(),
     });
+    if let (Some(standby), Some(members)) = (&running.leave().standby, document.as_object_mut()) {
+        members.insert("standby".to_owned(), json!(standby));
+    }
     if let (Some(result), Some(members)) = (result, document.as_object_mut()) {
         members.insert("result".to_owned(), result.into());
     }

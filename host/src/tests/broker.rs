@@ -356,7 +356,8 @@ impl Broker {
             epoch: step.epoch,
             index: step.index,
             entry_sha256: step.hash,
-            relaxations: Vec::new(),
+            relaxations: decision.relaxed().to_vec(),
+            standby: step.outcome.standby().cloned(),
         }
     }
 
@@ -547,6 +548,7 @@ impl Bench {
 pub(crate) struct TestClock {
     pub(crate) boot_ahead_ms: AtomicU64,
     pub(crate) wall_ahead_ms: AtomicU64,
+    pub(crate) wall_behind_ms: AtomicU64,
 }
 
 impl Clock for TestClock {
@@ -555,7 +557,7 @@ impl Clock for TestClock {
     }
 
     fn wall_ms(&self) -> u64 {
-        SystemClock.wall_ms() + self.wall_ahead_ms.load(Ordering::SeqCst)
+        SystemClock.wall_ms() + self.wall_ahead_ms.load(Ordering::SeqCst) - self.wall_behind_ms.load(Ordering::SeqCst)
     }
 }
 

@@ -116,6 +116,7 @@ fn questions(
                 index: record.head.index,
                 entry_sha256: record.head.entry_sha256,
             },
+            stood_in: Vec::new(),
         };
         let bytes = key.sign(&request, &[component.token(), &inventory]).unwrap();
         let verified = Unverified::<StartRequest>::parse(&bytes).unwrap().verify(base.state().host_keys()).unwrap();
@@ -332,7 +333,7 @@ impl<'a> World<'a> {
             let at_ms = self.stage.began.wall_ms + self.now_ms;
             let step = self.ledger.rule(examined.clone(), Facts::default(), at_ms);
             if step.outcome.decision().refusal().is_none() {
-                self.effects.permitted(request.iss, self.now_ms);
+                self.effects.permitted(request.iss, self.now_ms, policy::wire::PERMIT_TTL_MS);
             }
             let about = (request.iss, request.jti, *sha256);
             let lattice = request.aud.clone();

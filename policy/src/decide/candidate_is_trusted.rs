@@ -9,7 +9,7 @@ pub(super) fn judge(binding: &Binding<'_>) -> Result<(), Refusal> {
     if provider.retired {
         return Err(Refusal::new(Reason::ProviderRetired, format!("provider `{}` was retired", provider.id)));
     }
-    let trusted = provider.trusted(binding.start.state, binding.start.now);
+    let trusted = provider.trusted(binding.start.state, binding.start.now, binding.start.aside);
     trusted.map_err(|refusal| refusal.within(format!("provider `{}`", provider.id)))
 }
 

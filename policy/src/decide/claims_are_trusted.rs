@@ -35,7 +35,7 @@ pub(super) fn judge(start: &Start<'_>) -> Result<(), Refusal> {
     }
     let signed = Signed { issuer, kind, validity: &common.validity };
     let speaks_for = caps.unwrap_or_default().iter().map(LegacyId::as_str);
-    start.state.issuers().judge(signed, speaks_for, start.now).map(drop)
+    start.state.issuers().judge_past(signed, speaks_for, start.now, start.aside).map(drop)
 }
 
 pub(super) fn fact(start: &Start<'_>) -> String {

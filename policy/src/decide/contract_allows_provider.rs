@@ -12,7 +12,7 @@ pub(super) fn judge(binding: &Binding<'_>) -> Result<(), Refusal> {
         let by_issuer = provider.signed.as_ref().is_some_and(|(issuer, _)| providers.issuers.contains(issuer));
         by_issuer || providers.subjects.contains(&provider.subject)
     });
-    if allowed {
+    if allowed || binding.start.aside.has(Reason::ProviderNotAllowed) {
         return Ok(());
     }
     let detail = format!("the contract for `{package}` lists neither `{}` nor its issuer", provider.subject);

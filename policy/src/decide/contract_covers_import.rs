@@ -6,7 +6,7 @@ use crate::issuer::{Kind, Signed};
 use crate::reason::{Reason, Refusal};
 
 pub(super) fn judge(binding: &Binding<'_>) -> Result<(), Refusal> {
-    let (import, state) = (binding.import, binding.start.state);
+    let (import, state, aside) = (binding.import, binding.start.state, binding.start.aside);
     let package = &import.package;
     let Some(published) = state.contracts().get(package) else {
         return Err(Refusal::new(Reason::ContractUnknown, format!("no contract for `{package}` is published")));
@@ -16,10 +16,11 @@ pub(super) fn judge(binding: &Binding<'_>) -> Result<(), Refusal> {
     }
     let contract = &published.contract;
     let signed = Signed { issuer: &contract.iss, kind: Kind::Contract, validity: &contract.validity() };
-    let signed = state.issuers().judge(signed, [package.as_str()], binding.start.now);
+    let signed = state.issuers().judge_past(signed, [package.as_str()], binding.start.now, aside);
     signed.map_err(|refusal| refusal.within("its contract"))?;
     let track = import.version.as_ref().map(crate::name::Version::track);
-    if !track.as_ref().map_or(contract.tracks.is_empty(), |track| contract.tracks.contains(track)) {
+    let covered = track.as_ref().map_or(contract.tracks.is_empty(), |track| contract.tracks.contains(track));
+    if !covered && !aside.has(Reason::ContractTrack) {
         let asked = import.version.as_ref().map_or_else(|| "no version".to_owned(), ToString::to_string);
         return Err(Refusal::new(
             Reason::ContractTrack,
@@ -28,6 +29,7 @@ pub(super) fn judge(binding: &Binding<'_>) -> Result<(), Refusal> {
     }
     match import.interfaces.iter().find(|interface| !contract.interfaces.contains(interface)) {
         None => Ok(()),
+        Some(_) if aside.has(Reason::ContractInterface) => Ok(()),
         Some(interface) => {
             let detail = format!("the contract for `{package}` does not name `{interface}`");
             Err(Refusal::new(Reason::ContractInterface, detail))

@@ -41,6 +41,9 @@ pub(super) fn fact(start: &Start<'_>) -> String {
 fn component(start: &Start<'_>) -> Result<(), Refusal> {
     let runs = &start.question.runs;
     let Some(record) = start.state.components().get(&runs.id) else {
+        if start.aside.has(Reason::ComponentUnknown) {
+            return unclaimed(start);
+        }
         return Err(Refusal::new(Reason::ComponentUnknown, format!("no component was admitted as `{}`", runs.id)));
     };
     if record.subject != runs.subject {
@@ -54,6 +57,23 @@ fn component(start: &Start<'_>) -> Result<(), Refusal> {
         return Err(Refusal::new(Reason::ComponentRetired, format!("id `{}` was retired", runs.id)));
     }
     Ok(())
+}
+
+// An id that is nobody's yet, under a relaxation: the subject itself may belong to somebody all the same.
+fn unclaimed(start: &Start<'_>) -> Result<(), Refusal> {
+    let (runs, state) = (&start.question.runs, start.state);
+    let Some(Ok(Evidence::Component(claimed))) = &start.question.claims else {
+        return Ok(());
+    };
+    let Some(owned) = state.owned(&runs.subject).filter(|_| state.has_owners()) else {
+        return Ok(());
+    };
+    if !state.issuers().same_line(&owned.issuer, claimed.issuer()) {
+        let (owner, issuer) = (&owned.issuer, claimed.issuer());
+        let detail = format!("subject `{}` came signed by `{owner}`, not by `{issuer}`", runs.subject);
+        return Err(Refusal::new(Reason::SubjectOwned, detail));
+    }
+    state.is_current(&runs.subject, claimed.common.rev)
 }
 
 // Any trusted issuer can write any subject's name: only admission hands a subject from one to another (T18), and only

@@ -13,6 +13,7 @@ use crate::issuer::Kind;
 use crate::name::{ComponentId, LinkName, Package, Version};
 use crate::question::{Question, Runs, Supposed, What};
 use crate::reason::Reason;
+use crate::relax::Aside;
 use crate::resolve::By;
 use crate::time::Timestamp;
 
@@ -113,7 +114,8 @@ impl<'q> Looker<'q> {
             }
             let question = self.asked_by(id, record, imports);
             let stands = stands(state, record);
-            for_each_import(&Start { state, question: &question, facts: NO_FACTS, now: self.now }, |binding| {
+            let start = Start { state, question: &question, facts: NO_FACTS, now: self.now, aside: Aside::default() };
+            for_each_import(&start, |binding| {
                 let answered = match stands.map_or_else(|| grant(binding, &mut Nobody).map_err(|no| no.reason), Err) {
                     Ok(Grant { by, id, sha256, .. }) => Answered::Permitted { by, id, sha256 },
                     Err(reason) => Answered::Refused { reason },
@@ -195,6 +197,8 @@ impl Reach {
             | Event::IssuerDelegated(_)
             | Event::IssuerRetired(_)
             | Event::IssuerRevoked(_)
+            | Event::RelaxationPut(_)
+            | Event::RelaxationEnded(_)
             | Event::ProviderAdmitted(_)
             | Event::ProviderRetired(_) => Self::Everything,
         }

@@ -21,6 +21,7 @@ use crate::govern::{Event, State};
 use crate::name::{LinkName, Package};
 use crate::question::Question;
 use crate::reason::{Reason, Refusal};
+use crate::relax::Aside;
 use crate::time::Timestamp;
 
 pub use who::Who;
@@ -121,9 +122,13 @@ type Place = (usize, LinkName);
 type Tried = (Option<(Place, About)>, Reason, String);
 
 impl Search<'_> {
+    fn start(&self) -> Start<'_> {
+        Start { state: &self.state, question: self.question, facts: NO_FACTS, now: self.now, aside: Aside::default() }
+    }
+
     // One act for the start's refusal, or else one for each import that is refused. Whether there was any.
     fn round(&mut self) -> bool {
-        let start = Start { state: &self.state, question: self.question, facts: NO_FACTS, now: self.now };
+        let start = self.start();
         if let Err(refusal) = may_start(&start, &mut Nobody) {
             let mut any = false;
             for proposal in acts::for_start(&start, &refusal) {
@@ -142,7 +147,7 @@ impl Search<'_> {
     }
 
     fn mend(&mut self, place: &Place) -> bool {
-        let start = Start { state: &self.state, question: self.question, facts: NO_FACTS, now: self.now };
+        let start = self.start();
         let Some(import) = self.question.imports.get(place.0) else {
             return false;
         };
@@ -181,7 +186,7 @@ impl Search<'_> {
 
     // The imports of the question as the state has names for them now.
     fn places(&self) -> Vec<Place> {
-        let start = Start { state: &self.state, question: self.question, facts: NO_FACTS, now: self.now };
+        let start = self.start();
         let mut places = Vec::new();
         for_each_import(&start, |binding| {
             let number = self.question.imports.iter().position(|import| std::ptr::eq(import, binding.import));
@@ -191,7 +196,7 @@ impl Search<'_> {
     }
 
     fn outside(&self, decision: &Decision) -> Vec<Outside> {
-        let start = Start { state: &self.state, question: self.question, facts: NO_FACTS, now: self.now };
+        let start = self.start();
         let Some(first) = decision.refusal() else {
             return Vec::new();
         };

@@ -16,6 +16,7 @@ use crate::key::Name;
 use crate::name::{ComponentId, LegacyId};
 use crate::provider::{Source, Subject};
 use crate::reason::{Reason, Refusal};
+use crate::relax::Aside;
 use crate::time::Validity;
 
 /// Admit a provider.
@@ -111,7 +112,7 @@ impl Judge for AdmitProvider {
         let Waived { took_over, downgraded } = waived?;
         let Self { id, subject, sha256, serves, source, .. } = self.clone();
         let event = ProviderAdmitted { id, subject, sha256, signed, serves, capid, source, took_over, downgraded };
-        event.record().trusted(state, case.now)?;
+        event.record().trusted(state, case.now, Aside::default())?;
         Ok(event)
     }
 }
@@ -171,7 +172,7 @@ impl ProviderAdmitted {
 
 impl ProviderRecord {
     /// Whether its issuer's word counts now for all that it serves; a native builtin rests on its admission alone.
-    pub(crate) fn trusted(&self, state: &State, now: crate::time::Timestamp) -> Result<(), Refusal> {
+    pub(crate) fn trusted(&self, state: &State, now: crate::time::Timestamp, aside: Aside) -> Result<(), Refusal> {
         let Some((issuer, validity)) = &self.signed else {
             return Ok(());
         };
@@ -179,7 +180,7 @@ impl ProviderRecord {
             Subject::Component(_) => Kind::Component,
             Subject::Provider(_) | Subject::Native(_) => Kind::Provider,
         };
-        state.issuers().judge(Signed { issuer, kind, validity }, self.speaks_for(), now).map(drop)
+        state.issuers().judge_past(Signed { issuer, kind, validity }, self.speaks_for(), now, aside).map(drop)
     }
 }
 

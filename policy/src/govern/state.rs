@@ -14,9 +14,10 @@ use crate::govern::{
 };
 use crate::issuer::Issuers;
 use crate::key::{Administrator, Host, Invite, Name, Role, Root, refuse_published};
-use crate::name::{ComponentId, Lattice, LinkName, Package};
+use crate::name::{ComponentId, Lattice, LinkName, Package, RelaxationId};
 use crate::provider::Subject;
 use crate::reason::{Reason, Refusal};
+use crate::relax::Relaxation;
 use crate::rules::{Language, NoLanguage, RulesRecord};
 use crate::time::Timestamp;
 use crate::warrant::{Inception, Quorum, Rank};
@@ -56,6 +57,9 @@ pub struct State {
     // What runs already and lost its ground.
     pub(super) withdrawn: Withdrawn,
     pub(crate) disorder: Disorder,
+    pub(super) relaxations: BTreeMap<RelaxationId, Relaxation>,
+    // The latest end of the standby permits that each host was given.
+    standbys: BTreeMap<Name<Host>, Timestamp>,
     // The law it is judged under: that of an entry while it is judged again, the newest otherwise.
     law: u64,
     host_keys: HostKeys,
@@ -94,6 +98,8 @@ impl State {
             language: Arc::new(NoLanguage),
             withdrawn: Withdrawn::default(),
             disorder: Disorder::default(),
+            relaxations: BTreeMap::new(),
+            standbys: BTreeMap::new(),
             law: LAW,
             host_keys: HostKeys::default(),
             seen: BTreeMap::new(),
@@ -228,6 +234,16 @@ impl State {
         &self.links
     }
 
+    /// The relaxations, ended ones too until another is put.
+    pub const fn relaxations(&self) -> &BTreeMap<RelaxationId, Relaxation> {
+        &self.relaxations
+    }
+
+    /// The latest end of the standby permits that each host was given, over ones too.
+    pub const fn standbys(&self) -> &BTreeMap<Name<Host>, Timestamp> {
+        &self.standbys
+    }
+
     /// The link names that are in use for one import.
     pub fn link_names<'a>(
         &'a self,
@@ -299,6 +315,11 @@ impl State {
         }
         // Its key stays, so that what it asked before can be verified again.
         self.host_keys.banned.insert(host);
+    }
+
+    pub(crate) fn stand_by(&mut self, host: Name<Host>, until: Timestamp) {
+        let latest = self.standbys.entry(host).or_insert(until);
+        *latest = until.max(*latest);
     }
 
     pub(crate) fn put_warrant(&mut self, rank: Rank, sha256: Digest, log_key: Option<&str>) {

@@ -14,6 +14,7 @@ use crate::key::{Administrator, Host, Name};
 use crate::name::{ComponentId, Lattice};
 use crate::question::{Assurance, What};
 use crate::reason::{Reason, Refusal};
+use crate::relax::{Relaxed, Standby, StoodIn};
 use crate::time::Timestamp;
 use crate::warrant::Inception;
 use crate::wire::Nonce;
@@ -169,6 +170,15 @@ pub struct Ruled {
     pub detail: Option<String>,
     /// What became of each import.
     pub outcomes: Vec<Outcome>,
+    /// What relaxations let through, in the order of the rules.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub relaxed: Vec<Relaxed>,
+    /// The standby permit that goes with it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub standby: Option<Standby>,
+    /// Starts by standby permits that the host reported with it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stood_in: Vec<StoodIn>,
 }
 
 /// The RFC 6962 leaf hash of an entry's bytes (section 2.1): the entry's hash, also in answers and in `prev`.

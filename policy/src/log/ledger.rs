@@ -16,8 +16,10 @@ use crate::inventory::HostInventory;
 use crate::join::Join;
 use crate::log::checkpoint::{Checkpoint, NoteKey};
 use crate::log::entry::{Body, Entry, Judged, Lost, Reported, Ruled, leaf_hash};
+use crate::log::ruling::Ruling;
 use crate::question::{Question, StartRequest};
 use crate::reason::{Reason, Refusal};
+use crate::relax;
 use crate::root::Agreed;
 use crate::rules::{Language, RulesRecord};
 use crate::time::Timestamp;
@@ -69,25 +71,6 @@ impl<T> Step<T> {
     pub fn map<U>(self, turn: impl FnOnce(T) -> U) -> Step<U> {
         let Self { index, bytes, hash, epoch, at_ms, evidence, outcome } = self;
         Step { index, bytes, hash, epoch, at_ms, evidence, outcome: turn(outcome) }
-    }
-}
-
-/// A question with its decision: it owns what it judged, so it cannot be recorded beside another's.
-#[derive(Debug, Clone)]
-pub struct Ruling {
-    pub(super) request: Verified<StartRequest>,
-    pub(super) decision: Decision,
-}
-
-impl Ruling {
-    /// What was asked.
-    pub const fn request(&self) -> &Verified<StartRequest> {
-        &self.request
-    }
-
-    /// What was decided.
-    pub const fn decision(&self) -> &Decision {
-        &self.decision
     }
 }
 
@@ -149,7 +132,13 @@ impl Ledger {
         let (at_ms, clock_ms) = self.moment(at_ms);
         facts.clock_ms = clock_ms;
         let question = Question::signed(&examined);
-        let decision = decide(&self.state, &question, &facts, Timestamp::from_millis(at_ms));
+        let now = Timestamp::from_millis(at_ms);
+        let decision = decide(&self.state, &question, &facts, now);
+        // What rests on one weakening gets no other.
+        let standby = match &decision {
+            Decision::Permitted(outcomes) => relax::standby(&self.state, &question, outcomes, now),
+            Decision::Relaxed { .. } | Decision::Refused { .. } => None,
+        };
         let request = examined.document;
         let ruled = Ruled {
             request_sha256: request.sha256(),
@@ -162,9 +151,12 @@ impl Ledger {
             reason: decision.refusal().map(|refusal| refusal.reason),
             detail: decision.refusal().map(Refusal::brief),
             outcomes: decision.outcomes().to_vec(),
+            relaxed: decision.relaxed().to_vec(),
+            standby: standby.clone(),
+            stood_in: request.stood_in.clone(),
         };
         let evidence = pieces(&request);
-        self.record(Body::Ruling(ruled), at_ms, evidence, Ruling { request, decision })
+        self.record(Body::Ruling(ruled), at_ms, evidence, Ruling { request, decision, standby })
     }
 
     /// Judges a command; refused ones are recorded too.
@@ -330,6 +322,7 @@ impl Ledger {
             self.state.remember(id, not_after, Timestamp::from_millis(entry.at_ms));
         }
         match &entry.body {
+            Body::Ruling(Ruled { host, standby: Some(standby), .. }) => self.state.stand_by(*host, standby.until),
             Body::Report(Reported { ahead: Some(ahead), .. }) => self.state.disorder.ahead = Some(*ahead),
             Body::Clock(jump) => self.state.disorder.jump = Some(*jump),
             Body::Lost(_) => self.state.disorder.filling = true,

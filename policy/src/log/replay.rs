@@ -12,7 +12,8 @@ use crate::govern::{HostKeys, State};
 use crate::inventory::HostInventory;
 use crate::join::{Join, Possession};
 use crate::log::entry::{Body, Entry, Judged, Reported, Ruled, leaf_hash};
-use crate::log::ledger::{Ledger, Ruling};
+use crate::log::ledger::Ledger;
+use crate::log::ruling::Ruling;
 use crate::question::{Question, StartRequest};
 use crate::reason::{Reason, Refusal};
 use crate::root::RootChange;
@@ -198,13 +199,14 @@ impl Ruling {
         let request = Unverified::<StartRequest>::parse(&bytes).map_err(unfit)?.verify(hosts).map_err(unfit)?;
         let outcomes = ruled.outcomes.clone();
         let decision = match ruled.reason {
-            None => Decision::Permitted(outcomes),
+            None if ruled.relaxed.is_empty() => Decision::Permitted(outcomes),
+            None => Decision::Relaxed { relaxed: ruled.relaxed.clone(), outcomes },
             Some(reason) => {
                 let refusal = Refusal::new(reason, ruled.detail.clone().unwrap_or_default());
                 Decision::Refused { refusal, outcomes }
             }
         };
-        Ok(Self { request, decision })
+        Ok(Self { request, decision, standby: ruled.standby.clone() })
     }
 }
 

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::decide::{Binding, Start};
 use crate::examine::Evidence;
 use crate::question::{Assurance, What};
+use crate::relax::bearing;
 use crate::resolve::By;
 
 /// One start, or one binding of it.
@@ -24,7 +25,7 @@ pub struct Case {
     /// How sure the broker is of who asks.
     #[serde(default = "usual_assurance")]
     pub assurance: Assurance,
-    /// What was weakened for a time and bears on this.
+    /// The relaxations that stand and could lift something of this, whether or not they had to.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub relaxations: Vec<String>,
     /// The host that asks.
@@ -140,7 +141,7 @@ impl Case {
             lattice: state.lattice().to_string(),
             now: start.now.seconds(),
             assurance: question.assurance,
-            relaxations: Vec::new(),
+            relaxations: bearing(state, question, start.now, None).map(ToString::to_string).collect(),
             host: CaseHost { key: question.host.to_string(), labels },
             runs: CaseRuns {
                 what: question.what,
@@ -174,7 +175,10 @@ impl Case {
                 issuer: provider.signed.as_ref().map(|(issuer, _)| issuer.to_string()),
             },
         };
-        Some(Self { binding: Some(bound), ..Self::of_start(&binding.start) })
+        let Start { state, question, now, .. } = binding.start;
+        let bearing = bearing(state, question, now, Some((&binding.import.package, candidate.sha256)));
+        let relaxations = bearing.map(ToString::to_string).collect();
+        Some(Self { binding: Some(bound), relaxations, ..Self::of_start(&binding.start) })
     }
 }
 

@@ -78,6 +78,7 @@ fn examples() -> Vec<Example> {
         index: head.size - 1,
         entry_sha256: head.last,
         relaxations: Vec::new(),
+        standby: None,
     };
     let answer_wire = decision.seal(&answer, std::slice::from_ref(&warrant));
     Unverified::<StartAnswer>::parse(&answer_wire).unwrap().verify(&keys).unwrap();

@@ -11,15 +11,16 @@ use crate::delegation::Delegation;
 use crate::digest::Digest;
 use crate::envelope::MAX_ATTACHMENTS;
 use crate::govern::{
-    ActivateIssuer, AddIssuer, AdminRole, BanHost, Bind, DelegateIssuer, DeleteDefault, DeleteLink, Event, MAX_NAMES,
-    Operation, RejectCommand, RemoveAdministrator, RetireComponent, RetireIssuer, RetireProvider, RevokeIssuer,
-    RotateIssuer, ScopeIssuer, Waiver, Weighty, WithdrawContract,
+    ActivateIssuer, AddIssuer, AdminRole, BanHost, Bind, DelegateIssuer, DeleteDefault, DeleteLink, EndRelaxation,
+    Event, MAX_NAMES, Operation, PutRelaxation, RejectCommand, RemoveAdministrator, RetireComponent, RetireIssuer,
+    RetireProvider, RevokeIssuer, RotateIssuer, ScopeIssuer, Waiver, Weighty, WithdrawContract,
 };
 use crate::issuer::Kind;
 use crate::key::{Administrator, Issuer, Name};
 use crate::log::{Body, Entry, Ledger, Rejudge};
 use crate::question::MAX_IMPORTS;
 use crate::reason::{Reason, Refusal};
+use crate::relax::Weakening;
 use crate::wire::Nonce;
 
 /// One thing that can happen to a lattice; most are refused at most moments, which is the point.
@@ -52,6 +53,8 @@ enum Act {
     RetireCart,
     AdmitCart,
     BanHost,
+    Relax(u8, u64),
+    EndRelaxation(u8),
     Pass(u64),
     Put(u8, Option<u8>, u8),
     Remove(u8),
@@ -90,6 +93,8 @@ fn act() -> impl Strategy<Value = Act> {
         1 => Just(Act::RetireCart),
         1 => Just(Act::AdmitCart),
         1 => Just(Act::BanHost),
+        2 => (0..4_u8, 0..8_u64).prop_map(|(kind, seconds)| Act::Relax(kind, seconds)),
+        1 => (0..4_u8).prop_map(Act::EndRelaxation),
         2 => (0..5000_u64).prop_map(Act::Pass),
         2 => (0..4_u8, any::<Option<u8>>(), 0..32_u8).prop_map(|(by, name, roles)| Act::Put(by, name.map(|it| it % 3), roles)),
         1 => (0..4_u8).prop_map(Act::Remove),
@@ -166,11 +171,34 @@ fn perform(world: &mut World, act: &Act) {
             let host = world.host.name;
             world.act(Operation::BanHost(BanHost { host, running: None }))
         }
+        Act::Relax(..) | Act::EndRelaxation(_) => perform_on_relaxations(world, act),
         Act::Pass(ms) => {
             world.now_ms += ms;
             Ok(())
         }
     };
+}
+
+fn perform_on_relaxations(world: &mut World, act: &Act) -> Result<(), Refusal> {
+    let id = |number: u8| format!("r{number}").parse().unwrap();
+    let (number, seconds) = match act {
+        Act::EndRelaxation(number) => return world.act(Operation::EndRelaxation(EndRelaxation { id: id(*number) })),
+        Act::Relax(number, seconds) => (*number, *seconds),
+        _ => return Ok(()),
+    };
+    let kind = match number {
+        0 => Weakening::Observe { package: None },
+        1 => Weakening::Observe { package: Some(logging().package) },
+        2 => Weakening::Exception { sha256: file("cart"), allow: Reason::ContractTrack },
+        _ => Weakening::Standby {
+            components: ["cart".parse().unwrap()].into(),
+            sha256: [file("cart")].into(),
+            hosts: [world.host.name].into(),
+            life_s: 60,
+        },
+    };
+    let until = at(world.now_ms / 1000 + seconds);
+    world.act(Operation::PutRelaxation(PutRelaxation { id: id(number), kind, until, reason: "a trial".to_owned() }))
 }
 
 fn perform_on_issuers(world: &mut World, act: &Act) -> Result<(), Refusal> {

@@ -58,13 +58,13 @@ pub(super) fn record(text: &str) -> RulesRecord {
     RulesRecord::read(&Words, RulesText::parse(text).unwrap(), 0)
 }
 
-fn world() -> World {
+pub(super) fn world() -> World {
     let mut world = World::with_builtin();
     world.ledger = world.ledger.clone().reading_rules(Arc::new(Words));
     world
 }
 
-fn put(world: &mut World, text: &str) -> Result<(), Refusal> {
+pub(super) fn put(world: &mut World, text: &str) -> Result<(), Refusal> {
     world.act(Operation::PutRules(PutRules { text: RulesText::parse(text).unwrap() }))
 }
 

@@ -18,12 +18,14 @@ use crate::digest::Digest;
 use crate::envelope::{Afresh, Unverified};
 use crate::examine;
 use crate::govern::{
-    BanHost, Bind, DeleteLink, Operation, RetireComponent, RetireProvider, RevokeIssuer, WithdrawContract,
+    BanHost, Bind, DeleteLink, Operation, PutRelaxation, RetireComponent, RetireProvider, RevokeIssuer,
+    WithdrawContract,
 };
 use crate::key::Issuer;
 use crate::log::{Ledger, Rejudge};
 use crate::provider::Subject;
 use crate::question::{Offer, StartRequest};
+use crate::relax::{StoodIn, Weakening};
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -63,6 +65,24 @@ fn unlinked(accept_default: bool) -> World {
     world
         .act(Operation::DeleteLink(DeleteLink { component, package, name: unnamed(), accept_default, running: None }))
         .unwrap();
+    world
+}
+
+const OBSERVE_ALL: Weakening = Weakening::Observe { package: None };
+
+fn relax(world: &mut World, kind: Weakening) {
+    let (id, until) = ("trial".parse().unwrap(), at(NOW + 600));
+    let put = PutRelaxation { id, kind, until, reason: "a trial".to_owned() };
+    world.act(Operation::PutRelaxation(put)).unwrap();
+}
+
+// The owner's newest contract lists nobody who may provide it.
+fn observed(kind: Weakening) -> World {
+    let mut world = World::with_builtin();
+    let mut narrow = contract(&world.issuer, 2);
+    narrow.providers.subjects.clear();
+    world.publish(&narrow).unwrap();
+    relax(&mut world, kind);
     world
 }
 
@@ -188,6 +208,32 @@ fn scenarios() -> Vec<Scenario> {
                 world
             },
             same,
+        ),
+        scenario("an_observed_refusal_is_a_permit_that_names_it", observed(OBSERVE_ALL), same),
+        scenario(
+            "an_observed_lattice_still_refuses_what_was_removed",
+            {
+                let mut world = unlinked(false);
+                relax(&mut world, OBSERVE_ALL);
+                world
+            },
+            same,
+        ),
+        scenario(
+            "a_permit_of_what_is_named_has_a_standby_permit",
+            {
+                let mut world = World::with_builtin();
+                let (components, sha256) = (["cart".parse().unwrap()].into(), [file("cart")].into());
+                let kind = Weakening::Standby { components, sha256, hosts: [world.host.name].into(), life_s: 3600 };
+                relax(&mut world, kind);
+                world
+            },
+            |_, mut asked| {
+                let (relaxation, id) = ("nights".parse().unwrap(), "cart".parse().unwrap());
+                let used = StoodIn { relaxation, id, sha256: file("cart"), index: 3, at: at(NOW - 60) };
+                asked.request.stood_in = vec![used];
+                asked
+            },
         ),
         scenario("another_lattice_is_refused", World::with_builtin(), |_, mut asked| {
             asked.request.aud = "other".parse().unwrap();

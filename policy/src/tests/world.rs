@@ -420,6 +420,7 @@ impl World {
             },
             imports: vec![logging()],
             inventory_sha256: Digest::of(&inventory),
+            stood_in: Vec::new(),
             seen: Seen { epoch: head.epoch, index: head.size - 1, entry_sha256: head.last },
         };
         Asked { request, attachments: vec![token, inventory] }

@@ -90,6 +90,7 @@ fn yes(request: &StartRequest, request_sha256: Digest) -> anyhow::Result<Vec<u8>
         index: request.seen.index + 1,
         entry_sha256: request.seen.entry_sha256,
         relaxations: Vec::new(),
+        standby: None,
     };
     Ok(seal(&decision, &answer, &[&warrant]))
 }

@@ -52,6 +52,15 @@ pub(super) fn what_never_was(stage: &Stage) -> Seen {
     stage.live().told(&["issuer", "revoke", &nkey::<key::Issuer>(88)])
 }
 
+pub(super) fn exception_for_the_revoked(stage: &Stage) -> Seen {
+    let (sha256, end) = ("0".repeat(64), ["--until", "+1d", "--reason", "let them in"]);
+    stage.live().told(&[&["relax", "exception", &sha256, "--allow", "issuer_revoked"][..], &end].concat())
+}
+
+pub(super) fn relaxed_for_ever(stage: &Stage) -> Seen {
+    stage.live().told(&["relax", "observe", "--until", "+9999d", "--reason", "for good"])
+}
+
 pub(super) fn default_for_links_only(stage: &Stage) -> Seen {
     let live = stage.live();
     live.published("demo:links-only", |contract| contract["defaultable"] = json!(false));

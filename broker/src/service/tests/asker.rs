@@ -189,6 +189,7 @@ impl Lattice {
             },
             imports: Vec::new(),
             inventory_sha256: Digest::of(&inventory),
+            stood_in: Vec::new(),
             seen: Seen { epoch: 0, index: 0, entry_sha256: self.report.root_sha256 },
         };
         change(&mut request);

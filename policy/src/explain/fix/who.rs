@@ -106,6 +106,8 @@ impl Who {
             | R::ComponentIdNotYours
             | R::BuiltinAbsent
             | R::BrokerUnreachable
+            | R::StandbyOver
+            | R::StandbyVoid
             | R::WirePlain
             | R::AnswerMismatch
             | R::PermitExpired
@@ -152,7 +154,9 @@ impl Who {
             | R::RuleForbids
             | R::RuleError
             | R::RuleCase
-            | R::RulesMalformed => Self::Administrator,
+            | R::RulesMalformed
+            | R::NotRelaxable
+            | R::RelaxationExcessive => Self::Administrator,
         }
     }
 }

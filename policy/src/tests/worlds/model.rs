@@ -30,8 +30,16 @@ pub(super) enum Expected {
     Imports(BTreeMap<(usize, &'static str), Result<Answer, Broken>>),
 }
 
+/// What stays broken of what is, at the start itself or for an import of that package.
+pub(super) type Lift<'a> = &'a dyn Fn(Option<usize>, Broken) -> Broken;
+
 pub(super) fn expected(plan: &Plan) -> Expected {
-    let broken = start(plan);
+    expected_under(plan, &|_, broken| broken)
+}
+
+/// The same, where something is relaxed: what is lifted counts as if it had not been broken.
+pub(super) fn expected_under(plan: &Plan, lift: Lift<'_>) -> Expected {
+    let broken = lift(None, start(plan));
     if !broken.is_empty() {
         return Expected::Start(broken);
     }
@@ -40,7 +48,7 @@ pub(super) fn expected(plan: &Plan) -> Expected {
         let live = |link: &&Link| ours(link, import) && link.end == End::Live;
         let named = plan.links.iter().filter(live).map(|link| link.name);
         for name in named.chain(["default"]) {
-            outcomes.insert((number, name), outcome(plan, import, name));
+            outcomes.insert((number, name), outcome(plan, import, name, lift));
         }
     }
     Expected::Imports(outcomes)
@@ -73,11 +81,12 @@ fn start(plan: &Plan) -> Broken {
             // What was admitted itself may start; else a subject stays with the issuer under whom it was admitted last
             // (T18), in the highest of its revisions or a higher one (T29).
             let itself = plan.same_bytes && plan.admitted_under == *issuer;
-            if plan.component != Component::Unknown && !itself {
-                let (owner, highest) = match plan.elder {
-                    Some((owner, highest)) => (owner, highest.max(plan.admitted_rev)),
-                    None => (plan.admitted_under, plan.admitted_rev),
-                };
+            let admitted = (plan.component != Component::Unknown).then_some((plan.admitted_under, plan.admitted_rev));
+            let owned = match (plan.elder, admitted) {
+                (Some((owner, highest)), Some((_, rev))) => Some((owner, highest.max(rev))),
+                (elder, admitted) => elder.or(admitted),
+            };
+            if let Some((owner, highest)) = owned.filter(|_| admitted.is_none() || !itself) {
                 if owner != *issuer {
                     broken.insert("subject_owned");
                 }
@@ -100,7 +109,7 @@ fn start(plan: &Plan) -> Broken {
     broken
 }
 
-fn outcome(plan: &Plan, import: &Interfaces, name: &str) -> Result<Answer, Broken> {
+fn outcome(plan: &Plan, import: &Interfaces, name: &str, lift: Lift<'_>) -> Result<Answer, Broken> {
     let mut broken = Broken::new();
     let contract = plan.contracts[import.package].as_ref();
     match contract {
@@ -116,6 +125,7 @@ fn outcome(plan: &Plan, import: &Interfaces, name: &str) -> Result<Answer, Broke
     if link.is_some_and(|link| answer.is_ok() && departed(plan, link)) {
         broken.insert("link_suspended");
     }
+    let broken = lift(Some(import.package), broken);
     match answer {
         Ok(answer) if broken.is_empty() => Ok(answer),
         _ => Err(broken),
@@ -255,6 +265,10 @@ fn trust<'a>(plan: &Plan, issuer: usize, kind: Kind, times: &Times, says: impl I
     // Lent say is worth no more than the lender's own, and nobody lends what was lent.
     if let Some(lender) = plan.issuers[issuer].as_ref().and_then(|issuer| issuer.lent_by) {
         broken.extend(alone(plan, lender, kind, times, &says));
+        if plan.issuers[lender].is_none() {
+            // Whoever has its say from nobody is no stranger whom somebody could have overlooked.
+            broken.insert(LENT_BY_NOBODY);
+        }
         if plan.issuers[lender].as_ref().is_some_and(|lender| lender.lent_by.is_some()) {
             broken.insert("delegation_depth");
         }
@@ -265,7 +279,8 @@ fn trust<'a>(plan: &Plan, issuer: usize, kind: Kind, times: &Times, says: impl I
 // The same of one issuer by itself, whoever lent it its say.
 fn alone(plan: &Plan, issuer: usize, kind: Kind, times: &Times, says: &[&str]) -> Broken {
     let Some(issuer) = &plan.issuers[issuer] else {
-        return Broken::from(["issuer_unknown"]);
+        let times = ways_of_times(times).into_iter().filter(|(broken, _)| *broken).map(|(_, code)| code);
+        return times.chain(["issuer_unknown"]).collect();
     };
     let kind = match kind {
         Kind::Component => issuer.kinds[0],
@@ -288,13 +303,44 @@ fn alone(plan: &Plan, issuer: usize, kind: Kind, times: &Times, says: &[&str]) -
         (prepared, "issuer_prepared"),
         (retired && !prepared, "issuer_retired"),
         (!kind, "issuer_kind"),
-        (times.iat > NOW, "issued_in_future"),
-        (times.nbf.is_some_and(|nbf| nbf > NOW), "not_yet_valid"),
-        (times.exp.is_some_and(|exp| exp <= NOW), "expired"),
         (too_long, "lifetime_exceeded"),
         (silent, "issuer_scope"),
     ];
-    ways.into_iter().filter(|(broken, _)| *broken).map(|(_, code)| code).collect()
+    ways.into_iter().chain(ways_of_times(times)).filter(|(broken, _)| *broken).map(|(_, code)| code).collect()
+}
+
+fn ways_of_times(times: &Times) -> [(bool, &'static str); 3] {
+    [
+        (times.iat > NOW, "issued_in_future"),
+        (times.nbf.is_some_and(|nbf| nbf > NOW), "not_yet_valid"),
+        (times.exp.is_some_and(|exp| exp <= NOW), "expired"),
+    ]
+}
+
+/// Stands beside `issuer_unknown` where that must never be lifted.
+const LENT_BY_NOBODY: &str = "lent by nobody";
+
+/// What a relaxation may lift, in the words of the description: what nobody vouched for yet.
+const LIFTABLE: [&str; 9] = [
+    "issuer_unknown",
+    "issuer_scope",
+    "expired",
+    "lifetime_exceeded",
+    "component_unknown",
+    "undeclared_import",
+    "contract_track",
+    "contract_interface",
+    "provider_not_allowed",
+];
+
+/// What stays broken where these codes are lifted, or all that may be.
+pub(super) fn without(mut broken: Broken, only: Option<&str>) -> Broken {
+    let lent_by_nobody = broken.contains(LENT_BY_NOBODY);
+    broken.retain(|code| !LIFTABLE.contains(code) || only.is_some_and(|only| only != *code));
+    if lent_by_nobody {
+        broken.insert("issuer_unknown");
+    }
+    broken
 }
 
 fn ours(link: &Link, import: &Interfaces) -> bool {

@@ -2,11 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{By, Grant, Outcome};
+use super::{Grant, Outcome};
 use crate::digest::Digest;
 use crate::name::{ComponentId, LinkName, Package, Version};
 use crate::provider::Subject;
 use crate::reason::{Reason, Refusal};
+use crate::resolve::By;
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

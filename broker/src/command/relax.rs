@@ -1,0 +1,190 @@
+//! `relax`: the one way to weaken anything. Each weakening has a reason and an end, is shown, and lets through no more
+//! than it says.
+
+use clap::Subcommand;
+use policy::digest::Digest;
+use policy::govern::{EndRelaxation, Operation, PutRelaxation};
+use policy::key::{Host, Name};
+use policy::name::{ComponentId, Package, RelaxationId};
+use policy::reason::{Reason, Refusal};
+use policy::relax::Weakening;
+
+use crate::client::Client;
+use crate::command::Globals;
+use crate::command::acting::{Acting, Doing, listing, member, showing, with_epoch};
+use crate::command::when::{Span, When};
+use crate::output::{self, Report, Usage};
+use crate::view::{Look, cell, rows};
+
+/// Weaken something until a moment, and see what that lets through.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Permit and record what would be refused, in the whole lattice or for one package
+    #[command(after_help = "What was taken away, forged or ambiguous is refused all the same.\n\n\
+        Examples:\n  countersign relax observe --until +7d --reason 'first week in production'\n  \
+        countersign relax observe --package wasi:logging --until +2d --reason 'a new contract'\n  \
+        countersign relax report")]
+    Observe {
+        /// Only imports of this package; the whole lattice, if not given.
+        #[arg(long)]
+        package: Option<String>,
+        #[command(flatten)]
+        putting: Putting,
+    },
+    /// Let one reason not count for one file
+    #[command(after_help = "Examples:\n  countersign relax exception \
+        9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08 --allow expired --until +2d \
+        --reason 'renewed on Monday'")]
+    Exception {
+        /// SHA-256 of the component that starts, or of the provider that would answer.
+        #[arg(value_name = "SHA256", value_parser = crate::command::parse_digest)]
+        sha256: Digest,
+        /// The code of the reason.
+        #[arg(long, value_name = "REASON_CODE")]
+        allow: String,
+        #[command(flatten)]
+        putting: Putting,
+    },
+    /// Have permits of what is named last for a while, for restarts while no broker answers
+    #[command(after_help = "Each start that the broker permits meanwhile takes a standby permit along.\n\n\
+        Examples:\n  countersign relax standby --component cart --host N... --until +30d --life 12h \
+        --reason 'restarts at night' \
+        --sha256 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08")]
+    Standby {
+        /// An id that may run; a linked provider's, too. May be given more than once.
+        #[arg(long, value_name = "ID", required = true)]
+        component: Vec<String>,
+        /// SHA-256 of a file that may run. May be given more than once.
+        #[arg(long, value_name = "SHA256", required = true, value_parser = crate::command::parse_digest)]
+        sha256: Vec<Digest>,
+        /// The key of a host on which it may. May be given more than once.
+        #[arg(long, value_name = "KEY", required = true)]
+        host: Vec<String>,
+        /// How long one permit lasts, at most 24h.
+        #[arg(long, value_name = "SPAN", default_value = "24h")]
+        life: Span,
+        #[command(flatten)]
+        putting: Putting,
+    },
+    /// List the relaxations, with their ends and what each let through
+    #[command(visible_alias = "ls", after_help = "Examples:\n  countersign relax list")]
+    List,
+    /// Show one relaxation
+    #[command(visible_alias = "get", after_help = "Examples:\n  countersign relax show first-week")]
+    Show {
+        /// Its name.
+        #[arg(value_name = "ID")]
+        id: String,
+    },
+    /// End a relaxation before its time
+    #[command(visible_alias = "rm", after_help = "Examples:\n  countersign relax end first-week")]
+    End {
+        /// Its name.
+        #[arg(value_name = "ID")]
+        id: String,
+        #[command(flatten)]
+        acting: Acting,
+    },
+    /// Tell what would have been refused, and what was started without a broker: the last 30 days
+    #[command(after_help = "Examples:\n  countersign relax report\n  countersign -o json relax report")]
+    Report,
+}
+
+#[derive(Debug, clap::Args)]
+struct Putting {
+    /// Its end: seconds since 1970, or so long from now, as `+7d`; at most 30 days ahead.
+    #[arg(long, value_name = "TIME")]
+    until: When,
+    /// Its name; one is made, if not given.
+    #[arg(long, value_name = "ID")]
+    id: Option<String>,
+    #[command(flatten)]
+    acting: Acting,
+}
+
+impl Args {
+    pub(super) fn run(self, globals: &Globals) -> anyhow::Result<Report> {
+        match self.command {
+            Command::Observe { package, putting } => {
+                let package = package.as_deref().map(Package::parse).transpose()?;
+                putting.run(globals, "observe", Weakening::Observe { package })
+            }
+            Command::Exception { sha256, allow, putting } => {
+                let unknown = || Refusal::new(Reason::NotFound, format!("`{}` is no reason", output::shown(&allow)));
+                let allow = Reason::from_code(&allow).ok_or_else(unknown)?;
+                putting.run(globals, "exception", Weakening::Exception { sha256, allow })
+            }
+            Command::Standby { component, sha256, host, life: Span(life_s), putting } => {
+                let components = component.iter().map(|id| ComponentId::parse(id)).collect::<Result<_, _>>()?;
+                let hosts = host.iter().map(|key| Name::<Host>::parse(key)).collect::<Result<_, _>>()?;
+                let sha256 = sha256.into_iter().collect();
+                putting.run(globals, "standby", Weakening::Standby { components, sha256, hosts, life_s })
+            }
+            Command::List => {
+                let heading = ["ID", "WEAKENS", "STANDING", "END", "LET THROUGH", "REASON"];
+                listing(globals, &Look::Relaxations, "relaxations", heading, |row| {
+                    ["id", "weakens", "standing", "end", "let_through", "reason"].map(|name| member(row, name))
+                })
+            }
+            Command::Show { id } => {
+                showing(globals, &Look::Relaxations, "relaxations", |row| cell(row, "id") == id, &id)
+            }
+            Command::End { id, acting } => {
+                let id = RelaxationId::parse(&id)?;
+                let says = format!("relaxation `{id}` ended");
+                let end = Operation::EndRelaxation(EndRelaxation { id: id.clone() });
+                acting.run(&Client::of(globals)?, None, Doing::one(end, says).with("relaxation", id.as_str()))
+            }
+            Command::Report => report(globals),
+        }
+    }
+}
+
+impl Putting {
+    fn run(self, globals: &Globals, word: &str, kind: Weakening) -> anyhow::Result<Report> {
+        let Self { until, id, acting } = self;
+        // Why it is done is why it stands: everybody who meets it reads that.
+        let unsaid = || Usage("a weakening needs a reason: `--reason TEXT`".to_owned());
+        let reason = acting.because.clone().ok_or_else(unsaid)?;
+        let id = match id {
+            Some(id) => RelaxationId::parse(&id)?,
+            None => RelaxationId::parse(&format!("{word}-{}", made()?))?,
+        };
+        let until = until.timestamp()?;
+        let says = format!("relaxation `{id}` until {until}: {}", kind.told());
+        let put = Operation::PutRelaxation(PutRelaxation { id: id.clone(), kind, until, reason });
+        let doing = Doing::one(put, says).with("relaxation", id.as_str()).with("end", until.seconds());
+        acting.run(&Client::of(globals)?, None, doing)
+    }
+}
+
+// Few enough letters to type, and enough to be another one's each time.
+fn made() -> anyhow::Result<String> {
+    Ok(crate::keys::nonce()?.to_string().chars().take(8).collect())
+}
+
+fn report(globals: &Globals) -> anyhow::Result<Report> {
+    let seen = Client::of(globals)?.look(&Look::Relaxations)?;
+    let (observed, stood_in) = (rows(&seen.view, "observed"), rows(&seen.view, "stood_in"));
+    let mut text = "nothing would have been refused\n".to_owned();
+    if !observed.is_empty() {
+        let row = |row: &serde_json::Value| {
+            ["component", "package", "reason", "count", "last", "relaxation"].map(|name| member(row, name))
+        };
+        let heading = ["COMPONENT", "IMPORT", "WOULD REFUSE", "COUNT", "LAST", "BY"];
+        text = output::table(heading, observed.iter().map(row));
+    }
+    if !stood_in.is_empty() {
+        let row =
+            |row: &serde_json::Value| ["at", "component", "host", "relaxation", "index"].map(|name| member(row, name));
+        text += "started by standby permits\n";
+        text += &output::table(["AT", "COMPONENT", "HOST", "BY", "ENTRY"], stood_in.iter().map(row));
+    }
+    Ok(Report::new(text, with_epoch(seen.view, seen.epoch)))
+}
