@@ -4,6 +4,7 @@
 //! whoever holds the folder's lock. What each command means is left to `command`, what is believed to `proof`.
 
 mod local;
+mod plan;
 mod proof;
 mod wire;
 
@@ -15,8 +16,7 @@ use policy::answer::Receipt;
 use policy::command::Command;
 use policy::digest::Digest;
 use policy::envelope::{Unverified, Verified};
-use policy::examine;
-use policy::govern::{Event, Operation};
+use policy::govern::Operation;
 use policy::issuer::Issuers;
 use policy::key::{Administrator, refuse_secrets};
 use policy::name::Lattice;
@@ -39,6 +39,7 @@ use crate::view::{self, Look};
 use local::{in_process, lattice_of, warrant_until};
 
 pub(crate) use local::Local;
+pub use plan::Plan;
 pub use proof::Pin;
 
 /// A lattice, as this command line reaches it.
@@ -61,7 +62,7 @@ pub struct Seen {
 }
 
 /// What to command.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Act {
     /// What to do, in order.
     pub operations: Vec<Operation>,
@@ -218,19 +219,6 @@ impl Client {
         self.runtime.block_on(self.submit(&signed, &pin))
     }
 
-    /// What a command would change, judged here and recorded nowhere.
-    ///
-    /// # Errors
-    /// The reason why it would be refused.
-    pub fn plan(&self, basis: u64, act: Act) -> anyhow::Result<Vec<Event>> {
-        let folder = self.need_folder()?;
-        let bytes = self.signed(basis, act)?.bytes;
-        let local = self.runtime.block_on(Local::read(folder)).map_err(told)?;
-        let state = local.ledger.state();
-        let command = Unverified::<Command>::parse(&bytes)?.verify(state.administrators())?;
-        Ok(state.handle(&examine::command(command), SystemClock::default().now())?.events)
-    }
-
     /// What of this folder's log is lost, by its lock, by its hosts, and by what the operator was told.
     ///
     /// # Errors
@@ -258,6 +246,12 @@ impl Client {
         let Act { operations, statements, beside, because, open_for } = act;
         if because.as_ref().is_some_and(|because| because.len() > policy::json::MAX_STRING) {
             return Err(Usage(format!("`--because` takes at most {} bytes", policy::json::MAX_STRING)).into());
+        }
+        // A terminal or a reader of the log would act on them.
+        if because.as_ref().is_some_and(|because| because.chars().any(char::is_control)) {
+            return Err(
+                Refusal::new(Reason::SchemaMismatch, "the reason that is given holds control characters").into()
+            );
         }
         let now = SystemClock::default().now();
         let command = Command {

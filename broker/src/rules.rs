@@ -16,7 +16,7 @@ use policy::log::Ledger;
 use policy::reason::Refusal;
 use policy::rules::{Language, Rules, RulesText};
 
-pub use read::{Problem, examined};
+pub use read::{Malformed, Problem, examined};
 pub use trial::{CaseFile, Coverage, Expected, RuleCoverage, Trial, trial};
 
 use read::Cedar;

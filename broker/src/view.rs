@@ -10,6 +10,7 @@ mod history;
 mod inventory;
 mod links;
 mod lists;
+mod plan;
 mod relaxations;
 mod rules;
 mod signing;
@@ -35,6 +36,7 @@ use crate::store::{LogReader, Row};
 
 pub use explain::Supposition;
 pub use links::Which;
+pub(crate) use plan::plan;
 pub use rules::standing;
 
 /// What is looked at: a state, and the log that it is the fold of.

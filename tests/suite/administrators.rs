@@ -162,14 +162,14 @@ async fn t79_a_query_over_nats_is_answered_to_an_administrator_alone() {
     assert_eq!(harness::asker::reason(&answer), "token_header");
 }
 
-// What every list says, without what tells of the log itself, or of what hosts told the broker that runs.
+// What every list says, without what tells of the log itself and of what runs, which a broker alone knows.
 fn views(lattice: &Lattice) -> BTreeMap<&'static str, Value> {
     let lists = ["issuer", "contract", "default", "component", "provider", "host", "link", "admin", "threshold"];
     let shown = lists.map(|list| (list, lattice.accepted(&[list, "list"])));
     let without_epoch = shown.map(|(list, mut view)| {
         view.as_object_mut().unwrap().remove("epoch");
-        for issuer in view.get_mut("issuers").and_then(Value::as_array_mut).into_iter().flatten() {
-            issuer.as_object_mut().unwrap().remove("bound");
+        for row in view.get_mut("issuers").and_then(Value::as_array_mut).into_iter().flatten() {
+            row.as_object_mut().unwrap().remove("bound");
         }
         (list, view)
     });

@@ -18,6 +18,7 @@ mod lattices;
 mod links;
 mod nkeys;
 mod outage;
+mod plans;
 mod poison;
 mod published;
 mod refusals;

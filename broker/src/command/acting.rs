@@ -3,9 +3,9 @@
 //! How a command reaches its judge is left to [`crate::client`].
 
 use policy::answer::Receipt;
+use policy::digest::Digest;
 use policy::envelope::Verified;
 use policy::govern::{Lack, Operation};
-use policy::json;
 use policy::name::ComponentId;
 use policy::reason::{Reason, Refusal};
 use policy::time::Timestamp;
@@ -14,6 +14,7 @@ use serde_json::{Map, Value};
 use crate::client::{Act, Client, Done, Over};
 use crate::command::Globals;
 use crate::command::moments::moments;
+use crate::command::planning::{planned, still};
 use crate::command::when::Span;
 use crate::output::{self, Report};
 use crate::view::Look;
@@ -25,9 +26,12 @@ pub(super) struct Acting {
     /// Why, for those who read the log.
     #[arg(long, visible_alias = "reason", value_name = "TEXT")]
     pub(super) because: Option<String>,
-    /// Say what it would change, and change nothing.
+    /// Say what it would change and which starts would come out otherwise, and change nothing.
     #[arg(long, visible_alias = "dry-run")]
     plan: bool,
+    /// Do it only if it is still what `--plan` showed under this digest.
+    #[arg(long, value_name = "PLAN", conflicts_with = "plan", value_parser = digest)]
+    apply: Option<Digest>,
     /// The epoch that the decision to do this rests on [default: the newest].
     #[arg(long, value_name = "EPOCH")]
     basis: Option<u64>,
@@ -79,10 +83,10 @@ impl Acting {
         members.insert("lattice".to_owned(), client.lattice().as_str().into());
         members.insert("basis".to_owned(), basis.into());
         if self.plan {
-            let events = client.plan(basis, act)?;
-            members.insert("plan".to_owned(), serde_json::to_value(&events)?);
-            let text: String = events.iter().map(|event| format!("  {}\n", text_of(event))).collect();
-            return Ok(Report::new(format!("would be done, nothing was recorded\n{text}"), Value::Object(members)));
+            return planned(client, client.plan(basis, act)?, members);
+        }
+        if let Some(shown) = self.apply {
+            still(&client.plan(basis, act.clone())?, shown)?;
         }
         let Done { receipt, id, over } = client.command(basis, act)?;
         let over = if over == Over::Nats { "the broker" } else { "this process" };
@@ -101,6 +105,10 @@ impl Acting {
         let refusal = Refusal::new(reason, receipt.detail.clone().unwrap_or_default());
         Ok(Report::new(format!("refused, and recorded\n{place}"), Value::Object(members)).refused(refusal))
     }
+}
+
+fn digest(text: &str) -> Result<Digest, Refusal> {
+    Digest::parse(text)
 }
 
 impl Doing {
@@ -146,10 +154,6 @@ fn entry(receipt: &Verified<Receipt>) -> impl Iterator<Item = (String, Value)> {
         ("request_sha256", receipt.request_sha256.to_string().into()),
     ];
     members.into_iter().map(|(name, value)| (name.to_owned(), value))
-}
-
-fn text_of(event: &policy::govern::Event) -> String {
-    output::shown(&String::from_utf8_lossy(&json::write(event)))
 }
 
 /// Looks, and shows the rows of a list as a table.
@@ -211,7 +215,7 @@ pub(super) fn cell(name: &str, value: &Value) -> String {
             let spelled: Vec<String> = spelled.collect();
             if spelled.is_empty() { "none".to_owned() } else { spelled.join(", ") }
         }
-        ("contract" | "kind", Value::Object(_)) => String::from_utf8_lossy(&json::write(value)).into_owned(),
+        ("contract" | "kind", Value::Object(_)) => String::from_utf8_lossy(&policy::json::write(value)).into_owned(),
         _ => crate::view::text(value),
     }
 }

@@ -48,11 +48,14 @@ pub(super) fn read(text: &RulesText, sha256: Digest) -> Result<Cedar, Refusal> {
     found.map_err(|unfit| Refusal::new(Reason::RulesMalformed, unfit.recorded))
 }
 
+/// Why a text is refused, and everything that is to be said of it.
+pub type Malformed = (Refusal, Vec<Problem>);
+
 /// Reads a text for people: the names of its rules, and whatever is to be said of it.
 ///
 /// # Errors
 /// `rules_malformed`, with the problems.
-pub fn examined(text: &RulesText) -> Result<(Vec<String>, Vec<Problem>), (Refusal, Vec<Problem>)> {
+pub fn examined(text: &RulesText) -> Result<(Vec<String>, Vec<Problem>), Malformed> {
     let told = |unfit: Unfit| (Refusal::new(Reason::RulesMalformed, unfit.recorded), unfit.problems);
     let rules = parse(text).and_then(|policies| fits(policies, text.sha256())).map_err(told)?;
     let odd = validator().map(|validator| {

@@ -93,6 +93,17 @@ impl Ledger {
         self.request_of(entry, ruled, evidences).map(|examined| Question::signed(&examined))
     }
 
+    /// The question of a ruling, as it would be asked of this ledger's own state.
+    ///
+    /// # Errors
+    /// `not_found` when the entry is no ruling, `log_broken` when its evidence does not hold.
+    pub fn question_anew(&self, entry: &Entry, evidences: &dyn Evidences) -> Result<Question, Refusal> {
+        match &entry.body {
+            Body::Ruling(ruled) => self.request_of(entry, ruled, evidences).map(|examined| Question::signed(&examined)),
+            _ => Err(Refusal::new(Reason::NotFound, format!("entry {} is no ruling", entry.index))),
+        }
+    }
+
     fn follows(&self, entry: &Entry) -> Result<(), Refusal> {
         let governs = matches!(entry.body, Body::Governance(_));
         let epoch = if governs { entry.index } else { self.head.epoch };
