@@ -236,6 +236,8 @@ everybody_at_the_disk() {
   counted 'an invitation used a second time' 'a rogue host' invite_unknown
   counted 'an answer asked to where administrators command' 'a client of the wire' reply_elsewhere
   cp -r lattice rolled-back
+  rm -f rolled-back/log.db*
   cp old/log.db* rolled-back/
-  tries 'the log put back to an older one' 'a restorer of backups' state_rollback court --dir "$room/rolled-back" serve
+  tries 'the log put back to an older one' 'a restorer of backups' state_rollback \
+    timeout 20 "$bin/countersign" -o json --dir "$room/rolled-back" serve
 }
