@@ -13,6 +13,8 @@ pub mod caller;
 pub mod embedded;
 #[path = "harness/faults.rs"]
 pub mod faults;
+#[path = "harness/guests.rs"]
+pub mod guests;
 #[path = "harness/lattice.rs"]
 pub mod lattice;
 #[path = "harness/mint.rs"]

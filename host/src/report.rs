@@ -53,8 +53,9 @@ pub(crate) fn report(asker: Arc<Asker>, register: Arc<Register>, offers: &[Offer
     }))
 }
 
-/// Says once that nothing runs here any more.
+/// Says once that nothing runs here any more, and what was being closed has ended with it.
 pub(crate) async fn leave(asker: &Asker, register: &Register, offers: &[Offer]) {
+    register.settle(asker.clock.now());
     tell(asker, register, builtins(offers), vec![Vec::new()]).await;
 }
 
@@ -119,9 +120,16 @@ fn open(asker: &Asker, bytes: &[u8], sha256: Digest) -> Result<Withdrawals, Refu
     Ok((*told).clone())
 }
 
+impl Reporting {
+    /// Reports no more.
+    pub(crate) fn end(&self) {
+        self.0.abort();
+    }
+}
+
 impl Drop for Reporting {
     fn drop(&mut self) {
-        self.0.abort();
+        self.end();
     }
 }
 

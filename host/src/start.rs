@@ -70,7 +70,7 @@ pub struct Host {
     folders: Vec<Folder>,
     limits: Limits,
     _listening: Listening,
-    _reporting: Reporting,
+    reporting: Reporting,
 }
 
 /// What was compiled and started on the way to one start.
@@ -117,7 +117,7 @@ impl Host {
             folders: artifacts.into_iter().chain(builtins).collect(),
             limits,
             _listening: listening,
-            _reporting: reporting,
+            reporting,
         })
     }
 
@@ -141,6 +141,8 @@ impl Host {
 
     /// Says that nothing runs here any more, for whoever ends in order.
     pub async fn leave(&self) {
+        // Of two words at once the broker may hear the newer first, and the older is not answered.
+        self.reporting.end();
         report::leave(&self.asker, &self.register, &self.offers).await;
     }
 

@@ -75,7 +75,7 @@ ROWS
   tries 'an issuer whom nobody trusts' 'mallory' issuer_unknown door unknown.wasm
   done_ issuer add "$(issuer gone)" --scope 'demo:*' --scope 'wasi:*'
   made cart revoked gone cart
-  done_ issuer revoke "$("$bin/countersign" -o json keys show gone.nk | value public)"
+  done_ issuer revoke "$("$bin/countersign" -o json keys show gone.nk | value public)" --no-wait
   tries "an issuer whose key was stolen, and revoked" "the thief" issuer_revoked door revoked.wasm
   done_ issuer add "$(issuer papers)" --scope '*' --kind contract
   made cart paper papers cart
@@ -117,17 +117,17 @@ everybody_at_the_court() {
 everybody_who_would_answer() {
   mkdir -m 755 builtins
   install -m 644 logger.wasm builtins/logger.wasm
-  done_ link del cart --contract wasi:logging
+  done_ link del cart --contract wasi:logging --no-wait
   tries 'a link deleted, a builtin in wait' 'a builtin' link_removed door cart.wasm --builtins builtins
-  done_ link del cart --contract wasi:logging --accept-default
+  done_ link del cart --contract wasi:logging --accept-default --no-wait
   tries 'a second builtin beside the first' 'an admitted builtin' ambiguous door cart.wasm --builtins builtins
   done_ link put cart logger --contract wasi:logging
-  done_ provider retire logger
+  done_ provider retire logger --no-wait
   tries 'a refused link beside a good builtin' 'a builtin' provider_retired door cart.wasm --builtins builtins
   done_ provider admit logger.wasm --id logger
   done_ link put cart logger --contract wasi:keyvalue
   tries 'a logger linked as the key-value store' 'an admitted provider' provider_version door cart.wasm
-  done_ link del cart --contract wasi:keyvalue --accept-default
+  done_ link del cart --contract wasi:keyvalue --accept-default --no-wait
   mkdir swapped
   cp rival.wasm swapped/logger.wasm
   shelf=swapped
@@ -138,8 +138,8 @@ everybody_who_would_answer() {
   chmod 755 builtins
   cp rival.wasm builtins/a.wasm
   rm builtins/logger.wasm
-  done_ link del cart --contract wasi:logging --accept-default
-  done_ provider retire native/logging@0.1.0
+  done_ link del cart --contract wasi:logging --accept-default --no-wait
+  done_ provider retire native/logging@0.1.0 --no-wait
   tries 'an unadmitted builtin whose name sorts first' 'anybody on the host' builtin_absent door cart.wasm --builtins builtins
   done_ provider admit native/logging@0.1.0
   done_ link put cart logger --contract wasi:logging
@@ -218,7 +218,7 @@ everybody_who_would_join() {
   "$bin/countersign-host" --host-dir third join once >/dev/null 2>&1
   # A stranger at the door gets no signed word; what it was turned away for is counted, and shown at the end.
   if "$bin/countersign-host" --host-dir fourth join once --timeout 1 >/dev/null 2>&1; then say 'an invitation was used twice'; exit 1; fi
-  done_ host ban "$("$bin/countersign" -o json keys show third/host.nk | value public)"
+  done_ host ban "$("$bin/countersign" -o json keys show third/host.nk | value public)" --no-wait
   tries 'a host that was banned' 'a banned host' host_banned env COUNTERSIGN_HOST_DIR="$room/third" \
     "$bin/countersign-host" -o json run cart.wasm --artifacts artifacts
 }
@@ -236,6 +236,8 @@ everybody_at_the_disk() {
   counted 'an invitation used a second time' 'a rogue host' invite_unknown
   counted 'an answer asked to where administrators command' 'a client of the wire' reply_elsewhere
   cp -r lattice rolled-back
+  rm -f rolled-back/log.db*
   cp old/log.db* rolled-back/
-  tries 'the log put back to an older one' 'a restorer of backups' state_rollback court --dir "$room/rolled-back" serve
+  tries 'the log put back to an older one' 'a restorer of backups' state_rollback \
+    timeout 20 "$bin/countersign" -o json --dir "$room/rolled-back" serve
 }

@@ -25,12 +25,14 @@ fn main() -> anyhow::Result<()> {
         ["imposters", from, issuer, folder] => imposters::write(Path::new(from), Path::new(issuer), Path::new(folder)),
         ["rogue", url, subject, ready] => rogue::answer_first(url, subject, Path::new(ready)),
         ["tamper", log, from, to] => tamper::change(Path::new(log), from, to),
-        ["spinner", to, issuer] => spinner(Path::new(to), Path::new(issuer)),
+        ["spinner", to, issuer] => written(SPINNER, to, issuer, "spin"),
+        ["clerk", to, issuer, linger_ms] => written(&harness::guests::asker(linger_ms.parse()?), to, issuer, "clerk"),
+        ["store", to, issuer, name, number] => written(&harness::guests::store(number.parse()?), to, issuer, name),
         ["listen", url, lattice, to, ready] => wiretap::listen(url, lattice, Path::new(to), Path::new(ready)),
         ["repeat", url, way, heard, ready] => wiretap::repeat(url, way, Path::new(heard), Path::new(ready)),
         ["ask", url, way, heard] => wiretap::ask(url, way, Path::new(heard)),
         _ => bail!(
-            "sign | graft | spinner | imposters | rogue | tamper | listen | repeat | ask: this plays the others of `make demo`"
+            "sign | graft | spinner | clerk | store | imposters | rogue | tamper | listen | repeat | ask: this plays the others of `make demo`"
         ),
     }
 }
@@ -58,13 +60,12 @@ fn sign(from: &Path, to: &Path, issuer: &Path, name: &str) -> anyhow::Result<()>
     Ok(())
 }
 
-/// A component that is signed as it should be, and never ends.
-fn spinner(to: &Path, issuer: &Path) -> anyhow::Result<()> {
-    let text = "(component (core module $m (func (export \"spin\") (loop $l (br $l))))
-        (core instance $c (instantiate $m)) (func (export \"spin\") (canon lift (core func $c \"spin\"))))";
+/// A component from its text, signed as it should be.
+fn written(text: &str, to: &str, issuer: &str, name: &str) -> anyhow::Result<()> {
+    let to = Path::new(to);
     let unsigned = to.with_extension("unsigned");
     std::fs::write(&unsigned, wat::parse_str(text)?)?;
-    sign(&unsigned, to, issuer, "spin")
+    sign(&unsigned, to, Path::new(issuer), name)
 }
 
 /// Puts the genuine claims of one component around the bytes of another.
@@ -90,3 +91,7 @@ fn subject_of(name: &str) -> anyhow::Result<KeyPair> {
 fn output(folder: &Path, name: &str) -> PathBuf {
     folder.join(format!("{name}.wasm"))
 }
+
+// It never ends.
+const SPINNER: &str = "(component (core module $m (func (export \"spin\") (loop $l (br $l))))
+    (core instance $c (instantiate $m)) (func (export \"spin\") (canon lift (core func $c \"spin\"))))";

@@ -8,7 +8,9 @@ bin=${CARGO_TARGET_DIR:-target}/debug
 bin=$(cd "$bin" && pwd)
 guests=$PWD/tests/guests
 vectors=$PWD/tests/vectors
+rules=$PWD/docs/rules
 . tests/demo/everybody.sh
+. tests/demo/act-two.sh
 nats=${NATS_SERVER:-$(command -v nats-server || echo "$PWD/.tools/nats/bin/nats-server")}
 room=$(mktemp -d)
 jobs_started=()
@@ -101,7 +103,7 @@ run countersign link put cart logger --contract wasi:logging --because 'one log 
 run countersign-host run cart.wasm --id cart --artifacts artifacts --invoke 'add("milk", 3)'
 
 bold "6. The link is deleted, and nothing falls back silently"
-run countersign link del cart --contract wasi:logging
+run countersign link del cart --contract wasi:logging --no-wait
 refused countersign-host run cart.wasm --id cart --artifacts artifacts --invoke 'add("milk", 1)'
 run countersign link put cart logger --contract wasi:logging --because 'back again'
 
@@ -115,7 +117,7 @@ peer graft logger.wasm "$guests/rival.wasm" grafted.wasm
 refused countersign provider admit grafted.wasm --id logger
 
 bold "9. An imposter on the wire, which says yes first"
-countersign link del cart --contract wasi:logging >/dev/null
+countersign link del cart --contract wasi:logging --no-wait >/dev/null
 "$bin/demo-peer" rogue "$url" 'countersign.v1.default.start.component' "$room/rogue.ready" >"$room/rogue.log" 2>&1 &
 rogue=$!
 jobs_started+=("$rogue")
@@ -140,7 +142,9 @@ everybody_who_would_answer
 everybody_who_would_join
 everybody_on_the_wire
 
-bold "12. The log proves it"
+act_two
+
+bold "17. The log proves it"
 run countersign audit verify
 kill -TERM "$broker"; wait "$broker" 2>/dev/null || true
 say "(the broker was stopped; the last rows of the table)"

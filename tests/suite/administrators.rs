@@ -171,9 +171,6 @@ fn views(lattice: &Lattice) -> BTreeMap<&'static str, Value> {
         for row in view.get_mut("issuers").and_then(Value::as_array_mut).into_iter().flatten() {
             row.as_object_mut().unwrap().remove("bound");
         }
-        for issuer in view.get_mut("issuers").and_then(Value::as_array_mut).into_iter().flatten() {
-            issuer.as_object_mut().unwrap().remove("bound");
-        }
         (list, view)
     });
     without_epoch.into_iter().collect()

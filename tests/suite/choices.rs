@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::process::{Output, Stdio};
 
 use ed25519_dalek::{Signer, SigningKey};
+use harness::guests::{STORE, asker, store};
 use harness::lattice::{Lattice, path, wait_for};
 use harness::program::program;
 use harness::vectors::{guest, text};
@@ -13,48 +14,6 @@ use policy::claims::{Common, ComponentClaims, draft_component};
 use policy::key::Name;
 use policy::time::{Timestamp, Validity};
 use serde_json::Value;
-
-const STORE: &str = "demo:kv/store@0.1.0";
-
-/// A provider of a store that says which it is.
-pub(super) fn store(number: u32) -> String {
-    format!(
-        "(component
-           (core module $m (func (export \"which\") (result i32) (i32.const {number})))
-           (core instance $c (instantiate $m))
-           (func $which (result u32) (canon lift (core func $c \"which\")))
-           (instance $store (export \"which\" (func $which)))
-           (export \"{STORE}\" (instance $store)))"
-    )
-}
-
-/// A component that asks its store, at once or after a while.
-fn asker() -> String {
-    format!(
-        "(component
-           (import \"wasi:io/poll@0.2.0\" (instance $poll (export \"pollable\" (type (sub resource)))
-             (export \"[method]pollable.block\" (func (param \"self\" (borrow 0))))))
-           (alias export $poll \"pollable\" (type $pollable))
-           (import \"wasi:clocks/monotonic-clock@0.2.0\" (instance $clock
-             (alias outer 1 $pollable (type $p)) (export \"pollable\" (type (eq $p)))
-             (export \"subscribe-duration\" (func (param \"when\" u64) (result (own 1))))))
-           (import \"{STORE}\" (instance $store (export \"which\" (func (result u32)))))
-           (core func $subscribe (canon lower (func $clock \"subscribe-duration\")))
-           (core func $block (canon lower (func $poll \"[method]pollable.block\")))
-           (core func $which (canon lower (func $store \"which\")))
-           (core module $m
-             (import \"w\" \"subscribe\" (func $subscribe (param i64) (result i32)))
-             (import \"w\" \"block\" (func $block (param i32)))
-             (import \"w\" \"which\" (func $which (result i32)))
-             (func (export \"ask\") (result i32) (call $which))
-             (func (export \"linger\") (result i32)
-               (call $block (call $subscribe (i64.const 2000000000))) (call $which)))
-           (core instance $c (instantiate $m (with \"w\" (instance (export \"subscribe\" (func $subscribe))
-             (export \"block\" (func $block)) (export \"which\" (func $which))))))
-           (func (export \"ask\") (result u32) (canon lift (core func $c \"ask\")))
-           (func (export \"linger\") (result u32) (canon lift (core func $c \"linger\"))))"
-    )
-}
 
 /// `asker`, two stores called `east` (1) and `west` (2), and their contract; nothing is linked.
 pub(super) struct Shop(pub(super) Lattice);
@@ -68,7 +27,7 @@ impl Shop {
             std::fs::write(&file, bytes).unwrap();
             file
         };
-        let asker = signed("asker", &asker());
+        let asker = signed("asker", &asker(2000));
         std::fs::create_dir(lattice.path("artifacts")).unwrap();
         lattice.accepted(&["component", "admit", path(&asker), "--id", "asker"]);
         let acme = text(&lattice.accepted(&["keys", "show", path(&lattice.path("acme.nk"))]), "public").to_owned();

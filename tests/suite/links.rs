@@ -5,13 +5,14 @@ use std::path::PathBuf;
 
 use broker::keys::SigningKey;
 use harness::asker::now;
+use harness::guests::store;
 use harness::lattice::{Lattice, path};
 use policy::contract::Contract;
 use policy::digest::Digest;
 use policy::key::Issuer;
 use serde_json::{Value, json};
 
-use crate::choices::{Shop, store};
+use crate::choices::Shop;
 
 // Admits other bytes of `east`, which answer that number, and returns their digest.
 fn revise_east(shop: &Shop, number: u32) -> String {

@@ -134,10 +134,15 @@ impl Doing {
 pub(super) fn waiting(lack: &Lack, place: &str, mut members: Map<String, Value>) -> Report {
     let Lack { id, missing, roles, until } = lack;
     let roles: Vec<&str> = roles.iter().map(|role| role.word()).collect();
+    let who = if *missing == 1 { "somebody else signs".to_owned() } else { format!("{missing} others sign") };
+    // An operator has every role.
+    let mut able = roles.clone();
+    able.push("operator");
+    able.dedup();
     let text = format!(
-        "waiting: nothing is changed before {missing} more sign it\n{place}  command {id}, until {until}\n  \
-         who may: another administrator with the role {}, or operator\n  next: countersign approve {id}\n",
-        roles.join(", ")
+        "waiting: nothing is changed before {who} it\n{place}  command {id}, until {until}\n  \
+         who may: another administrator with the role {}\n  next: countersign approve {id}\n",
+        able.join(" or ")
     );
     members.insert("reason".to_owned(), Reason::PendingApproval.code().into());
     members.insert("remedy".to_owned(), Reason::PendingApproval.remedy().into());

@@ -1,5 +1,7 @@
 //! `admin`: who administers the lattice, in which roles, until when.
 
+use std::collections::BTreeSet;
+
 use clap::{Subcommand, ValueEnum};
 use policy::govern::{AdminRole, Operation, PutAdministrator, RemoveAdministrator};
 use policy::key::{Administrator, Name};
@@ -90,10 +92,11 @@ impl Args {
                 let key: Name<Administrator> = Name::parse(&administrator)?;
                 let name = name.as_deref().map(PersonName::parse).transpose()?;
                 let until = until.map(When::timestamp).transpose()?;
-                let roles = role.iter().map(|role| role.role()).collect();
+                let roles: BTreeSet<AdminRole> = role.iter().map(|role| role.role()).collect();
+                let words: Vec<&str> = roles.iter().map(|role| role.word()).collect();
+                let says = format!("administrator {key} has the roles: {}", words.join(", "));
                 let put = Operation::PutAdministrator(PutAdministrator { key, name, roles, until });
-                let doing =
-                    Doing::one(put, format!("administrator {key} has these roles")).with("key", key.to_string());
+                let doing = Doing::one(put, says).with("key", key.to_string());
                 acting.run(&Client::of(globals)?, None, doing)
             }
             Command::Remove { administrator, acting } => {

@@ -36,7 +36,7 @@ impl Args {
         if let Some(hosts) = seen.view.get_mut("hosts").and_then(Value::as_array_mut) {
             hosts.retain(|host| self.host.as_ref().is_none_or(|key| cell(host, "host") == *key));
         }
-        let mut text: String = rows(&seen.view, "hosts").iter().map(told).collect();
+        let mut text: String = rows(&seen.view, "hosts").iter().map(|host| self.told(host)).collect();
         if seen.view.get("heard") == Some(&json!(false)) {
             text.push_str("no broker runs here, so nobody hears hosts\n");
         }
@@ -47,30 +47,31 @@ impl Args {
         let component = self.component.as_ref().is_none_or(|id| cell(row, "component") == *id);
         component && self.issuer.as_ref().is_none_or(|key| rests_on(row, key))
     }
+
+    fn told(&self, host: &Value) -> String {
+        let heard = match host.get("silent_ms").and_then(Value::as_u64) {
+            None => "was not heard of".to_owned(),
+            Some(silent_ms) => format!("holds epoch {}, heard {} s ago", member(host, "epoch"), silent_ms / 1000),
+        };
+        let line = format!("host {} {heard}\n", output::shown(&member(host, "host")));
+        let running = rows(host, "running");
+        if running.is_empty() {
+            let all = self.component.is_none() && self.issuer.is_none();
+            return line + if all { "  nothing runs\n" } else { "  nothing of it runs\n" };
+        }
+        let heading = ["COMPONENT", "PACKAGE", "LINK", "ANSWERED BY", "SHA256", "SIGNED BY", "ENTRY", "GROUND"];
+        let row = |row: &Value| {
+            let [component, package, link, id, entry] =
+                ["component", "package", "link", "id", "entry"].map(|name| member(row, name));
+            let by = row.get("withdrawn_by").map(|by| format!(" by entry {by}")).unwrap_or_default();
+            let ground = format!("{}{by}", member(row, "standing"));
+            [component, package, link, id, brief(row, "sha256"), brief(row, "issuer"), entry, ground]
+        };
+        line + &output::table(heading, running.iter().map(row))
+    }
 }
 
 /// Whether a binding rests on an issuer's word.
 pub(super) fn rests_on(row: &Value, issuer: &str) -> bool {
     ["component_issuer", "issuer", "contract_issuer"].iter().any(|name| cell(row, name) == issuer)
-}
-
-fn told(host: &Value) -> String {
-    let heard = match host.get("silent_ms").and_then(Value::as_u64) {
-        None => "was not heard of".to_owned(),
-        Some(silent_ms) => format!("holds epoch {}, heard {} s ago", member(host, "epoch"), silent_ms / 1000),
-    };
-    let line = format!("host {} {heard}\n", output::shown(&member(host, "host")));
-    let running = rows(host, "running");
-    if running.is_empty() {
-        return line + "  nothing runs\n";
-    }
-    let heading = ["COMPONENT", "PACKAGE", "LINK", "ANSWERED BY", "SHA256", "SIGNED BY", "ENTRY", "GROUND"];
-    let row = |row: &Value| {
-        let [component, package, link, id, entry] =
-            ["component", "package", "link", "id", "entry"].map(|name| member(row, name));
-        let by = row.get("withdrawn_by").map(|by| format!(" by entry {by}")).unwrap_or_default();
-        let ground = format!("{}{by}", member(row, "standing"));
-        [component, package, link, id, brief(row, "sha256"), brief(row, "issuer"), entry, ground]
-    };
-    line + &output::table(heading, running.iter().map(row))
 }

@@ -73,10 +73,12 @@ impl Run {
         place.ignored(host.ignored());
         let mut running = started?;
         let result = match &self.invoke {
-            Some(call) => Some(running.invoke(call).await?),
+            Some(call) => Some(running.invoke(call).await),
             None => None,
         };
+        // Also when the call failed: nothing runs here any more.
         host.leave().await;
+        let result = result.transpose()?;
         place.warn(output);
         print(output, &text(&running, result.as_deref()), &document(&running, result.as_deref(), place))
     }

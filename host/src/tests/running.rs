@@ -106,6 +106,26 @@ async fn t26_drain_lets_a_call_end_and_takes_no_other() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn t26_what_was_drained_is_reported_by_a_host_that_leaves_with_its_end() {
+    let mut bench = Bench::new();
+    bench.limits.call = Duration::from_millis(1500);
+    let (host, mut running) = roller(&bench).await;
+    let leaving = tokio::spawn(async move {
+        let ended = running.invoke("spin()").await;
+        host.leave().await;
+        drop(host);
+        ended
+    });
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    retire(&bench, Running::Drain);
+    notice(&bench);
+    let ended = tokio::time::timeout(Duration::from_secs(20), leaving).await.unwrap().unwrap();
+    assert_eq!(ended.unwrap_err().reason(), Some(Reason::LimitExceeded));
+    let closed = bench.broker.inventories.lock().unwrap().iter().flat_map(|told| told.closed.clone()).next();
+    assert_eq!(closed.map(|closed| closed.close), Some(Close::Drain));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn t26_keep_leaves_what_runs_and_a_host_that_was_away_learns_of_a_stop() {
     let bench = Bench::new();
     let (host, mut running) = roller(&bench).await;
