@@ -225,12 +225,6 @@ impl Client {
         if because.as_ref().is_some_and(|because| because.len() > policy::json::MAX_STRING) {
             return Err(Usage(format!("`--because` takes at most {} bytes", policy::json::MAX_STRING)).into());
         }
-        // A terminal or a reader of the log would act on them.
-        if because.as_ref().is_some_and(|because| because.chars().any(char::is_control)) {
-            return Err(
-                Refusal::new(Reason::SchemaMismatch, "the reason that is given holds control characters").into()
-            );
-        }
         let now = SystemClock::default().now();
         let command = Command {
             iss: key.name(),
@@ -243,6 +237,7 @@ impl Client {
             operations,
             statements: statements.iter().map(|statement| Digest::of(statement)).collect(),
         };
+        crate::service::refuse_unreadable(&command)?;
         let bytes = key.sign(&command, statements.iter().map(Vec::as_slice));
         // Whatever the broker's reader would turn away is told here, before anything leaves.
         Unverified::<Command>::parse(&bytes)?;

@@ -44,6 +44,7 @@ use crate::store::LogReader;
 
 pub use crate::sequencer::Snapshot;
 pub use base::FollowUp;
+pub(crate) use configured::refuse_unreadable;
 pub use init::{InitOptions, InitReport, init};
 pub(crate) use open::WARN_S;
 pub use restore::{Survey, restore, survey};

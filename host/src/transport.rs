@@ -4,8 +4,6 @@
 
 pub mod nats;
 
-use std::sync::{Mutex, PoisonError};
-
 use futures::StreamExt;
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
@@ -37,24 +35,38 @@ pub trait Transport: Send + Sync {
 /// No wire, because connecting failed: what is asked over it is told why.
 pub struct Down {
     address: String,
-    why: Mutex<Option<Error>>,
+    why: String,
+    cause: Cause,
+}
+
+// What stood behind an error, as often as it is asked for.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{text}")]
+struct Cause {
+    text: String,
+    #[source]
+    behind: Option<Box<Cause>>,
+}
+
+impl Cause {
+    fn of(error: &(dyn std::error::Error + 'static)) -> Self {
+        let behind = error.source().map(|behind| Box::new(Self::of(behind)));
+        Self { text: error.to_string(), behind }
+    }
 }
 
 impl Down {
     /// A wire that could not be made.
-    pub fn new(address: String, why: Error) -> Self {
-        Self { address, why: Mutex::new(Some(why)) }
+    pub fn new(address: String, why: &Error) -> Self {
+        let cause = Cause::of(std::error::Error::source(why).unwrap_or(why));
+        Self { address, why: why.to_string(), cause }
     }
 }
 
 impl Transport for Down {
     fn ask(&self, _subject: String, _payload: Vec<u8>) -> BoxFuture<'_, Result<Replies, Error>> {
-        let why = self.why.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let again = || Error::Wire {
-            doing: format!("there is no connection to `{}`", self.address),
-            source: "connecting failed when this host began".into(),
-        };
-        Box::pin(async move { Err(why.unwrap_or_else(again)) })
+        let (doing, source) = (self.why.clone(), Box::new(self.cause.clone()));
+        Box::pin(async move { Err(Error::Wire { doing, source }) })
     }
 
     fn listen(&self, _subject: String) -> BoxFuture<'_, Result<Replies, Error>> {

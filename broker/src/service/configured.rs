@@ -134,7 +134,7 @@ fn may_configure(operation: &Operation) -> bool {
 }
 
 /// Refuses a reason for a change of links that a terminal or a log reader would act on.
-pub(super) fn refuse_unreadable(command: &Command) -> Result<(), Refusal> {
+pub(crate) fn refuse_unreadable(command: &Command) -> Result<(), Refusal> {
     let of_links = |operation: &Operation| {
         matches!(
             operation,

@@ -89,7 +89,7 @@ impl Run {
         // Without a wire nothing starts but what a standby permit is held for.
         let transport: Arc<dyn Transport> = match Nats::connect(options, key.name(), timeout).await {
             Ok(nats) => Arc::new(nats),
-            Err(why @ Error::Wire { .. }) => Arc::new(Down::new(without_password(&options.url), why)),
+            Err(why @ Error::Wire { .. }) => Arc::new(Down::new(without_password(&options.url), &why)),
             Err(error) => return Err(error),
         };
         let limits = Limits {
