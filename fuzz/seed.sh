@@ -40,7 +40,9 @@ def claims(token):
 KINDS = {
     "answer": "answer", "command": "command", "contract": "contract", "start": "question", "claims": "token_claims",
     "invite": "join_warrant_receipt_view", "join": "join_warrant_receipt_view", "view": "join_warrant_receipt_view",
-    "warrant": "join_warrant_receipt_view", "receipt": "join_warrant_receipt_view",
+    "warrant": "join_warrant_receipt_view", "warrant-rotation": "join_warrant_receipt_view",
+    "query": "query_root_inventory_withdrawals", "root": "query_root_inventory_withdrawals",
+    "host-inventory": "query_root_inventory_withdrawals", "withdrawals": "query_root_inventory_withdrawals", "receipt": "join_warrant_receipt_view",
 }
 for path in sorted((VECTORS / "documents").iterdir()):
     data = path.read_bytes()

@@ -14,10 +14,14 @@ use policy::envelope::{Afresh, Document, Draft, Unverified};
 use policy::examine;
 use policy::explain::{explain, fix};
 use policy::govern::Operation;
+use policy::inventory::HostInventory;
 use policy::join::{InviteProof, Join, Possession};
 use policy::json as reader;
+use policy::query::Query;
 use policy::question::{Question, StartRequest};
+use policy::root::RootChange;
 use policy::warrant::{DecisionKeys, Roots, Warrant};
+use policy::withdrawal::Withdrawals;
 
 use super::court::{
     CONTRACT_HEADER, DELEGATION_HEADER, NOW, POSSESSION_HEADER, WASCAP_HEADER, at, court, issue_bytes, lattice, name,
@@ -126,6 +130,21 @@ pub(super) fn join_warrant_receipt_view(bytes: &[u8]) {
     }
     read::<Receipt>(bytes);
     read::<View>(bytes);
+}
+
+/// An administrator's look, a change of roots, what a host says it runs, and what it is told to close.
+pub(super) fn query_root_inventory_withdrawals(bytes: &[u8]) {
+    read::<Query>(bytes);
+    read::<RootChange>(bytes);
+    read::<Withdrawals>(bytes);
+    if let Some((mut inventory, _)) = read::<HostInventory>(bytes) {
+        inventory.iss = name();
+        let hosts = court().ledger.state().host_keys();
+        if let Ok(inventory) = verified::<HostInventory>(&seal(&inventory, &[])).verify(hosts) {
+            let mut ledger = court().ledger.clone();
+            recorded(&court().ledger, ledger.report(&inventory, None, NOW * 1000));
+        }
+    }
 }
 
 // Reads an input as a `T` and holds the reader to one reading and one canonical text.

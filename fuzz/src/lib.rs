@@ -26,6 +26,7 @@ pub const TARGETS: &[(&str, Body)] = &[
     ("json", json::json),
     ("names", names::names),
     ("nkey", names::nkey),
+    ("query_root_inventory_withdrawals", documents::query_root_inventory_withdrawals),
     ("question", documents::question),
     ("token_claims", claims::token_claims),
     ("trust", claims::trust),
