@@ -37,6 +37,8 @@ impl Apply for WarrantInstalled {
         }
         if let Some(key) = log_key.and_then(|key| NoteKey::parse(key).ok()) {
             state.claim_key(*key.raw(), LOG);
+            // What the old key said of the log's end may be a thief's word, and proves nothing any more (T66).
+            state.disorder.ahead = None;
         }
     }
 
