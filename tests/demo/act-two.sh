@@ -131,8 +131,21 @@ a_switched_link() {
   answered_by 7 east
 }
 
+observe_before_enforce() {
+  bold "15. Observe before enforce: for a while what would be refused runs and is told, so that nobody is surprised after it"
+  local trolley=(countersign-host run cart.wasm --id trolley)
+  refused_with component_unknown "${trolley[@]}"
+  run countersign relax observe --until +1h --id first-week --because 'find out what still runs unregistered'
+  tells 'component_unknown' "${trolley[@]}"
+  tells 'trolley component_unknown first-week' countersign relax report
+  run countersign component admit cart.wasm --id trolley
+  run countersign relax end first-week --because 'everybody is registered'
+  tells 'trolley' "${trolley[@]}"
+  refused_with component_unknown countersign-host run cart.wasm --id barrow
+}
+
 operator_rules() {
-  bold "15. What only this lattice must not do: an operator's rules, tried before they stand"
+  bold "16. What only this lattice must not do: an operator's rules, tried before they stand"
   cp "$rules"/only-labelled-hosts.* .
   tells 'host-has-a-zone cards-stay-in-their-zone' countersign rules test only-labelled-hosts.cases.json --rules only-labelled-hosts.cedar --full
   run countersign rules put only-labelled-hosts.cedar --because 'cards stay where they are handled'
@@ -142,7 +155,7 @@ operator_rules() {
 }
 
 a_revocation() {
-  bold "16. An issuer is revoked while something runs on its word: the call under way ends, and no other begins"
+  bold "17. An issuer is revoked while something runs on its word: the call under way ends, and no other begins"
   local nova lingering here
   nova=$(public_of nova.nk)
   here=$(public_of host/host.nk)
@@ -170,6 +183,7 @@ act_two() {
   a_rotation
   two_people
   a_switched_link
+  observe_before_enforce
   operator_rules
   a_revocation
 }
