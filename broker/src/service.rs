@@ -199,6 +199,11 @@ impl Service {
         (signer.warrant().to_vec(), signer.inception().to_vec())
     }
 
+    /// The warrant as it is announced each second.
+    pub fn notice(&self) -> Vec<u8> {
+        self.speech.signer.load().notice()
+    }
+
     /// The decision key.
     pub fn decision_key(&self) -> Name<key::Decision> {
         self.speech.signer.load().name()

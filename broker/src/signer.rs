@@ -3,12 +3,15 @@
 //! The bytes come from `policy::envelope::Draft`, whose canonical form general JWT writers do not produce; a general
 //! JWT reader (`jwt-simple`, in the tests) verifies them.
 
+use std::sync::Arc;
+
 use policy::answer::{Receipt, StartAnswer, Verdict, View};
 use policy::decide::Decision;
 use policy::digest::Digest;
 use policy::envelope::Verified;
 use policy::inventory::HostInventory;
 use policy::key::{self, Name};
+use policy::lineage::Changes;
 use policy::log::Ruling;
 use policy::name::Lattice;
 use policy::query::Query;
@@ -20,17 +23,41 @@ use crate::keys::SigningKey;
 use crate::store::{Judgement, Recorded};
 
 /// The broker's decision key, with the papers that prove it.
+#[derive(Clone)]
 pub struct Signer {
-    key: SigningKey<key::Decision>,
+    key: Arc<SigningKey<key::Decision>>,
     lattice: Lattice,
-    warrant: Paper,
-    inception: Paper,
+    papers: Papers,
+}
+
+/// What proves a decision key to whoever pinned the lattice's first entry.
+#[derive(Clone)]
+pub(crate) struct Papers {
+    pub(crate) warrant: Paper,
+    pub(crate) inception: Paper,
+    pub(crate) changes: Changes,
+    // The changes once more, as they are attached; none before the first.
+    roots: Option<Paper>,
 }
 
 /// Bytes that travel attached, with the digest that documents name them by.
+#[derive(Clone)]
 pub(crate) struct Paper {
     bytes: Vec<u8>,
     sha256: Digest,
+}
+
+impl Papers {
+    pub(crate) fn new(warrant: &[u8], inception: &[u8], changes: Changes) -> Self {
+        let roots = (!changes.is_empty()).then(|| Paper::new(changes.to_bytes()));
+        Self { warrant: Paper::new(warrant.to_vec()), inception: Paper::new(inception.to_vec()), changes, roots }
+    }
+
+    // In the order in which documents name them; what is looked at stands before the changes.
+    fn attached<'a>(&'a self, shown: Option<&'a [u8]>) -> impl Iterator<Item = &'a [u8]> {
+        let roots = self.roots.as_ref().map(|roots| roots.bytes.as_slice());
+        [self.warrant.bytes.as_slice(), &self.inception.bytes].into_iter().chain(shown).chain(roots)
+    }
 }
 
 impl Paper {
@@ -40,13 +67,14 @@ impl Paper {
 }
 
 impl Signer {
-    pub(crate) const fn new(
-        key: SigningKey<key::Decision>,
-        lattice: Lattice,
-        warrant: Paper,
-        inception: Paper,
-    ) -> Self {
-        Self { key, lattice, warrant, inception }
+    pub(crate) fn new(key: SigningKey<key::Decision>, lattice: Lattice, papers: Papers) -> Self {
+        Self { key: Arc::new(key), lattice, papers }
+    }
+
+    /// The same key under the same warrant, with the changes of the roots up to today.
+    pub(crate) fn after(&self, changes: Changes) -> Self {
+        let Papers { warrant, inception, .. } = &self.papers;
+        Self { papers: Papers::new(&warrant.bytes, &inception.bytes, changes), ..self.clone() }
     }
 
     /// The decision key.
@@ -56,12 +84,23 @@ impl Signer {
 
     /// The warrant's token.
     pub fn warrant(&self) -> &[u8] {
-        &self.warrant.bytes
+        &self.papers.warrant.bytes
     }
 
     /// The bytes of the log's first entry.
     pub fn inception(&self) -> &[u8] {
-        &self.inception.bytes
+        &self.papers.inception.bytes
+    }
+
+    /// The changes of the roots, from the inception on.
+    pub const fn changes(&self) -> &Changes {
+        &self.papers.changes
+    }
+
+    /// The warrant as it is announced; after a change of the roots, with the changes that lead to its signers.
+    pub fn notice(&self) -> Vec<u8> {
+        let roots = self.papers.roots.iter().flat_map(|roots| [b"\n".as_slice(), &roots.bytes]);
+        std::iter::once(self.warrant()).chain(roots).flatten().copied().collect()
     }
 
     /// The signed answer to a question whose ruling is on record.
@@ -75,7 +114,7 @@ impl Signer {
             iss: self.key.name(),
             aud: request.iss,
             lattice: self.lattice.clone(),
-            warrant_sha256: self.warrant.sha256,
+            warrant_sha256: self.papers.warrant.sha256,
             request_sha256: request.sha256(),
             jti: request.jti,
             verdict: match decision {
@@ -93,7 +132,7 @@ impl Signer {
             relaxations: decision.relaxed().to_vec(),
             standby: recorded.outcome().standby().cloned(),
         };
-        self.key.sign(&answer, [self.warrant.bytes.as_slice()])
+        self.key.sign(&answer, [self.warrant()])
     }
 
     /// The signed receipt of a command or a join whose judgement is on record.
@@ -103,8 +142,9 @@ impl Signer {
         let receipt = Receipt {
             iss: self.key.name(),
             lattice: self.lattice.clone(),
-            warrant_sha256: self.warrant.sha256,
-            inception_bytes_sha256: self.inception.sha256,
+            warrant_sha256: self.papers.warrant.sha256,
+            inception_bytes_sha256: self.papers.inception.sha256,
+            roots_sha256: self.papers.roots.as_ref().map(|roots| roots.sha256),
             request_sha256: *request_sha256,
             reason: refusal.map(|refusal| refusal.reason),
             detail: refusal.map(|refusal| refusal.briefly()),
@@ -113,7 +153,7 @@ impl Signer {
             index: recorded.index(),
             entry_sha256: recorded.hash(),
         };
-        self.key.sign(&receipt, [self.warrant.bytes.as_slice(), &self.inception.bytes])
+        self.key.sign(&receipt, self.papers.attached(None))
     }
 
     /// The signed word on a host's inventory: what it is to close there. It only takes away, so it needs no entry.
@@ -128,13 +168,13 @@ impl Signer {
             iss: self.key.name(),
             aud: inventory.iss,
             lattice: self.lattice.clone(),
-            warrant_sha256: self.warrant.sha256,
+            warrant_sha256: self.papers.warrant.sha256,
             request_sha256: inventory.sha256(),
             epoch,
             withdrawn,
             noted,
         };
-        self.key.sign(&document, [self.warrant.bytes.as_slice()])
+        self.key.sign(&document, [self.warrant()])
     }
 
     /// A signed look at the state: no grant, so it needs no entry of its own.
@@ -143,12 +183,13 @@ impl Signer {
         let document = View {
             iss: self.key.name(),
             lattice: self.lattice.clone(),
-            warrant_sha256: self.warrant.sha256,
-            inception_bytes_sha256: self.inception.sha256,
+            warrant_sha256: self.papers.warrant.sha256,
+            inception_bytes_sha256: self.papers.inception.sha256,
+            roots_sha256: self.papers.roots.as_ref().map(|roots| roots.sha256),
             request_sha256: query.sha256(),
             view_sha256: Digest::of(&shown),
             epoch,
         };
-        self.key.sign(&document, [self.warrant.bytes.as_slice(), &self.inception.bytes, &shown])
+        self.key.sign(&document, self.papers.attached(Some(&shown)))
     }
 }

@@ -10,8 +10,9 @@ use policy::answer::Receipt;
 use policy::digest::Digest;
 use policy::envelope::{Unverified, Verified};
 use policy::join::{InviteProof, Join};
+use policy::lineage::{Changes, Lineage};
 use policy::reason::{Reason, Refusal};
-use policy::warrant::{DecisionKeys, Roots, Warrant};
+use policy::warrant::{DecisionKeys, Warrant};
 use policy::wire::Topic;
 use tokio::time::{Instant, timeout_at};
 
@@ -68,6 +69,7 @@ struct Opened {
     receipt: Verified<Receipt>,
     warrant: Verified<Warrant>,
     inception: Vec<u8>,
+    changes: Changes,
 }
 
 fn request(key: &HostKey, invite: &Invite, clock: &dyn Clock) -> Result<Vec<u8>, Error> {
@@ -82,31 +84,33 @@ fn request(key: &HostKey, invite: &Invite, clock: &dyn Clock) -> Result<Vec<u8>,
 // The root first, from the invitation; then the warrant under it; then the receipt under the warrant.
 fn open(bytes: &[u8], invite: &Invite, sha256: Digest, clock: &dyn Clock) -> Result<Opened, Refusal> {
     let receipt = Unverified::<Receipt>::parse(bytes)?;
-    let [warrant, entry] = receipt.attachments() else {
+    let [warrant, entry, changes @ ..] = receipt.attachments() else {
         return Err(Refusal::new(
             Reason::EvidenceMissing,
             "a receipt carries the warrant and the lattice's first entry",
         ));
     };
-    let entry = entry.clone();
+    let (entry, changes) =
+        (entry.clone(), changes.first().map_or(Ok(Changes::default()), |text| Changes::parse(text))?);
     let begun = inception(&entry, invite.root)?;
     if begun.lattice != invite.lattice {
         let detail =
             format!("the pinned root is that of lattice `{}`, the invitation says `{}`", begun.lattice, invite.lattice);
         return Err(Refusal::new(Reason::LatticeMismatch, detail));
     }
-    let roots = Roots { inception: &begun, sha256: invite.root };
-    let warrant = Unverified::<Warrant>::parse(warrant)?.verify(&roots)?;
+    let mut lineage = Lineage::of(&begun, invite.root);
+    lineage.follow_all(&changes)?;
+    let warrant = lineage.read_any(warrant)?;
     let keys = DecisionKeys::of(&warrant, clock.now())?;
     let receipt = receipt.verify(&keys)?;
     if receipt.request_sha256 != sha256 {
         return Err(Refusal::new(Reason::AnswerMismatch, "the receipt is for another join"));
     }
-    Ok(Opened { receipt, warrant, inception: entry })
+    Ok(Opened { receipt, warrant, inception: entry, changes })
 }
 
 fn record(key: &HostKey, invite: &Invite, opened: Opened) -> Result<Record, Refusal> {
-    let Opened { receipt, warrant, inception } = opened;
+    let Opened { receipt, warrant, inception, changes } = opened;
     let inception = String::from_utf8(inception)
         .map_err(|_| Refusal::new(Reason::LogBroken, "the lattice's first entry is no text"))?;
     let head = Head { index: receipt.index, entry_sha256: receipt.entry_sha256 };
@@ -124,6 +128,7 @@ fn record(key: &HostKey, invite: &Invite, opened: Opened) -> Result<Record, Refu
         head,
         checkpoint: None,
         answered: Some(Answered { epoch: receipt.epoch, head }),
+        changes,
     })
 }
 

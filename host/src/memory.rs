@@ -15,11 +15,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use policy::digest::Digest;
 use policy::envelope::Verified;
 use policy::key::{Host, Name};
+use policy::lineage::{Changes, Lineage};
 use policy::log::{Body, Entry, leaf_hash};
 use policy::name::Lattice;
 use policy::question::Seen;
 use policy::reason::{Reason, Refusal};
-use policy::warrant::{Inception, Rank, Roots, Warrant};
+use policy::warrant::{Inception, Rank, Warrant};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 
@@ -29,8 +30,9 @@ use crate::error::Error;
 #[derive(Debug)]
 pub struct Memory {
     dir: PathBuf,
-    inception: Inception,
     record: Mutex<Record>,
+    // As far as the record's changes were followed; they are only ever added to.
+    lineage: Mutex<Lineage>,
     raised: Arc<Notify>,
 }
 
@@ -68,6 +70,9 @@ pub struct Record {
     /// The epoch and entry of the newest answer: what stays true when it was not the broker who signed checkpoints.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub answered: Option<Answered>,
+    /// How the roots became others since that first entry.
+    #[serde(default, skip_serializing_if = "Changes::is_empty")]
+    pub changes: Changes,
 }
 
 /// What an answer showed, which the log's key alone cannot invent.
@@ -142,17 +147,21 @@ impl Memory {
     /// # Errors
     /// When the host has not joined, or the file is not what was written.
     pub fn load(dir: &Path) -> Result<Self, Error> {
-        let record = read(dir)?;
-        let inception = inception(record.inception.as_bytes(), record.root)?;
-        Ok(Self { dir: dir.to_owned(), inception, record: Mutex::new(record), raised: Arc::default() })
+        Self::of(dir, read(dir)?)
     }
 
     /// Writes the first memory of a host that has just joined.
     pub(crate) fn begin(dir: &Path, record: Record) -> Result<Self, Error> {
-        let inception = inception(record.inception.as_bytes(), record.root)?;
         let _lock = lock(dir)?;
         write(dir, &record)?;
-        Ok(Self { dir: dir.to_owned(), inception, record: Mutex::new(record), raised: Arc::default() })
+        Self::of(dir, record)
+    }
+
+    fn of(dir: &Path, record: Record) -> Result<Self, Error> {
+        let mut lineage = Lineage::of(&inception(record.inception.as_bytes(), record.root)?, record.root);
+        lineage.follow_all(&record.changes)?;
+        let (dir, record, lineage) = (dir.to_owned(), Mutex::new(record), Mutex::new(lineage));
+        Ok(Self { dir, record, lineage, raised: Arc::default() })
     }
 
     /// Whether a host's folder has one.
@@ -170,10 +179,33 @@ impl Memory {
         &self.dir
     }
 
-    /// The roots of the pinned inception, as the verifier of warrants.
-    pub fn roots(&self) -> Roots<'_> {
-        let sha256 = self.record.lock().unwrap_or_else(PoisonError::into_inner).root;
-        Roots { inception: &self.inception, sha256 }
+    /// Reads a warrant of today's roots, as far as this host knows, or the one that it remembers.
+    ///
+    /// # Errors
+    /// As [`Lineage::read`].
+    pub fn read(&self, warrant: &[u8]) -> Result<Verified<Warrant>, Refusal> {
+        let record = self.record();
+        let mut lineage = self.lineage.lock().unwrap_or_else(PoisonError::into_inner);
+        // Another task or process may have gone further.
+        lineage.follow_all(&record.changes)?;
+        lineage.read(warrant, record.warrant_sha256)
+    }
+
+    /// Follows the changes of the roots, counted from the inception, and has them on the disk before it returns.
+    ///
+    /// # Errors
+    /// As [`Lineage::follow_all`], or when they cannot be written.
+    pub(crate) fn follow_roots(&self, changes: &Changes) -> Result<(), Error> {
+        let record = self.record();
+        if !changes.extend(&record.changes) {
+            return Ok(());
+        }
+        let mut lineage = Lineage::of(&inception(record.inception.as_bytes(), record.root)?, record.root);
+        lineage.follow_all(changes)?;
+        self.change(|record| {
+            let changes = if changes.extend(&record.changes) { changes } else { &record.changes };
+            Ok(Record { changes: changes.clone(), ..record.clone() })
+        })
     }
 
     /// The newest of the log, as a question tells it.

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use futures::StreamExt;
 use policy::digest::Digest;
 use policy::envelope::Unverified;
+use policy::lineage::Changes;
 use policy::log::NoteKey;
 use policy::reason::{Reason, Refusal};
 use policy::warrant::{DecisionKeys, Warrant};
@@ -39,20 +40,30 @@ pub(crate) async fn listen(memory: Arc<Memory>, transport: &dyn Transport) -> Re
     Ok(Listening(tokio::spawn(task)))
 }
 
-/// Takes in one notice: a warrant, or else a checkpoint.
+/// Takes in one notice: a warrant, with the changes of the roots that lead to its signers, or else a checkpoint.
 pub(crate) fn take(memory: &Memory, notice: &[u8]) -> Result<(), Error> {
-    match Unverified::<Warrant>::parse(notice) {
-        Ok(warrant) => take_warrant(memory, notice, warrant),
-        Err(_) => take_checkpoint(memory, notice),
+    let mut lines = notice.splitn(2, |byte| *byte == b'\n');
+    let token = lines.next().unwrap_or_default();
+    if Unverified::<Warrant>::parse(token).is_err() {
+        return take_checkpoint(memory, notice);
+    }
+    // Under the roots that are known, if it is theirs: it came into force before they were replaced.
+    let known = take_warrant(memory, token);
+    match lines.next() {
+        Some(changes) => {
+            memory.follow_roots(&Changes::parse(changes)?)?;
+            take_warrant(memory, token)
+        }
+        None => known,
     }
 }
 
-fn take_warrant(memory: &Memory, token: &[u8], warrant: Unverified<Warrant>) -> Result<(), Error> {
+fn take_warrant(memory: &Memory, token: &[u8]) -> Result<(), Error> {
     // It is told again each second.
     if memory.record().warrant_sha256 == Some(Digest::of(token)) {
         return Ok(());
     }
-    let warrant = warrant.verify(&memory.roots())?;
+    let warrant = memory.read(token)?;
     // One that does not hold here and now must not drive out one that does.
     DecisionKeys::of(&warrant, SystemClock.now())?;
     memory.follow(&Standing::of(&warrant))

@@ -81,6 +81,9 @@ pub struct Receipt {
     pub warrant_sha256: Digest,
     /// SHA-256 of the attached inception entry.
     pub inception_bytes_sha256: Digest,
+    /// SHA-256 of the attached changes of the roots ([`crate::lineage::Changes`]), once there were any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub roots_sha256: Option<Digest>,
     /// SHA-256 of the token that this is the receipt of.
     pub request_sha256: Digest,
     /// Why it was refused; absent when accepted.
@@ -112,12 +115,33 @@ pub struct View {
     pub warrant_sha256: Digest,
     /// SHA-256 of the attached inception entry.
     pub inception_bytes_sha256: Digest,
+    /// SHA-256 of the attached changes of the roots ([`crate::lineage::Changes`]), once there were any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub roots_sha256: Option<Digest>,
     /// SHA-256 of the query's payload.
     pub request_sha256: Digest,
     /// SHA-256 of the attached JSON.
     pub view_sha256: Digest,
     /// Index of the newest governance event.
     pub epoch: u64,
+}
+
+/// A document that comes with what proves its signer: the warrant, the inception, and the changes of the roots since.
+pub trait Papered: Document {
+    /// SHA-256 of the attached changes, once there were any.
+    fn roots_sha256(&self) -> Option<Digest>;
+}
+
+impl Papered for Receipt {
+    fn roots_sha256(&self) -> Option<Digest> {
+        self.roots_sha256
+    }
+}
+
+impl Papered for View {
+    fn roots_sha256(&self) -> Option<Digest> {
+        self.roots_sha256
+    }
 }
 
 impl Document for StartAnswer {
@@ -144,7 +168,7 @@ impl Document for Receipt {
     }
 
     fn attachments(&self) -> Vec<Digest> {
-        vec![self.warrant_sha256, self.inception_bytes_sha256]
+        [self.warrant_sha256, self.inception_bytes_sha256].into_iter().chain(self.roots_sha256).collect()
     }
 }
 
@@ -158,6 +182,9 @@ impl Document for View {
     }
 
     fn attachments(&self) -> Vec<Digest> {
-        vec![self.warrant_sha256, self.inception_bytes_sha256, self.view_sha256]
+        [self.warrant_sha256, self.inception_bytes_sha256, self.view_sha256]
+            .into_iter()
+            .chain(self.roots_sha256)
+            .collect()
     }
 }

@@ -30,6 +30,7 @@ pub mod issuer;
 pub mod join;
 pub mod json;
 pub mod key;
+pub mod lineage;
 pub mod log;
 pub mod name;
 pub mod native;

@@ -1,16 +1,15 @@
 //! What a broker's word must show before it is believed: a decision key, in a warrant of the pinned lattice's root, and
 //! that it is about what was sent.
 
-use policy::answer::{Receipt, View};
+use policy::answer::{Papered, Receipt, View};
 use policy::digest::Digest;
-use policy::envelope::{Document, Keyring, Unverified, Verified};
-use policy::key::Root;
+use policy::envelope::{Keyring, Unverified, Verified};
+use policy::lineage::{Changes, Lineage};
 use policy::log::{Body, Entry, leaf_hash};
 use policy::name::Lattice;
 use policy::reason::{Reason, Refusal};
-use policy::root::RootLine;
 use policy::time::Timestamp;
-use policy::warrant::{DecisionKeys, Quorum, Rank, Roots, Warrant};
+use policy::warrant::{DecisionKeys, Rank, Warrant};
 
 use crate::client::{Local, Seen, told};
 use crate::folder::Folder;
@@ -23,13 +22,12 @@ pub struct Pin {
     known: Option<Known>,
 }
 
-// What only the log tells: whoever has no more than the digest goes by the roots of the inception.
+// What only the log tells: whoever has no more than the digest goes by the changes that come with the answer.
 #[derive(Debug, Clone)]
 struct Known {
-    line: RootLine,
+    lineage: Lineage,
     // The warrant in force, which roots of its day signed.
     warrant: Option<Digest>,
-    before: Vec<Quorum<Root>>,
 }
 
 impl Pin {
@@ -41,8 +39,7 @@ impl Pin {
     /// The lattice of a folder: today's roots count, and no warrant before the one in force.
     pub(crate) fn of(local: &Local) -> Self {
         let (root, state) = (leaf_hash(&local.inception), local.ledger.state());
-        let before = state.root_sets().iter().rev().skip(1).cloned().collect();
-        let known = Known { line: state.root_line(root), warrant: state.warrant_sha256(), before };
+        let known = Known { lineage: state.lineage(root), warrant: state.warrant_sha256() };
         Self { root, rank: state.warrant_rank(), known: Some(known) }
     }
 
@@ -87,7 +84,7 @@ impl Pin {
     /// Whether a warrant is one that the folder's log could take next, so that a refusal is told where it is seen.
     ///
     /// # Errors
-    /// As [`RootLine`], `state_rollback`, or `broker_key_unknown` when it does not hold now.
+    /// As [`policy::root::RootLine`], `state_rollback`, or `broker_key_unknown` when it does not hold now.
     pub(crate) async fn expects(&self, token: &[u8], folder: &Folder, now: Timestamp) -> anyhow::Result<()> {
         let local = Local::read(folder).await.map_err(told)?;
         let (line, held) = (local.ledger.state().root_line(self.root), local.ledger.state().warrant_rank());
@@ -101,7 +98,7 @@ impl Pin {
     }
 
     // Token, warrant, inception: the papers are read where every such document has them, and proved before they prove.
-    fn open<T: Document>(
+    fn open<T: Papered>(
         &self,
         bytes: &[u8],
         lattice: &Lattice,
@@ -111,15 +108,22 @@ impl Pin {
         DecisionKeys: Keyring<T>,
     {
         let document = Unverified::<T>::parse(bytes)?;
-        let mut papers = bytes.split(|byte| *byte == b'\n').skip(1);
-        let (Some(warrant), Some(inception)) = (papers.next(), papers.next()) else {
+        let [warrant, inception, ..] = document.attachments() else {
             return Err(Refusal::new(Reason::EvidenceMissing, "the answer comes without its papers"));
         };
-        let warrant = self.warrant(warrant, inception, lattice)?;
+        let roots = document.says().roots_sha256();
+        let roots = roots.and_then(|sha256| document.attachments().iter().find(|paper| Digest::of(paper) == sha256));
+        let warrant = self.warrant(warrant, inception, roots.map(Vec::as_slice), lattice)?;
         Ok((document.verify(&DecisionKeys::of(&warrant, now)?)?, warrant))
     }
 
-    fn warrant(&self, warrant: &[u8], inception: &[u8], lattice: &Lattice) -> Result<Verified<Warrant>, Refusal> {
+    fn warrant(
+        &self,
+        warrant: &[u8],
+        inception: &[u8],
+        roots: Option<&[u8]>,
+        lattice: &Lattice,
+    ) -> Result<Verified<Warrant>, Refusal> {
         let unknown = |detail: String| Refusal::new(Reason::BrokerKeyUnknown, detail);
         let found = leaf_hash(inception);
         if found != self.root {
@@ -133,26 +137,17 @@ impl Pin {
             return Err(Refusal::new(Reason::LatticeMismatch, detail));
         }
         let warrant = match &self.known {
-            Some(known) => known.read(warrant)?,
+            Some(known) => known.lineage.read(warrant, known.warrant)?,
             None => {
-                let roots = Roots { inception: &inception, sha256: self.root };
-                Unverified::<Warrant>::parse(warrant)?.verify(&roots)?
+                let mut lineage = Lineage::of(&inception, self.root);
+                roots.map_or(Ok(()), |roots| lineage.follow_all(&Changes::parse(roots)?))?;
+                lineage.read_any(warrant)?
             }
         };
         if warrant.rank() < self.rank {
             return Err(unknown(format!("the answer's warrant is number {}, seen was {}", warrant.rank(), self.rank)));
         }
         Ok(warrant)
-    }
-}
-
-impl Known {
-    fn read(&self, token: &[u8]) -> Result<Verified<Warrant>, Refusal> {
-        let read = |line: &RootLine| Unverified::<Warrant>::parse(token)?.verify(line);
-        // No other warrant of theirs: roots that were replaced may be a thief's.
-        let older = self.before.iter().filter(|_| self.warrant == Some(Digest::of(token)));
-        let older = older.map(|roots| RootLine { roots: roots.clone(), ..self.line.clone() });
-        read(&self.line).or_else(|refusal| older.map(|line| read(&line)).find_map(Result::ok).ok_or(refusal))
     }
 }
 

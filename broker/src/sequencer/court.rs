@@ -28,6 +28,7 @@ pub(crate) struct Court {
     writer: Writer,
     lock: Lock,
     warrant: Option<(u64, Digest)>,
+    rerooted: Vec<u64>,
     inception: Vec<u8>,
     lock_due: Option<Instant>,
     asked: Vec<Asked>,
@@ -56,7 +57,7 @@ impl Court {
         let lock = Lock::open(&files.lock).await?;
         let reader = LogReader::open(&files.log).await?;
         let (mut frontier, mut warrant, mut inception, mut locked) = (Frontier::default(), None, Vec::new(), None);
-        let mut asked = VecDeque::new();
+        let (mut asked, mut rerooted) = (VecDeque::new(), Vec::new());
         let ledger = reader.replay(false, |row, entry| {
             frontier.append(row.hash);
             if let Body::Inception(_) = &entry.body {
@@ -65,6 +66,8 @@ impl Court {
             if let Body::Governance(judged) = &entry.body {
                 let installed = judged.events.iter().find_map(installed);
                 warrant = installed.map(|sha256| (row.index, sha256)).or(warrant);
+                let changes = judged.events.iter().filter(|event| matches!(event, Event::RootsChanged(_)));
+                rerooted.extend(changes.map(|_| row.index));
             }
             if let Body::Ruling(ruled) = &entry.body {
                 let (index, at_ms) = (row.index, entry.at_ms);
@@ -82,7 +85,9 @@ impl Court {
         let writer = Writer::open(&files.log).await?;
         let origin = format!("countersign/{}", ledger.state().lattice());
         let asked = asked.into();
-        let court = Self { files, ledger, frontier, origin, writer, lock, warrant, inception, lock_due: None, asked };
+        let lock_due = None;
+        let court =
+            Self { files, ledger, frontier, origin, writer, lock, warrant, rerooted, inception, lock_due, asked };
         Ok((court, locked))
     }
 
@@ -132,6 +137,11 @@ impl Court {
     /// The newest warrant: the entry that installed it, and the digest of its token.
     pub(crate) const fn warrant(&self) -> Option<(u64, Digest)> {
         self.warrant
+    }
+
+    /// The entries by which the roots became others, as of the opening.
+    pub(crate) fn rerooted(&self) -> &[u64] {
+        &self.rerooted
     }
 
     /// What the last minutes' questions were, as of the opening.

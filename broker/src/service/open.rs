@@ -7,7 +7,8 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use policy::digest::Digest;
 use policy::envelope::{Unverified, Verified};
-use policy::log::leaf_hash;
+use policy::lineage::Changes;
+use policy::log::{Entry, Evidences, leaf_hash};
 use policy::reason::{Reason, Refusal};
 use policy::time::Timestamp;
 use policy::warrant::{DecisionKeys, Warrant};
@@ -115,7 +116,8 @@ pub(super) async fn fit(
     now: Timestamp,
     brought: Option<&[u8]>,
 ) -> Result<(Voice, Verified<Warrant>), Error> {
-    let pinned = Pinned { state: court.ledger().state(), inception: court.inception() };
+    let changes = changes_of_roots(folder, court).await?;
+    let pinned = Pinned { state: court.ledger().state(), inception: court.inception(), changes: &changes };
     let warrant = warrant_in_force(folder, court, pinned, brought).await?;
     let voice = Voice::of(folder, pinned, &warrant, now)?;
     match DecisionKeys::of(&warrant, now) {
@@ -129,6 +131,25 @@ pub(super) async fn fit(
         Ok(_) => {}
     }
     Ok((voice, warrant))
+}
+
+// What the roots signed stands beside the entries that say so.
+async fn changes_of_roots(folder: &Folder, court: &Court) -> Result<Changes, Error> {
+    let mut changes = Changes::default();
+    if court.rerooted().is_empty() {
+        return Ok(changes);
+    }
+    let reader = LogReader::open(&folder.log()).await?;
+    for index in court.rerooted() {
+        let row = reader.row(*index).await?;
+        let entry = Entry::read(&row.map(|row| row.bytes).unwrap_or_default())?;
+        let kept = reader.kept(&entry).await?;
+        let tokens = entry.evidence.iter().map(|sha256| kept.find(*sha256));
+        let missing =
+            || Error::refused(Reason::LogBroken, format!("what the roots signed is not beside entry {index}"));
+        changes.push(&tokens.collect::<Option<Vec<_>>>().ok_or_else(missing)?.join(&b'\n'))?;
+    }
+    Ok(changes)
 }
 
 // Before any database is opened: one that is given up half-way closes behind our back, in the way of the next try.

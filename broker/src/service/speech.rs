@@ -63,6 +63,10 @@ impl Service {
         let recorded = self.sequencer.reroot(agreed).await.map_err(unavailable)?;
         if recorded.outcome().verdict.is_ok() {
             held.roots = after;
+            let signer = self.speech.signer.load();
+            let mut changes = signer.changes().clone();
+            changes.push(bytes)?;
+            self.speech.signer.store(Arc::new(signer.after(changes)));
         }
         Ok(recorded)
     }
@@ -77,7 +81,7 @@ impl Service {
         }
         DecisionKeys::of(&warrant, self.clock.now())?;
         let (snapshot, signer) = (self.snapshot().await?, self.speech.signer.load_full());
-        let pinned = Pinned { state: &snapshot.state, inception: signer.inception() };
+        let pinned = Pinned { state: &snapshot.state, inception: signer.inception(), changes: signer.changes() };
         // Once more, by the roots that the log names: replay will ask them, too.
         let warrant = pinned.read(token)?;
         let voice = Voice::of(&self.folder, pinned, &warrant, self.clock.now())?;

@@ -7,19 +7,19 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
-use policy::envelope::{Unverified, Verified};
+use policy::envelope::Verified;
 use policy::govern::State;
 use policy::key::{self, Key, Name};
+use policy::lineage::{Changes, Lineage};
 use policy::log::leaf_hash;
 use policy::reason::{Reason, Refusal};
-use policy::root::RootLine;
 use policy::time::Timestamp;
 use policy::warrant::{DecisionKeys, Warrant};
 
 use crate::error::Error;
 use crate::folder::{Folder, make_durable, replace_private};
 use crate::keys::{LogKey, SigningKey, refuse_equal};
-use crate::signer::{Paper, Signer};
+use crate::signer::{Papers, Signer};
 
 /// Keys and papers that fit each other.
 pub(super) struct Voice {
@@ -37,27 +37,23 @@ pub(super) struct Pinned<'a> {
     pub(super) state: &'a State,
     /// The bytes of its first entry, whose hash is pinned.
     pub(super) inception: &'a [u8],
+    /// The changes of its roots since.
+    pub(super) changes: &'a Changes,
 }
 
 impl Pinned<'_> {
     /// Reads a warrant that is to come into force: enough of today's roots signed it.
     pub(super) fn read(&self, token: &[u8]) -> Result<Verified<Warrant>, Refusal> {
-        Unverified::<Warrant>::parse(token)?.verify(&self.line())
+        self.lineage().read(token, None)
     }
 
     /// Reads a warrant that is in force, or was: enough roots of its day signed it, who may be others than today's.
     pub(super) fn read_again(&self, token: &[u8]) -> Result<Verified<Warrant>, Refusal> {
-        let today = self.line();
-        let older = self.state.root_sets().iter().rev().skip(1);
-        let older = older.map(|roots| RootLine { roots: roots.clone(), ..today.clone() });
-        self.read(token).or_else(|refusal| {
-            let mut read = older.map(|line| Unverified::<Warrant>::parse(token)?.verify(&line));
-            read.find_map(Result::ok).ok_or(refusal)
-        })
+        self.lineage().read_any(token)
     }
 
-    fn line(&self) -> RootLine {
-        self.state.root_line(leaf_hash(self.inception))
+    fn lineage(&self) -> Lineage {
+        self.state.lineage(leaf_hash(self.inception))
     }
 
     // Every key that the log gave a role of trust, once: a root that stayed stands in more than one set.
@@ -88,8 +84,8 @@ impl Voice {
         refuse_equal(held.iter().copied())?;
         let (decision, decision_is_next) = decision_key(decisions, warrant, now)?;
         let (log, log_is_next) = log_key(logs, warrant)?;
-        let papers = (Paper::new(warrant.token().to_vec()), Paper::new(pinned.inception.to_vec()));
-        let signer = Signer::new(decision, lattice.clone(), papers.0, papers.1);
+        let papers = Papers::new(warrant.token(), pinned.inception, pinned.changes.clone());
+        let signer = Signer::new(decision, lattice.clone(), papers);
         let next = [(DECISION, decision_is_next), (LOG, log_is_next)];
         let next = next.into_iter().filter_map(|(name, is_next)| is_next.then_some(name)).collect();
         Ok(Self { signer, log: Arc::new(log), held, next })

@@ -231,7 +231,7 @@ async fn announce(client: Client, service: Arc<Service>) {
             _ = beat.tick() => {}
         }
         let note = notes.borrow_and_update().clone();
-        for notice in [service.papers().0, note] {
+        for notice in [service.notice(), note] {
             if let Err(error) = client.publish(subject.clone(), notice.into()).await {
                 tracing::debug!(%error, "a notice did not leave");
             }

@@ -378,6 +378,7 @@ impl Broker {
             lattice: ledger.state().lattice().clone(),
             warrant_sha256: Digest::of(&warrant),
             inception_bytes_sha256: Digest::of(&self.inception),
+            roots_sha256: None,
             request_sha256,
             reason: step.outcome.as_ref().err().map(|refusal| refusal.reason),
             detail: step.outcome.as_ref().err().map(|refusal| refusal.detail.clone()),

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::{Apply, Event, State};
 use crate::digest::Digest;
 use crate::key::{Role, Root};
+use crate::lineage::Lineage;
 use crate::reason::{Reason, Refusal};
 use crate::root::{Agreed, RootLine};
 use crate::warrant::Quorum;
@@ -46,6 +47,11 @@ impl State {
     /// Every set of roots there was, the newest last.
     pub fn root_sets(&self) -> &[Quorum<Root>] {
         &self.root_sets
+    }
+
+    /// All sets of roots, where the lattice's first entry has that hash.
+    pub fn lineage(&self, inception_sha256: Digest) -> Lineage {
+        Lineage::recorded(&self.root_sets, self.root_line(inception_sha256))
     }
 
     /// The roots of today, where the lattice's first entry has that hash.
