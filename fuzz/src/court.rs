@@ -13,10 +13,11 @@ use policy::envelope::{Document, Draft, Unverified, Verified};
 use policy::examine;
 use policy::join::{InviteProof, Join, Possession};
 use policy::key::{Administrator, Decision, Invite, Issuer, Key, Name, Role, Root};
+use policy::lineage::Lineage;
 use policy::log::{Entry, Evidences, Ledger, NoteKey, Rejudge, Step};
 use policy::name::Lattice;
 use policy::time::{Timestamp, Validity};
-use policy::warrant::{Inception, Quorum, Roots, Warrant};
+use policy::warrant::{Inception, Quorum, Warrant};
 use policy::wire::Nonce;
 
 /// When everything here happens, in seconds.
@@ -97,8 +98,8 @@ impl Court {
             validity: Validity { iat: at(NOW), nbf: None, exp: Some(at(NOW + 86_400)) },
             cosigned: Default::default(),
         };
-        let roots = Roots { inception: &inception, sha256: first.hash };
-        let warrant = verified(&seal(&warrant, &[])).verify(&roots).expect("our own warrant");
+        let roots = Lineage::of(&inception, first.hash);
+        let warrant = verified(&seal(&warrant, &[])).verify(roots.today()).expect("our own warrant");
         ledger.install(&warrant, NOW * 1000).outcome.expect("a first warrant");
         let mut court = Self { ledger, warrant };
         for (number, line) in COMMANDS.iter().enumerate() {

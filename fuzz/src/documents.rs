@@ -17,10 +17,11 @@ use policy::govern::Operation;
 use policy::inventory::HostInventory;
 use policy::join::{InviteProof, Join, Possession};
 use policy::json as reader;
+use policy::lineage::{Changes, Lineage};
 use policy::query::Query;
 use policy::question::{Question, StartRequest};
 use policy::root::RootChange;
-use policy::warrant::{DecisionKeys, Roots, Warrant};
+use policy::warrant::{DecisionKeys, Warrant};
 use policy::withdrawal::Withdrawals;
 
 use super::court::{
@@ -123,8 +124,8 @@ pub(super) fn join_warrant_receipt_view(bytes: &[u8]) {
     }
     if let Some((mut warrant, _)) = read::<Warrant>(bytes) {
         (warrant.iss, warrant.lattice, warrant.inception_sha256) = (name(), lattice(), court().ledger.root());
-        let roots = Roots { inception: ledger.state().inception(), sha256: court().ledger.root() };
-        if let Ok(warrant) = verified::<Warrant>(&seal(&warrant, &[])).verify(&roots) {
+        let roots = Lineage::of(ledger.state().inception(), court().ledger.root());
+        if let Ok(warrant) = verified::<Warrant>(&seal(&warrant, &[])).verify(roots.today()) {
             recorded(&court().ledger, court().ledger.clone().install(&warrant, NOW * 1000));
         }
     }
@@ -137,6 +138,13 @@ pub(super) fn query_root_inventory_withdrawals(bytes: &[u8]) {
     read::<Query>(bytes);
     read::<RootChange>(bytes);
     read::<Withdrawals>(bytes);
+    if let Ok(changes) = Changes::parse(bytes) {
+        assert_eq!(Changes::parse(&changes.to_bytes()).expect("what was written"), changes);
+        // No root of this court signed any of them.
+        let ledger = &court().ledger;
+        let followed = Lineage::of(ledger.state().inception(), ledger.root()).follow_all(&changes);
+        assert_eq!(followed.is_ok(), changes.is_empty());
+    }
     if let Some((mut inventory, _)) = read::<HostInventory>(bytes) {
         inventory.iss = name();
         let hosts = court().ledger.state().host_keys();

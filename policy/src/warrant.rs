@@ -163,23 +163,6 @@ impl Document for Warrant {
     }
 }
 
-/// The roots of an inception, as the verifier of warrants.
-#[derive(Debug, Clone)]
-pub struct Roots<'a> {
-    /// The inception that was pinned.
-    pub inception: &'a Inception,
-    /// Its entry hash.
-    pub sha256: Digest,
-}
-
-impl sealed::Sealed for Roots<'_> {}
-
-impl Keyring<Warrant> for Roots<'_> {
-    fn key(&self, warrant: &Warrant) -> Result<Key<Root>, Refusal> {
-        under(warrant, &self.inception.lattice, self.sha256, &self.inception.roots)
-    }
-}
-
 /// The key of a warrant that enough of these roots of the pinned lattice signed.
 pub(crate) fn under(
     warrant: &Warrant,

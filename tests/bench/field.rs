@@ -20,8 +20,9 @@ use policy::envelope::Unverified;
 use policy::govern::{InviteHost, Operation};
 use policy::join::{InviteProof, Join};
 use policy::key::{Administrator, Host, Invite, Issuer};
+use policy::lineage::Lineage;
 use policy::log::leaf_hash;
-use policy::warrant::{DecisionKeys, Roots, Warrant};
+use policy::warrant::DecisionKeys;
 use policy::wire::{Topic, inbox_prefix};
 
 use crate::echo::Echo;
@@ -166,8 +167,8 @@ pub(crate) fn command(admin: &SigningKey<Administrator>, basis: u64, operations:
 
 fn decision_keys(service: &Service) -> DecisionKeys {
     let (warrant, inception) = service.papers();
-    let roots = Roots { inception: service.inception(), sha256: leaf_hash(&inception) };
-    let warrant = Unverified::<Warrant>::parse(&warrant).and_then(|warrant| warrant.verify(&roots)).expect("a warrant");
+    let roots = Lineage::of(service.inception(), leaf_hash(&inception));
+    let warrant = roots.read(&warrant, None).expect("a warrant");
     DecisionKeys::of(&warrant, now()).expect("it holds")
 }
 

@@ -11,11 +11,12 @@ use policy::command::Command;
 use policy::digest::Digest;
 use policy::envelope::Unverified;
 use policy::key::{self, Administrator, Key, Name};
+use policy::lineage::Lineage;
 use policy::log::Ledger;
 use policy::name::Lattice;
 use policy::reason::{Reason, Refusal};
 use policy::time::{Timestamp, Validity};
-use policy::warrant::{Inception, Quorum, Roots, Warrant};
+use policy::warrant::{Inception, Quorum, Warrant};
 use policy::wire::WARRANT_LIFETIME_S;
 
 use super::Service;
@@ -177,7 +178,7 @@ impl<'a> Founding<'a> {
             warrant.cosigned.insert(root.name(), String::from_utf8_lossy(signature).into_owned());
         }
         let token = first.sign(&warrant, []);
-        let warrant = Unverified::<Warrant>::parse(&token)?.verify(&Roots { inception: &inception, sha256 })?;
+        let warrant = Lineage::of(&inception, sha256).read(&token, None)?;
         let second = ledger.install(&warrant, self.options.now_ms);
         second.outcome.clone()?;
         let request_sha256 = warrant.sha256();

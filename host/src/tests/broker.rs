@@ -24,6 +24,7 @@ use policy::inventory::HostInventory;
 use policy::issuer::Kind;
 use policy::join::{Join, Possession};
 use policy::key::{Key, Name, Role};
+use policy::lineage::Lineage;
 use policy::log::{Checkpoint, Frontier, Ledger, NoteKey, Ruling, Step};
 use policy::name::{ComponentId, Lattice, LinkName, Package, Scope, Version};
 use policy::native::NATIVES;
@@ -31,7 +32,7 @@ use policy::provider::{Source, Subject};
 use policy::question::{Runs, StartRequest, What};
 use policy::reason::Refusal;
 use policy::time::Validity;
-use policy::warrant::{DecisionKeys, Inception, Quorum, Roots, Warrant};
+use policy::warrant::{DecisionKeys, Inception, Quorum, Warrant};
 use policy::wire::{PERMIT_TTL_MS, Topic};
 use policy::withdrawal::{Withdrawal, Withdrawals};
 use tempfile::TempDir;
@@ -116,8 +117,8 @@ impl Broker {
         let token = self.warrant_for(serial, pair, &root_pair());
         let mut ledger = self.ledger.lock().unwrap();
         let inception = ledger.state().inception().clone();
-        let roots = Roots { inception: &inception, sha256: self.root };
-        let verified = Unverified::<Warrant>::parse(&token).unwrap().verify(&roots).unwrap();
+        let roots = Lineage::of(&inception, self.root);
+        let verified = roots.read(&token, None).unwrap();
         let step = ledger.install(&verified, SystemClock.wall_ms());
         step.outcome.unwrap();
         self.frontier.lock().unwrap().append(step.hash);
@@ -435,8 +436,8 @@ impl Broker {
     /// The verifier of this broker's answers.
     pub(crate) fn decision_keys(&self) -> DecisionKeys {
         let inception = self.ledger.lock().unwrap().state().inception().clone();
-        let roots = Roots { inception: &inception, sha256: self.root };
-        let warrant = Unverified::<Warrant>::parse(&self.warrant.lock().unwrap()).unwrap().verify(&roots).unwrap();
+        let roots = Lineage::of(&inception, self.root);
+        let warrant = roots.read(&self.warrant.lock().unwrap(), None).unwrap();
         DecisionKeys::of(&warrant, SystemClock.now()).unwrap()
     }
 

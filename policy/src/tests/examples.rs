@@ -17,11 +17,12 @@ use crate::inventory::{Bound, Closed, HostInventory, Runs};
 use crate::issuer::Kind;
 use crate::join::{InviteProof, Join, Possession};
 use crate::key::{Decision, Host, Invite, Issuer, Root};
+use crate::lineage::Lineage;
 use crate::log::{Checkpoint, Entry, Frontier, NoteKey, leaf_hash};
 use crate::possession::KeyProof;
 use crate::query::Query;
 use crate::root::RootChange;
-use crate::warrant::{DecisionKeys, Quorum, Roots, Warrant};
+use crate::warrant::{DecisionKeys, Quorum, Warrant};
 use crate::wire::{Nonce, PERMIT_TTL_MS};
 use crate::withdrawal::{Close, Withdrawal, Withdrawals};
 
@@ -53,8 +54,8 @@ fn examples() -> Vec<Example> {
     let (root, decision) = (Pair::<Root>::seeded("1"), Pair::<Decision>::seeded("1"));
     let warrant = world.evidence.values().find(|bytes| Unverified::<Warrant>::parse(bytes).is_ok()).unwrap().clone();
     let inception = world.ledger.state().inception().clone();
-    let roots = Roots { inception: &inception, sha256: world.ledger.root() };
-    let verified = Unverified::<Warrant>::parse(&warrant).unwrap().verify(&roots).unwrap();
+    let roots = Lineage::of(&inception, world.ledger.root());
+    let verified = roots.read(&warrant, None).unwrap();
     let keys = DecisionKeys::of(&verified, at(NOW)).unwrap();
 
     let asked = world.request();

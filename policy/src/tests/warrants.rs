@@ -6,12 +6,13 @@ use data_encoding::BASE64URL_NOPAD;
 
 use super::world::{NOW, Pair, World, at};
 use crate::digest::Digest;
-use crate::envelope::{Draft, Unverified, Verified};
+use crate::envelope::{Draft, Verified};
 use crate::key::{Decision, Issuer, Key, Name, Root};
+use crate::lineage::Lineage;
 use crate::log::{Ledger, NoteKey, Rejudge, Step};
 use crate::reason::{Reason, Refusal};
 use crate::time::{Timestamp, Validity};
-use crate::warrant::{DecisionKeys, Inception, Quorum, Rank, Roots, Warrant};
+use crate::warrant::{DecisionKeys, Inception, Quorum, Rank, Warrant};
 use crate::wire::{KEY_OVERLAP_S, WARRANT_LIFETIME_S};
 
 struct Bench {
@@ -50,8 +51,8 @@ impl Bench {
     }
 
     fn read(&self, token: &[u8]) -> Result<Verified<Warrant>, Refusal> {
-        let roots = Roots { inception: &self.inception, sha256: self.world.ledger.root() };
-        Unverified::<Warrant>::parse(token)?.verify(&roots)
+        let roots = Lineage::of(&self.inception, self.world.ledger.root());
+        roots.read(token, None)
     }
 
     fn install(&mut self, warrant: &Warrant) -> Result<(), Refusal> {

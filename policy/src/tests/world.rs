@@ -20,6 +20,7 @@ use crate::issuer::Kind;
 use crate::join::{InviteProof, Join, Possession};
 use crate::json;
 use crate::key::{Administrator, Component, Decision, Host, Invite, Issuer, Key, Name, Role, Root};
+use crate::lineage::Lineage;
 use crate::log::{Entry, Evidences, Ledger, NoteKey, Ruling, Step};
 use crate::name::{InterfaceName, Lattice, LinkName, Package, Version};
 use crate::native::Native;
@@ -28,7 +29,7 @@ use crate::provider::{Source, Subject};
 use crate::question::{Inventory, Offer, Runs, Seen, StartRequest, What};
 use crate::reason::Refusal;
 use crate::time::{Timestamp, Validity};
-use crate::warrant::{Inception, Quorum, Roots, Warrant};
+use crate::warrant::{Inception, Quorum, Warrant};
 use crate::wire::Nonce;
 
 pub(crate) const NOW: u64 = 1_795_350_000;
@@ -119,8 +120,8 @@ impl World {
             validity: Validity { iat: at(NOW), nbf: None, exp: Some(at(NOW + 86_400)) },
             cosigned: Default::default(),
         };
-        let roots = Roots { inception: &inception, sha256: step.hash };
-        let warrant = Unverified::<Warrant>::parse(&root.seal(&warrant, &[])).unwrap().verify(&roots).unwrap();
+        let roots = Lineage::of(&inception, step.hash);
+        let warrant = roots.read(&root.seal(&warrant, &[]), None).unwrap();
         let installed = world.ledger.install(&warrant, world.now_ms);
         world.keep(installed).unwrap();
         world

@@ -10,11 +10,12 @@ use policy::envelope::Unverified;
 use policy::govern::{InviteHost, Operation};
 use policy::join::{InviteProof, Join};
 use policy::key::{Administrator, Component, Host, Invite};
+use policy::lineage::Lineage;
 use policy::log::leaf_hash;
 use policy::name::ComponentId;
 use policy::provider::Subject;
 use policy::question::{Inventory, Runs, Seen, StartRequest, What};
-use policy::warrant::{DecisionKeys, Roots, Warrant};
+use policy::warrant::DecisionKeys;
 
 use super::super::{InitOptions, InitReport, Service, init};
 use crate::clock::{Clock, FixedClock};
@@ -88,8 +89,8 @@ impl Lattice {
 
     pub(crate) fn decision_keys(&self) -> DecisionKeys {
         let (warrant, inception) = self.service.papers();
-        let roots = Roots { inception: self.service.inception(), sha256: leaf_hash(&inception) };
-        let warrant = Unverified::<Warrant>::parse(&warrant).unwrap().verify(&roots).unwrap();
+        let roots = Lineage::of(self.service.inception(), leaf_hash(&inception));
+        let warrant = roots.read(&warrant, None).unwrap();
         DecisionKeys::of(&warrant, self.clock.now()).unwrap()
     }
 
