@@ -57,6 +57,8 @@ pub struct Process {
     pub builtins_sha256: Digest,
     /// What it runs.
     pub running: Vec<Runs>,
+    /// What it could start as a provider, once it said so.
+    pub at_hand: Option<Vec<Digest>>,
     heard_ms: u64,
     sequence: u64,
     pages: Vec<Option<Vec<Runs>>>,
@@ -190,6 +192,7 @@ impl Process {
             silent_ms: 0,
             builtins_sha256: inventory.builtins_sha256,
             running: Vec::new(),
+            at_hand: None,
             heard_ms: 0,
             sequence: 0,
             pages: Vec::new(),
@@ -214,6 +217,9 @@ impl Process {
         }
         (self.seen, self.builtins_sha256) = (inventory.seen, inventory.builtins_sha256);
         (self.heard, self.heard_ms) = (now, now_ms);
+        if inventory.page == 0 {
+            self.at_hand.clone_from(&inventory.at_hand);
+        }
         if self.pages.iter().all(Option::is_some) {
             self.running = std::mem::take(&mut self.pages).into_iter().flatten().flatten().collect();
         }

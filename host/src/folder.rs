@@ -3,6 +3,7 @@
 //! A file counts by the SHA-256 of the bytes that were read, never by its name or place (T34, T46). What is offered
 //! also belongs to this user or to root, and nobody else may write to it.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File, Metadata, OpenOptions};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -21,6 +22,9 @@ pub struct Folder {
     path: PathBuf,
     owners: Owners,
 }
+
+/// By what a file is known to be the one that was read: its number, length and time.
+pub(crate) type Print = (u64, u64, i64, i64);
 
 /// Whose files are taken.
 #[derive(Debug, Clone, Copy)]
@@ -85,6 +89,27 @@ impl Folder {
             }
         }
         Ok(None)
+    }
+
+    /// The digest of each file that could be started, read anew only where it is another than `known` says.
+    ///
+    /// # Errors
+    /// When the folder cannot be read.
+    pub(crate) fn digests(&self, known: &mut BTreeMap<PathBuf, (Print, Digest)>) -> Result<Vec<Digest>, Error> {
+        let mut files = self.files()?;
+        files.retain(|path| is_wasm(path));
+        known.retain(|path, _| path.parent() != Some(&self.path) || files.contains(path));
+        let mut found = Vec::new();
+        for path in files {
+            let Ok(metadata) = fs::symlink_metadata(&path) else { continue };
+            let print = (metadata.ino(), metadata.len(), metadata.mtime(), metadata.mtime_nsec());
+            if known.get(&path).is_none_or(|(held, _)| *held != print) {
+                let Ok(bytes) = self.read(&path) else { continue };
+                known.insert(path.clone(), (print, Digest::of(&bytes)));
+            }
+            found.extend(known.get(&path).map(|(_, sha256)| *sha256));
+        }
+        Ok(found)
     }
 
     /// Where it is.

@@ -34,6 +34,7 @@ pub mod running;
 pub mod slot;
 mod standby;
 pub mod start;
+mod stock;
 pub mod transport;
 
 pub use builtin::Sink;

@@ -22,13 +22,20 @@ use tokio::time::{Instant, MissedTickBehavior, timeout_at};
 use crate::ask::Asker;
 use crate::error::Error;
 use crate::inventory::Register;
+use crate::stock::Stock;
 
 /// Reports for as long as it is kept.
 #[derive(Debug)]
 pub(crate) struct Reporting(JoinHandle<()>);
 
+// What a host has, whatever runs there.
+struct Offered {
+    builtins_sha256: Digest,
+    at_hand: Option<Vec<Digest>>,
+}
+
 /// Reports from now on.
-pub(crate) fn report(asker: Arc<Asker>, register: Arc<Register>, offers: &[Offer]) -> Reporting {
+pub(crate) fn report(asker: Arc<Asker>, register: Arc<Register>, stock: Arc<Stock>, offers: &[Offer]) -> Reporting {
     let builtins_sha256 = builtins(offers);
     Reporting(tokio::spawn(async move {
         let (raised, changed) = (asker.memory.raised(), register.changed());
@@ -43,11 +50,13 @@ pub(crate) fn report(asker: Arc<Asker>, register: Arc<Register>, offers: &[Offer
             };
             let ended = register.settle(asker.clock.now());
             if due || ended {
-                tell(&asker, &register, builtins_sha256, register.pages()).await;
+                let offered = Offered { builtins_sha256, at_hand: stock.at_hand() };
+                tell(&asker, &register, &offered, register.pages()).await;
                 // What was closed just now may have ended already.
                 if register.settle(asker.clock.now()) {
-                    tell(&asker, &register, builtins_sha256, register.pages()).await;
+                    tell(&asker, &register, &offered, register.pages()).await;
                 }
+                stock.look();
             }
         }
     }))
@@ -56,7 +65,8 @@ pub(crate) fn report(asker: Arc<Asker>, register: Arc<Register>, offers: &[Offer
 /// Says once that nothing runs here any more, and what was being closed has ended with it.
 pub(crate) async fn leave(asker: &Asker, register: &Register, offers: &[Offer]) {
     register.settle(asker.clock.now());
-    tell(asker, register, builtins(offers), vec![Vec::new()]).await;
+    let offered = Offered { builtins_sha256: builtins(offers), at_hand: None };
+    tell(asker, register, &offered, vec![Vec::new()]).await;
 }
 
 fn builtins(offers: &[Offer]) -> Digest {
@@ -64,7 +74,7 @@ fn builtins(offers: &[Offer]) -> Digest {
 }
 
 // What goes wrong here is tried again with the next beat; nothing that runs depends on it.
-async fn tell(asker: &Asker, register: &Register, builtins_sha256: Digest, pages: Vec<Vec<Runs>>) {
+async fn tell(asker: &Asker, register: &Register, offered: &Offered, pages: Vec<Vec<Runs>>) {
     let (sequence, count) = (register.next(), (pages.len() as u64).min(MAX_PAGES));
     for (page, running) in (0..count).zip(pages) {
         let record = asker.memory.record();
@@ -78,9 +88,10 @@ async fn tell(asker: &Asker, register: &Register, builtins_sha256: Digest, pages
             pages: count,
             seen: asker.memory.seen(),
             checkpoint: record.checkpoint,
-            builtins_sha256,
+            builtins_sha256: offered.builtins_sha256,
             running,
             closed: if page == 0 { register.closed() } else { Vec::new() },
+            at_hand: offered.at_hand.clone().filter(|_| page == 0),
         };
         if let Err(error) = exchange(asker, register, &inventory).await {
             tracing::debug!("an inventory was not answered: {error}");

@@ -36,6 +36,7 @@ use crate::report::{self, Reporting};
 use crate::running::Running;
 use crate::slot::{Binding, Slots};
 use crate::standby::Standbys;
+use crate::stock::Stock;
 use crate::transport::Transport;
 
 /// What a host is made of.
@@ -107,14 +108,16 @@ impl Host {
         let ignored = AtomicUsize::new(0);
         let asker = Arc::new(Asker { key, memory, transport, clock, standbys, timeout, ignored });
         let register = Arc::new(Register::new()?);
-        let reporting = report::report(Arc::clone(&asker), Arc::clone(&register), &offers);
+        let folders: Vec<_> = artifacts.into_iter().chain(builtins).collect();
+        let stock = Stock::new(folders.clone(), &offers);
+        let reporting = report::report(Arc::clone(&asker), Arc::clone(&register), stock, &offers);
         Ok(Self {
             engine: engine::ticking()?,
             asker,
             register,
             shelf: Arc::new(Shelf::new(sink)),
             offers,
-            folders: artifacts.into_iter().chain(builtins).collect(),
+            folders,
             limits,
             _listening: listening,
             reporting,

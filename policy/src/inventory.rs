@@ -47,6 +47,10 @@ pub struct HostInventory {
     /// What was closed because its ground was taken away, until the broker says that it is on record.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub closed: Vec<Closed>,
+    /// SHA-256 of files that this process could start as providers, builtins among them; on the first page, once it has
+    /// looked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at_hand: Option<Vec<Digest>>,
 }
 
 /// Something that runs, by the decision that let it start.
@@ -107,6 +111,8 @@ pub struct Closed {
 pub const MAX_RUNNING: usize = 64;
 /// The most pages of one inventory.
 pub const MAX_PAGES: u64 = 64;
+/// The most files at hand that a host tells of.
+pub const MAX_AT_HAND: usize = 1000;
 /// The most closings in one page.
 pub const MAX_CLOSED: usize = 64;
 
@@ -126,21 +132,36 @@ struct Wire {
     running: Vec<Runs>,
     #[serde(default)]
     closed: Vec<Closed>,
+    at_hand: Option<Vec<Digest>>,
 }
 
 impl TryFrom<Wire> for HostInventory {
     type Error = Refusal;
     fn try_from(wire: Wire) -> Result<Self, Refusal> {
         let Wire { iss, aud, iat, process, sequence, page, pages, .. } = wire;
-        let Wire { seen, checkpoint, builtins_sha256, running, closed, .. } = wire;
-        let bounded = running.len() <= MAX_RUNNING && closed.len() <= MAX_CLOSED;
+        let Wire { seen, checkpoint, builtins_sha256, running, closed, at_hand, .. } = wire;
+        let bounded = running.len() <= MAX_RUNNING
+            && closed.len() <= MAX_CLOSED
+            && at_hand.as_ref().is_none_or(|files| files.len() <= MAX_AT_HAND);
         if !bounded || pages == 0 || pages > MAX_PAGES || page >= pages {
             let detail = format!("page {page} of {pages} with {} running things", running.len());
             return Err(Refusal::new(Reason::SchemaMismatch, format!("an inventory cannot have {detail}")));
         }
-        let what =
-            Self { iss, aud, iat, process, sequence, page, pages, seen, checkpoint, builtins_sha256, running, closed };
-        Ok(what)
+        Ok(Self {
+            iss,
+            aud,
+            iat,
+            process,
+            sequence,
+            page,
+            pages,
+            seen,
+            checkpoint,
+            builtins_sha256,
+            running,
+            closed,
+            at_hand,
+        })
     }
 }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use host::clock::SystemClock;
 use host::error::Error;
+use host::folder::Folder;
 use host::identity::HostKey;
 use host::limits::Limits;
 use host::memory::Memory;
@@ -38,7 +39,7 @@ impl Embedded {
             transport: Arc::new(transport),
             clock: Arc::new(SystemClock),
             builtins: None,
-            artifacts: None,
+            artifacts: Some(lattice.path("artifacts")).filter(|path| path.is_dir()).map(Folder::of_artifacts),
             timeout,
             limits: Limits::default(),
             sink: Arc::new(|_| {}),

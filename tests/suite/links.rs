@@ -2,11 +2,13 @@
 
 use std::net::TcpListener;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use broker::keys::SigningKey;
 use harness::asker::now;
+use harness::embedded::Embedded;
 use harness::guests::store;
-use harness::lattice::{Lattice, path};
+use harness::lattice::{Lattice, path, wait_for};
 use policy::contract::Contract;
 use policy::digest::Digest;
 use policy::key::Issuer;
@@ -56,6 +58,24 @@ fn a_link_is_switched_and_rolled_back_by_one_command_each_and_its_history_tells_
     assert_eq!(changes[3]["before"]["sha256"], changes[2]["after"]["sha256"]);
     let elsewhere = shop.0.accepted(&["link", "history", "asker", "demo:other"]);
     assert_eq!(elsewhere["changes"], json!([]));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_switch_tells_whether_the_hosts_that_are_there_have_the_provider_at_hand() {
+    let shop = Shop::open();
+    shop.link("east", "default");
+    let _host = Embedded::new(&shop.0, "host", &shop.0.nats.url(), Duration::from_secs(20)).await;
+    let prepare = |to: &str| {
+        let switch = ["link", "switch", "asker", "demo:kv", "--to", to, "--stage", "prepare"];
+        shop.0.accepted(&switch)
+    };
+    let said = |reach: &'static str| move |told: &Value| told["reachable"] == reach;
+    wait_for("what the host has", || Some(prepare("west")).filter(said("everywhere")));
+    std::fs::remove_file(shop.0.path("artifacts/west.wasm")).unwrap();
+    let told = wait_for("what the host has not", || Some(prepare("west")).filter(said("nowhere")));
+    assert_eq!(told["hosts"].as_array().map(Vec::len), Some(1), "{told}");
+    std::fs::copy(shop.0.path("west.wasm"), shop.0.path("artifacts/later.wasm")).unwrap();
+    wait_for("what came since", || Some(prepare("west")).filter(said("everywhere")));
 }
 
 #[test]

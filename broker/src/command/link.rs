@@ -18,6 +18,7 @@ use crate::view::{Look, Which, cell, rows};
 
 mod moving;
 mod putting;
+mod reach;
 
 /// Link an import of a component to exactly one provider.
 #[derive(Debug, clap::Args)]

@@ -1,5 +1,7 @@
 //! What is really bound where, as hosts say: each binding with who signed what answers, and on whose ground it stands.
 
+use std::collections::BTreeSet;
+
 use policy::govern::{HostStanding, State};
 use policy::inventory::{Bound, Runs};
 use policy::key::{Host, Name};
@@ -16,6 +18,8 @@ pub(super) fn inventory(scene: Scene<'_>) -> Value {
         let runs = processes.iter().flat_map(|process| {
             process.running.iter().flat_map(|runs| running(scene.state, key, runs, process.silent_ms))
         });
+        let said: Vec<_> = processes.iter().filter_map(|process| process.at_hand.as_ref()).collect();
+        let at_hand = (!said.is_empty()).then(|| said.into_iter().flatten().collect::<BTreeSet<_>>());
         row([
             ("host", json!(key)),
             ("labels", json!(record.labels)),
@@ -26,6 +30,7 @@ pub(super) fn inventory(scene: Scene<'_>) -> Value {
             ("last_seen", json!(newest.map(|process| process.heard))),
             ("silent_ms", json!(newest.map(|process| process.silent_ms))),
             ("running", json!(runs.collect::<Vec<_>>())),
+            ("at_hand", json!(at_hand)),
         ])
     });
     json!({"hosts": hosts.collect::<Vec<_>>(), "heard": scene.present.is_some()})

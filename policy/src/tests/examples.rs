@@ -199,6 +199,7 @@ fn examples() -> Vec<Example> {
             since: answer.index,
             at: at(NOW),
         }],
+        at_hand: Some(vec![Digest::of(b"a store")]),
     };
     let inventory_wire = world.host.seal(&inventory, &[]);
     let told = Unverified::<HostInventory>::parse(&inventory_wire).unwrap().verify(world.ledger.state().host_keys());

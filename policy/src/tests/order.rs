@@ -131,6 +131,7 @@ fn witness(world: &mut World, checkpoint: Option<String>) {
         builtins_sha256: Digest::of(b"none"),
         running: Vec::new(),
         closed: Vec::new(),
+        at_hand: None,
     };
     let bytes = world.host.seal(&inventory, &[]);
     let verified = Unverified::<HostInventory>::parse(&bytes).unwrap().verify(world.ledger.state().host_keys());

@@ -8,6 +8,7 @@ use policy::provider::Subject;
 use serde_json::Value;
 
 use super::putting::{Values, read_pin};
+use super::reach::Reach;
 use super::resolve;
 use crate::client::{Client, Seen};
 use crate::command::Globals;
@@ -133,8 +134,10 @@ impl Switch {
         };
         let doing =
             Doing { operations, says, beside: config.iter().map(Config::to_bytes).collect(), ..Doing::default() };
-        // No host reports what it can reach: that is said, and not guessed.
-        let doing = doing.with("sha256", sha256).with("reachable", "unknown");
+        let reach = Reach::of(&client.look(&Look::Inventory)?.view, &component, &sha256);
+        let says = format!("{}; {}", doing.says, reach.told());
+        let doing =
+            Doing { says, ..doing }.with("sha256", sha256).with("reachable", reach.word()).with("hosts", reach.hosts);
         self.place.acting.run(&client, Some(seen.epoch), doing)
     }
 
