@@ -11,7 +11,7 @@ use arc_swap::ArcSwap;
 use policy::digest::Digest;
 use policy::effective::{Effect, Effects};
 use policy::govern::{Disorder, State};
-use policy::inventory::{HostInventory, Runs};
+use policy::inventory::{Forked, HostInventory, Runs};
 use policy::key::{Host, Name};
 use policy::log::Head;
 use policy::question::Seen;
@@ -42,6 +42,8 @@ struct Order {
 struct Known {
     hosts: BTreeMap<Name<Host>, BTreeMap<Nonce, Process>>,
     effects: Effects,
+    // What each host says that it found, and nobody has looked at there.
+    forks: BTreeMap<Name<Host>, Forked>,
 }
 
 /// What one process of a host said last.
@@ -71,7 +73,7 @@ impl Present {
         let over = |(host, until): (&Name<Host>, &Timestamp)| (*host, now_ms + left_ms(*until, now));
         let standing = state.standbys().iter().filter(|(_, until)| left_ms(**until, now) > 0).map(over);
         let effects = Effects::standing_by(now_ms, state.epoch(), standing.collect());
-        let known = Mutex::new(Known { hosts: BTreeMap::new(), effects });
+        let known = Mutex::new(Known { hosts: BTreeMap::new(), effects, forks: BTreeMap::new() });
         Self { clock, known, order: ArcSwap::default(), log_ms: AtomicU64::new(0) }
     }
 
@@ -117,6 +119,20 @@ impl Present {
         forget(processes, now_ms);
         known.effects.acknowledged(inventory.iss, inventory.seen.epoch, now_ms);
         Ok(())
+    }
+
+    /// Takes in whether a host says that this log was forked.
+    pub(crate) fn forked(&self, inventory: &HostInventory) {
+        let mut known = self.known();
+        let _before = match inventory.forked {
+            Some(forked) => known.forks.insert(inventory.iss, forked),
+            None => known.forks.remove(&inventory.iss),
+        };
+    }
+
+    /// The hosts that found this log forked, each with what it keeps.
+    pub fn forks(&self) -> BTreeMap<Name<Host>, Forked> {
+        self.known().forks.clone()
     }
 
     /// What of this page is to be closed.

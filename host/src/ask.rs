@@ -15,6 +15,7 @@ use policy::answer::StartAnswer;
 use policy::artifact::Import;
 use policy::digest::Digest;
 use policy::envelope::{Unverified, Verified};
+use policy::log::Place;
 use policy::question::{Inventory, Offer, Runs, StartRequest, What};
 use policy::reason::{Reason, Refusal};
 use policy::warrant::{DecisionKeys, Warrant};
@@ -24,8 +25,9 @@ use tokio::time::{Instant, timeout_at};
 use crate::clock::Clock;
 use crate::error::Error;
 use crate::identity::{HostKey, nonce};
-use crate::memory::{Head, Memory, Sighting, Standing};
-use crate::permit::{Asked, Permits, Told};
+use crate::journal::{self, Act};
+use crate::memory::{Head, Memory, Piece, Shown, Sighting, Standing};
+use crate::permit::{Asked, Decided, Permits, Told};
 use crate::standby::{Answered, Content, Held, Standbys};
 use crate::transport::{Replies, Transport, hint};
 
@@ -107,8 +109,10 @@ impl Asker {
     ///
     /// # Errors
     /// The broker's refusal; `broker_unreachable`, or the reason why what came was ignored; `epoch_behind`;
-    /// `state_rollback`; `standby_over`, `standby_void`.
+    /// `log_fork`, `state_rollback`; `standby_over`, `standby_void`.
     pub(crate) async fn ask(&self, start: &Start<'_>) -> Result<Permits, Error> {
+        // Whoever answers a host that has found a fork, it would bind nothing.
+        self.memory.refuse_forked()?;
         let mut ignored = Ignored::default();
         let answered = self.ask_past(start, &mut ignored).await;
         if let Ignored { count: 1.., furthest: Some((_, refusal)) } = &ignored {
@@ -221,11 +225,17 @@ impl Asker {
                     continue;
                 }
             };
-            let Genuine { answer, sighting } = genuine;
+            let Genuine { answer, mut sighting } = genuine;
+            let decided = Decided::by(&answer);
+            sighting.shown = Some(shown(&answer, &asked, &bytes, &reply));
             let (stands, moment, told_of) = (answer.standby.is_some(), asked.sent, asked.request.stood_in.clone());
             let told = match asked.answered_by(answer) {
                 Ok(told) => told,
                 Err(misfit) => {
+                    // It answers this very question, and lies before what the question names.
+                    if misfit.refusal.reason == Reason::StateRollback {
+                        self.memory.witness(&sighting)?;
+                    }
                     asked = misfit.question;
                     self.ignore(ignored, Stage::Fit, misfit.refusal);
                     continue;
@@ -241,9 +251,20 @@ impl Asker {
             self.keep(start, stands && matches!(told, Told::Permitted(_)), &answered);
             return match told {
                 Told::Permitted(permits) => Ok(Next::Permits(permits)),
-                Told::Refused(refused) => Err(Error::Refused(Box::new(refused))),
+                Told::Refused(refused) => {
+                    self.note_refused(start, decided, refused.refusal.reason)?;
+                    Err(Error::Refused(Box::new(refused)))
+                }
             };
         }
+    }
+
+    // What is permitted is noted when it is bound.
+    fn note_refused(&self, start: &Start<'_>, decided: Decided, reason: Reason) -> Result<(), Error> {
+        let Start { what, runs, .. } = *start;
+        let act = Act { what, runs, decided, reason: Some(reason), standby: None, bound: Vec::new() };
+        let (host, at_ms) = (self.key.name(), self.clock.wall_ms());
+        self.memory.alone(|| journal::write(self.memory.dir(), host, at_ms, act))
     }
 
     // The newest word counts: what it does not give leave to is forgotten. A start needs no standby permit to be kept.
@@ -272,7 +293,7 @@ impl Asker {
             epoch: answer.epoch,
             head: Head { index: answer.index, entry_sha256: answer.entry_sha256 },
             warrant: Some(Standing::of(&warrant)),
-            checkpoint: None,
+            shown: None,
         };
         Ok(Genuine { answer, sighting })
     }
@@ -311,6 +332,15 @@ impl Asker {
             format!("the broker's answers know less than epoch {epoch}, which this host has seen"),
         )
     }
+}
+
+// What it tells of the log, if it is the answer to this question.
+fn shown(answer: &StartAnswer, asked: &Asked, question: &[u8], reply: &[u8]) -> Shown {
+    let StartAnswer { index, entry_sha256, epoch, .. } = *answer;
+    let place = Place { index, entry_sha256, epoch, root: None, after: Some(asked.request.seen) };
+    let token = question.split(|byte| *byte == b'\n').next().unwrap_or_default();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    Shown { place, piece: Piece::Answer { answer: text(reply), question: text(token) } }
 }
 
 fn at(stage: Stage) -> impl Fn(Refusal) -> (Stage, Refusal) {

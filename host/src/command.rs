@@ -2,7 +2,9 @@
 //!
 //! One file per command. How results and errors look is left to `output`.
 
+mod fork;
 mod join;
+mod journal;
 mod run;
 mod wire;
 
@@ -47,6 +49,10 @@ enum Command {
     Join(join::Join),
     /// Starts a component, says who answers each of its imports, and calls it.
     Run(run::Run),
+    /// Shows the forks of the log that this host has found, and has it go on once somebody has looked.
+    Fork(fork::Fork),
+    /// Prints what this host acted on, line by line.
+    Journal(journal::Journal),
     /// Prints the completions of a shell.
     #[command(after_help = "Examples:\n  countersign-host completions bash > countersign-host.bash")]
     Completions {
@@ -82,6 +88,8 @@ pub(crate) fn main() -> ExitCode {
     let done = match line.command {
         Command::Join(join) => runtime.block_on(join.run(output, &place, &line.wire)),
         Command::Run(run) => runtime.block_on(run.run(output, &place, &line.wire)),
+        Command::Fork(fork) => fork.run(output, &place),
+        Command::Journal(journal) => journal.run(output, &place),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Line::command(), "countersign-host", &mut std::io::stdout());
             Ok(())

@@ -129,6 +129,8 @@ fn record(key: &HostKey, invite: &Invite, opened: Opened) -> Result<Record, Refu
         checkpoint: None,
         answered: Some(Answered { epoch: receipt.epoch, head }),
         changes,
+        answer: None,
+        forked: None,
     })
 }
 

@@ -2,7 +2,7 @@
 //!
 //! In reading order: who this host is and what it must not forget: [`identity`], [`login`], [`invite`], [`memory`]. The story:
 //! [`join`], [`start`], [`running`]. The chain of types: [`component`], `ask`, `standby`, [`permit`], [`slot`], `link`. What answers:
-//! `builtin`, [`provider`], [`folder`]. What bounds it: [`limits`], `guest`, `engine`. What is told of it: `inventory`, `report`.
+//! `builtin`, [`provider`], [`folder`]. What bounds it: [`limits`], `guest`, `engine`. What is told of it: [`journal`], `inventory`, `report`.
 //! The wire: [`transport`], `notice`.
 //!
 //! Guarantees: no import exists without a bound slot; no slot is bound without a permit; no permit exists without a
@@ -22,6 +22,7 @@ pub mod identity;
 mod inventory;
 pub mod invite;
 pub mod join;
+pub mod journal;
 pub mod limits;
 mod link;
 pub mod login;

@@ -1,8 +1,11 @@
 //! What a host must never forget: the pinned root, the highest warrant serial, the epoch and the head it has seen.
 //!
-//! On the disk before it is acted on, and only ever raised; so every host is a witness of its broker's log. What may
-//! raise it is left to `ask`, `join` and `notice`.
+//! On the disk before it is acted on, and only ever raised; so every host is a witness of its broker's log. Where two
+//! signed pieces contradict each other it keeps both, and binds nothing until an operator has looked (T65). What may raise
+//! it is left to `ask`, `join` and `notice`.
 
+mod piece;
+mod record;
 #[cfg(test)]
 mod tests;
 
@@ -14,17 +17,22 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use policy::digest::Digest;
 use policy::envelope::Verified;
-use policy::key::{Host, Name};
+use policy::inventory::Forked;
 use policy::lineage::{Changes, Lineage};
 use policy::log::{Body, Entry, leaf_hash};
-use policy::name::Lattice;
 use policy::question::Seen;
 use policy::reason::{Reason, Refusal};
-use policy::warrant::{Inception, Rank, Warrant};
-use serde::{Deserialize, Serialize};
+use policy::time::Timestamp;
+use policy::warrant::{Inception, Warrant};
+use serde_json::json;
 use tokio::sync::Notify;
 
+use crate::clock::{Clock, SystemClock};
 use crate::error::Error;
+
+pub use piece::{Fork, Keep, Piece, Shown, kept};
+pub use record::{Answered, Head, Record};
+pub(crate) use record::{Sighting, Standing, may_bind, raised};
 
 /// The memory of one host in one lattice.
 #[derive(Debug)]
@@ -34,111 +42,6 @@ pub struct Memory {
     // As far as the record's changes were followed; they are only ever added to.
     lineage: Mutex<Lineage>,
     raised: Arc<Notify>,
-}
-
-/// What a host remembers.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Record {
-    /// The lattice it joined.
-    pub lattice: Lattice,
-    /// Where its broker listened when it joined.
-    pub nats_url: String,
-    /// Its own key.
-    pub host: Name<Host>,
-    /// The pinned root: the hash of the lattice's first entry.
-    pub root: Digest,
-    /// The text of that entry.
-    pub inception: String,
-    /// The verifier key of the log, from the newest warrant.
-    pub log_key: String,
-    /// The highest serial of a warrant…
-    pub warrant_serial: u64,
-    /// …in the count that the roots began last…
-    #[serde(default, skip_serializing_if = "is_first")]
-    pub warrant_reset: u64,
-    /// …and the one warrant that has it; unknown in a memory of an older make.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub warrant_sha256: Option<Digest>,
-    /// The highest epoch.
-    pub epoch: u64,
-    /// The newest entry.
-    pub head: Head,
-    /// The newest signed checkpoint, as a witness of the log.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub checkpoint: Option<String>,
-    /// The epoch and entry of the newest answer: what stays true when it was not the broker who signed checkpoints.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub answered: Option<Answered>,
-    /// How the roots became others since that first entry.
-    #[serde(default, skip_serializing_if = "Changes::is_empty")]
-    pub changes: Changes,
-}
-
-/// What an answer showed, which the log's key alone cannot invent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Answered {
-    /// Its epoch.
-    pub epoch: u64,
-    /// Its entry.
-    pub head: Head,
-}
-
-/// The newest entry that was seen.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Head {
-    /// Its index.
-    pub index: u64,
-    /// Its hash.
-    pub entry_sha256: Digest,
-}
-
-/// What a genuine document of the broker tells about its log.
-#[derive(Debug, Clone)]
-pub(crate) struct Sighting {
-    pub(crate) epoch: u64,
-    pub(crate) head: Head,
-    // What is kept of the warrant, where one came along.
-    pub(crate) warrant: Option<Standing>,
-    // The signed note of it, where it is one.
-    pub(crate) checkpoint: Option<String>,
-}
-
-/// What is kept of a warrant that holds.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Standing {
-    pub(crate) rank: Rank,
-    pub(crate) sha256: Digest,
-    pub(crate) log_key: String,
-}
-
-impl Standing {
-    pub(crate) fn of(warrant: &Verified<Warrant>) -> Self {
-        Self { rank: warrant.rank(), sha256: warrant.sha256(), log_key: warrant.log_key.clone() }
-    }
-}
-
-impl Record {
-    /// Where the newest warrant stands among all.
-    pub const fn rank(&self) -> Rank {
-        Rank { reset: self.warrant_reset, serial: self.warrant_serial }
-    }
-
-    /// Whether a warrant may still count: none before the newest that was seen, and none beside it.
-    fn admits(&self, warrant: &Standing) -> Result<(), Refusal> {
-        let unknown = |detail: String| Err(Refusal::new(Reason::BrokerKeyUnknown, detail));
-        let (rank, held) = (warrant.rank, self.rank());
-        if rank < held {
-            return unknown(format!("the warrant has serial {rank}, this host has seen {held}"));
-        }
-        // Two warrants of one serial would let whoever was dropped from one speak under the other.
-        if rank == held && self.warrant_sha256.is_some_and(|sha256| sha256 != warrant.sha256) {
-            return unknown(format!("the warrant of serial {rank} is not the one that this host has seen"));
-        }
-        Ok(())
-    }
 }
 
 impl Memory {
@@ -230,7 +133,7 @@ impl Memory {
     pub(crate) fn follow(&self, warrant: &Standing) -> Result<(), Error> {
         let followed = |record: &Record| {
             record.admits(warrant)?;
-            Ok::<_, Refusal>(under(record.clone(), warrant))
+            Ok::<_, Refusal>(record::under(record.clone(), warrant))
         };
         self.change(followed)
     }
@@ -246,20 +149,89 @@ impl Memory {
     /// Takes in what was sighted, and has it on the disk before it returns.
     ///
     /// # Errors
-    /// `state_rollback` when it contradicts what is remembered, or when it cannot be written.
+    /// `log_fork` when it and what is held prove one, and from then on; `state_rollback` when it contradicts what is
+    /// remembered; or when it cannot be written.
     pub(crate) fn raise(&self, sighting: &Sighting) -> Result<(), Error> {
-        self.change(|record| raised(record, sighting))
+        self.take_in(sighting, |record| raised(record, sighting))
+    }
+
+    /// Holds what was sighted against what is held, and takes in nothing else of it.
+    ///
+    /// # Errors
+    /// `log_fork` when both prove one, and from then on; or when it cannot be written.
+    pub(crate) fn witness(&self, sighting: &Sighting) -> Result<(), Error> {
+        self.take_in(sighting, |record| Ok(record.clone()))
+    }
+
+    fn take_in(
+        &self,
+        sighting: &Sighting,
+        otherwise: impl Fn(&Record) -> Result<Record, Refusal>,
+    ) -> Result<(), Error> {
+        let found_at_ms = SystemClock.wall_ms();
+        self.change(|record| {
+            record.refuse_forked()?;
+            match record.forked_by(sighting, found_at_ms) {
+                Some(forked) => Ok(Record { forked: Some(forked), ..record.clone() }),
+                None => otherwise(record),
+            }
+        })?;
+        Ok(self.record().refuse_forked()?)
+    }
+
+    /// Looks whether anything may be bound at all, by what every process of this host has found.
+    ///
+    /// # Errors
+    /// `log_fork`, or when the file cannot be read.
+    pub(crate) fn refuse_forked(&self) -> Result<(), Error> {
+        let known = read(&self.dir)?;
+        let verdict = known.refuse_forked();
+        // What lies on the disk is never older than what a process holds, but where an operator has set it back.
+        *self.record.lock().unwrap_or_else(PoisonError::into_inner) = known;
+        Ok(verdict?)
+    }
+
+    /// Ends a fork once an operator has looked, and notes who said why beside the evidence.
+    ///
+    /// # Errors
+    /// `not_found` when there is none, or when it cannot be written.
+    pub fn dismiss(&self, keep: Keep, reason: &str) -> Result<Fork, Error> {
+        let mut held = self.record.lock().unwrap_or_else(PoisonError::into_inner);
+        let _lock = lock(&self.dir)?;
+        let before = read(&self.dir)?;
+        let Some(fork) = before.forked.clone() else {
+            return Err(Refusal::new(Reason::NotFound, "this host has found no fork, or somebody has looked").into());
+        };
+        let ended = json!({"at_ms": SystemClock.wall_ms(), "by": "operator", "keep": keep, "reason": reason});
+        fork.note(&self.dir, &ended)?;
+        let after = before.looked_at(&fork, keep);
+        write(&self.dir, &after)?;
+        *held = after;
+        Ok(*fork)
+    }
+
+    /// The fork that nobody has looked at, as an inventory tells it.
+    pub(crate) fn forked(&self) -> Option<Forked> {
+        let fork = self.record().forked?;
+        Some(Forked {
+            at: Timestamp::from_millis(fork.found_at_ms),
+            contradiction: fork.contradiction,
+            held: fork.held.place.index,
+            met: fork.met.place.index,
+            evidence_sha256: fork.sha256,
+        })
     }
 
     fn change(&self, changed: impl Fn(&Record) -> Result<Record, Refusal>) -> Result<(), Error> {
         let mut held = self.record.lock().unwrap_or_else(PoisonError::into_inner);
-        if changed(&held)? == *held {
+        if changed(&held).is_ok_and(|after| after == *held) {
             return Ok(());
         }
         // Another process of this host may have written since.
         let _lock = lock(&self.dir)?;
         let before = read(&self.dir)?;
         let after = changed(&before)?;
+        self.settle(&before, &after)?;
         if after != before {
             write(&self.dir, &after)?;
         }
@@ -270,6 +242,22 @@ impl Memory {
             self.raised.notify_one();
         }
         Ok(())
+    }
+
+    // The evidence of a fork is on the disk before the fork is known, and so is why it ended.
+    fn settle(&self, before: &Record, after: &Record) -> Result<(), Error> {
+        match (&before.forked, &after.forked) {
+            (None, Some(fork)) => {
+                tracing::error!(event = "log_fork", "the log was forked, and nothing is bound any more: {fork}");
+                fork.keep(&self.dir, before)
+            }
+            (Some(fork), None) => {
+                let serial = after.rank().to_string();
+                let ended = json!({"at_ms": SystemClock.wall_ms(), "by": "warrant", "serial": serial});
+                fork.note(&self.dir, &ended)
+            }
+            (None, None) | (Some(_), Some(_)) => Ok(()),
+        }
     }
 
     /// Wakes whoever tells the broker, each time that the epoch rises.
@@ -283,16 +271,23 @@ impl Memory {
     /// it holds it, between the look and the bind (T23).
     ///
     /// # Errors
-    /// `epoch_behind`, or what binding says.
-    pub(crate) fn bind_under(&self, epoch: u64, bind: impl FnOnce() -> Result<(), Refusal>) -> Result<(), Error> {
+    /// `log_fork`, `epoch_behind`, or what binding says.
+    pub(crate) fn bind_under(&self, epoch: u64, bind: impl FnOnce() -> Result<(), Error>) -> Result<(), Error> {
         let mut held = self.record.lock().unwrap_or_else(PoisonError::into_inner);
         let _lock = lock(&self.dir)?;
         let known = read(&self.dir)?;
+        known.refuse_forked()?;
         if known.epoch > held.epoch {
             *held = known;
         }
         may_bind(&held, epoch)?;
-        Ok(bind()?)
+        bind()
+    }
+
+    /// Does what no other process of this host may do meanwhile.
+    pub(crate) fn alone<T>(&self, act: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
+        let _lock = lock(&self.dir)?;
+        act()
     }
 }
 
@@ -307,62 +302,6 @@ pub(crate) fn inception(bytes: &[u8], root: Digest) -> Result<Inception, Refusal
         Body::Inception(inception) => Ok(inception),
         _ => Err(Refusal::new(Reason::LogBroken, "the pinned entry is no inception")),
     }
-}
-
-/// Whether what was decided under an epoch may still be bound.
-pub(crate) fn may_bind(record: &Record, epoch: u64) -> Result<(), Refusal> {
-    if epoch >= record.epoch {
-        return Ok(());
-    }
-    let detail = format!("the permit knows epoch {epoch}, this host epoch {}", record.epoch);
-    Err(Refusal::new(Reason::EpochBehind, detail))
-}
-
-/// The memory after a sighting.
-pub(crate) fn raised(record: &Record, sighting: &Sighting) -> Result<Record, Refusal> {
-    let mut after = record.clone();
-    let (held, seen) = (record.head, sighting.head);
-    if seen.index == held.index && seen.entry_sha256 != held.entry_sha256 {
-        let detail = format!("entry {} is {}, this host has seen {}", seen.index, seen.entry_sha256, held.entry_sha256);
-        return Err(Refusal::new(Reason::StateRollback, detail));
-    }
-    // A longer log that knows fewer events was not written on top of the one that was seen.
-    if seen.index > held.index && sighting.epoch < record.epoch {
-        let detail =
-            format!("entry {} has epoch {}, this host has seen epoch {}", seen.index, sighting.epoch, record.epoch);
-        return Err(Refusal::new(Reason::StateRollback, detail));
-    }
-    after.epoch = record.epoch.max(sighting.epoch);
-    if seen.index > held.index {
-        after.head = seen;
-    }
-    if seen.index >= held.index && sighting.checkpoint.is_some() {
-        after.checkpoint.clone_from(&sighting.checkpoint);
-    }
-    // Answers come with a warrant, checkpoints do not.
-    if sighting.warrant.is_some() && record.answered.is_none_or(|answered| answered.head.index < seen.index) {
-        after.answered = Some(Answered { epoch: sighting.epoch, head: seen });
-    }
-    // What admits no older one is `admits`; here, one that another process has overtaken since changes nothing.
-    Ok(match &sighting.warrant {
-        Some(warrant) if record.admits(warrant).is_ok() => under(after, warrant),
-        Some(_) | None => after,
-    })
-}
-
-fn under(record: Record, warrant: &Standing) -> Record {
-    let Standing { rank, sha256, log_key } = warrant.clone();
-    // Another log key: whatever the old one announced may have been a thief's, so what answers showed is all that stays.
-    let (same, other) = (log_key == record.log_key, log_key != record.log_key);
-    let (shown, checkpoint) = (record.answered.filter(|_| other), record.checkpoint.clone().filter(|_| same));
-    let (epoch, head) = shown.map_or((record.epoch, record.head), |shown| (shown.epoch, shown.head));
-    let (warrant_reset, warrant_serial, warrant_sha256) = (rank.reset, rank.serial, Some(sha256));
-    Record { warrant_reset, warrant_serial, warrant_sha256, log_key, epoch, head, checkpoint, ..record }
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands out references")]
-const fn is_first(reset: &u64) -> bool {
-    *reset == 0
 }
 
 fn read(dir: &Path) -> Result<Record, Error> {
@@ -393,6 +332,17 @@ pub(crate) fn put(dir: &Path, name: &str, bytes: &[u8]) -> std::io::Result<()> {
     file.write_all(bytes).and_then(|()| file.sync_all())?;
     fs::rename(&new, &path)?;
     File::open(dir).and_then(|dir| dir.sync_all())
+}
+
+/// Makes a folder in a folder of this host, and has it on the disk.
+pub(crate) fn make_folder(folder: &Path) -> std::io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt;
+    if folder.is_dir() {
+        return Ok(());
+    }
+    fs::DirBuilder::new().mode(0o700).create(folder)?;
+    let above = folder.parent().unwrap_or(folder);
+    File::open(above).and_then(|above| above.sync_all())
 }
 
 /// Held until the file is dropped.

@@ -9,14 +9,13 @@ use futures::StreamExt;
 use policy::digest::Digest;
 use policy::envelope::Unverified;
 use policy::lineage::Changes;
-use policy::log::NoteKey;
-use policy::reason::{Reason, Refusal};
+use policy::reason::Reason;
 use policy::warrant::{DecisionKeys, Warrant};
 use policy::wire::Topic;
 
 use crate::clock::{Clock, SystemClock};
 use crate::error::Error;
-use crate::memory::{Head, Memory, Sighting, Standing};
+use crate::memory::{Head, Memory, Shown, Sighting, Standing};
 use crate::transport::Transport;
 
 /// Listens for as long as it is kept.
@@ -31,6 +30,10 @@ pub(crate) async fn listen(memory: Arc<Memory>, transport: &dyn Transport) -> Re
             match take(&memory, &note) {
                 Err(error) if error.reason() == Some(Reason::StateRollback) => {
                     tracing::error!("a checkpoint contradicts what this host has seen: {error}")
+                }
+                // It was said when it was found, and each second brings another notice.
+                Err(error) if error.reason() == Some(Reason::LogFork) => {
+                    tracing::debug!("a notice was ignored: {error}")
                 }
                 Err(error) => tracing::warn!("a notice was ignored: {error}"),
                 Ok(()) => {}
@@ -70,13 +73,9 @@ fn take_warrant(memory: &Memory, token: &[u8]) -> Result<(), Error> {
 }
 
 fn take_checkpoint(memory: &Memory, note: &[u8]) -> Result<(), Error> {
-    let checkpoint = NoteKey::parse(&memory.record().log_key)?.open(note)?;
-    let Some(index) = checkpoint.size.checked_sub(1).filter(|index| checkpoint.epoch <= *index) else {
-        return Err(Refusal::new(Reason::SchemaMismatch, "the checkpoint's epoch lies after its end").into());
-    };
-    let head = Head { index, entry_sha256: checkpoint.last };
-    let note = String::from_utf8(note.to_vec()).ok();
-    memory.raise(&Sighting { epoch: checkpoint.epoch, head, warrant: None, checkpoint: note })
+    let shown = Shown::checkpoint(&memory.record().log_key, note)?;
+    let (epoch, head) = (shown.place.epoch, Head { index: shown.place.index, entry_sha256: shown.place.entry_sha256 });
+    memory.raise(&Sighting { epoch, head, warrant: None, shown: Some(shown) })
 }
 
 impl Drop for Listening {

@@ -11,7 +11,7 @@ use std::process::ExitCode;
 
 use clap::ValueEnum;
 use host::error::{Error, shown};
-use host::memory::Memory;
+use host::memory::{Fork, Memory};
 use policy::reason::Reason;
 use serde_json::{Value, json};
 
@@ -48,17 +48,32 @@ impl Place {
         self.ignored.set(count);
     }
 
-    /// What went wrong on the way and changed nothing.
+    /// What went wrong on the way, and is no error of this command.
     pub(crate) fn warnings(&self) -> Vec<Value> {
         let spoofed = |message| json!({"code": "spoofed_answer", "count": self.ignored.get(), "message": message});
-        self.spoofed().map(spoofed).into_iter().collect()
+        let forked = |fork: Fork| {
+            let file = self.host_dir.join("evidence").join(&fork.file);
+            json!({"code": Reason::LogFork, "message": fork.to_string(), "evidence": file, "sha256": fork.sha256})
+        };
+        self.spoofed().map(spoofed).into_iter().chain(self.forked().map(forked)).collect()
     }
 
     /// Tells a person what went wrong on the way; a program finds it in the document.
     pub(crate) fn warn(&self, output: Output) {
-        if let Some(message) = self.spoofed().filter(|_| output == Output::Text) {
+        if output != Output::Text {
+            return;
+        }
+        if let Some(message) = self.spoofed() {
             say(&format!("warning: spoofed_answer: {message}"));
         }
+        if let Some(fork) = self.forked() {
+            say(&format!("warning: {}: {fork}; nothing more is bound", Reason::LogFork));
+        }
+    }
+
+    // By the memory on the disk: whichever process of this host found it.
+    fn forked(&self) -> Option<Fork> {
+        Memory::load(&self.host_dir).ok()?.record().forked.map(|fork| *fork)
     }
 
     fn spoofed(&self) -> Option<String> {

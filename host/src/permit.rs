@@ -186,6 +186,15 @@ pub struct Decided {
     pub entry_sha256: Digest,
     /// The newest governance event that it knew.
     pub epoch: u64,
+    /// The digest of the request that it decided.
+    pub request_sha256: Digest,
+}
+
+impl Decided {
+    pub(crate) const fn by(answer: &StartAnswer) -> Self {
+        let StartAnswer { index, entry_sha256, epoch, request_sha256, .. } = *answer;
+        Self { index, entry_sha256, epoch, request_sha256 }
+    }
 }
 
 impl Permits {
@@ -337,7 +346,7 @@ impl Asked {
         {
             return Err(mismatch(&format!("it says nothing of `{}`", untold.package)));
         }
-        let decision = Decided { index: answer.index, entry_sha256: answer.entry_sha256, epoch: answer.epoch };
+        let decision = Decided::by(answer);
         let leave = Leave { relaxed: answer.relaxations.clone(), standby: None };
         Ok(Permits { permits, decision, life, leave })
     }

@@ -87,6 +87,7 @@ async fn tell(asker: &Asker, register: &Register, offered: &Offered, pages: Vec<
             page,
             pages: count,
             seen: asker.memory.seen(),
+            forked: asker.memory.forked(),
             checkpoint: record.checkpoint,
             builtins_sha256: offered.builtins_sha256,
             running,

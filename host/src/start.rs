@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 use policy::digest::Digest;
+use policy::journal::Filled;
 use policy::name::ComponentId;
 use policy::native::{NATIVES, Native};
 use policy::provider::Subject;
@@ -26,6 +27,7 @@ use crate::folder::Folder;
 use crate::guest::Prepared;
 use crate::identity::HostKey;
 use crate::inventory::{Register, Started};
+use crate::journal::{self, Act};
 use crate::limits::Limits;
 use crate::link::link;
 use crate::memory::Memory;
@@ -187,7 +189,7 @@ impl Host {
                 let permits = self.asker.ask(&start).await?;
                 let decided = (permits.decision(), permits.leave().clone());
                 tries -= 1;
-                match self.fill(&slots, permits, journey).await {
+                match self.fill(&start, &slots, permits, journey).await {
                     Ok(()) => break decided,
                     Err(error) if tries > 0 && passes(&error) => tracing::info!("asking again: {error}"),
                     Err(error) => return Err(error),
@@ -201,7 +203,13 @@ impl Host {
         })
     }
 
-    async fn fill(&self, slots: &Slots, mut permits: Permits, journey: &mut Journey) -> Result<(), Error> {
+    async fn fill(
+        &self,
+        start: &Start<'_>,
+        slots: &Slots,
+        mut permits: Permits,
+        journey: &mut Journey,
+    ) -> Result<(), Error> {
         let mut ready = Vec::new();
         for slot in slots.iter() {
             let missing = || Refusal::new(Reason::Unpermitted, format!("no permit for `{}`", slot.import()));
@@ -209,11 +217,22 @@ impl Host {
             let binding = self.binding(&permit, journey).await?;
             ready.push((slot, permit, binding));
         }
+        let filled = |(_, permit, _): &(_, Permit, _)| {
+            let (import, grant) = (permit.import().to_owned(), permit.grant());
+            Filled { import, provider: grant.provider.clone(), sha256: grant.sha256 }
+        };
+        let Start { what, runs, .. } = *start;
+        let (decided, standby) = (permits.decision(), permits.leave().standby.as_ref());
+        let bound = ready.iter().map(filled).collect();
+        let act = Act { what, runs, decided, reason: None, standby, bound };
         // A notice may have come in between; nothing is bound under an epoch that is known to be over (T23).
-        let clock = self.asker.clock.as_ref();
-        self.asker.memory.bind_under(permits.decision().epoch, || {
+        let (clock, memory, host) = (self.asker.clock.as_ref(), &self.asker.memory, self.asker.key.name());
+        memory.bind_under(decided.epoch, || {
             permits.fresh(clock)?;
-            ready.into_iter().try_for_each(|(slot, permit, binding)| slot.bind(permit, binding, clock))
+            // No line, no bind.
+            journal::write(memory.dir(), host, clock.wall_ms(), act)?;
+            let mut bound = ready.into_iter().map(|(slot, permit, binding)| slot.bind(permit, binding, clock));
+            Ok(bound.try_for_each(|bound| bound)?)
         })
     }
 

@@ -4,6 +4,7 @@ pub(crate) mod broker;
 pub(crate) mod guests;
 
 mod answers;
+mod forks;
 mod limits;
 mod links;
 mod races;

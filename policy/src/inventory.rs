@@ -9,6 +9,7 @@ use crate::digest::Digest;
 use crate::envelope::{Document, Keyring};
 use crate::govern::HostKeys;
 use crate::key::{self, Host, Key, Name};
+use crate::log::Contradiction;
 use crate::name::{ComponentId, Lattice, LinkName, Package};
 use crate::provider::Subject;
 use crate::question::Seen;
@@ -40,6 +41,9 @@ pub struct HostInventory {
     /// The newest signed checkpoint that it holds, as a witness.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub checkpoint: Option<String>,
+    /// That it found this log forked, and binds nothing until an operator has looked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub forked: Option<Forked>,
     /// SHA-256 of the builtins that it offers, as requests attach them.
     pub builtins_sha256: Digest,
     /// What runs.
@@ -51,6 +55,22 @@ pub struct HostInventory {
     /// looked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub at_hand: Option<Vec<Digest>>,
+}
+
+/// Two signed pieces of the log that a host holds, and that contradict each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Forked {
+    /// When it found them, by the host's clock.
+    pub at: Timestamp,
+    /// How they contradict each other.
+    pub contradiction: Contradiction,
+    /// The entry that it held.
+    pub held: u64,
+    /// The entry that it met.
+    pub met: u64,
+    /// SHA-256 of the file that it keeps both in.
+    pub evidence_sha256: Digest,
 }
 
 /// Something that runs, by the decision that let it start.
@@ -128,6 +148,7 @@ struct Wire {
     pages: u64,
     seen: Seen,
     checkpoint: Option<String>,
+    forked: Option<Forked>,
     builtins_sha256: Digest,
     running: Vec<Runs>,
     #[serde(default)]
@@ -139,7 +160,7 @@ impl TryFrom<Wire> for HostInventory {
     type Error = Refusal;
     fn try_from(wire: Wire) -> Result<Self, Refusal> {
         let Wire { iss, aud, iat, process, sequence, page, pages, .. } = wire;
-        let Wire { seen, checkpoint, builtins_sha256, running, closed, at_hand, .. } = wire;
+        let Wire { seen, checkpoint, forked, builtins_sha256, running, closed, at_hand, .. } = wire;
         let bounded = running.len() <= MAX_RUNNING
             && closed.len() <= MAX_CLOSED
             && at_hand.as_ref().is_none_or(|files| files.len() <= MAX_AT_HAND);
@@ -157,6 +178,7 @@ impl TryFrom<Wire> for HostInventory {
             pages,
             seen,
             checkpoint,
+            forked,
             builtins_sha256,
             running,
             closed,

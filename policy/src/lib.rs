@@ -5,7 +5,7 @@
 //! Bytes are read strictly: [`json`], [`envelope`], [`artifact`]. What was signed: [`claims`], [`contract`],
 //! [`delegation`], [`possession`], [`command`], [`query`], [`warrant`], [`root`], [`join`], [`question`], [`answer`].
 //! What it is worth: [`issuer`], [`examine`], [`verify`]. The law itself: [`govern`], [`resolve`], [`decide`], [`relax`],
-//! [`rules`], [`explain`]. What runs already: [`inventory`], [`withdrawal`], [`effective`]. Evidence: [`log`].
+//! [`rules`], [`explain`]. What runs already: [`inventory`], [`withdrawal`], [`effective`]. Evidence: [`log`], [`journal`].
 //!
 //! Guarantees: no IO, no clock, no randomness, no environment, no panic on any input; the same inputs give the same
 //! answer everywhere. Signatures are checked in [`envelope`] (and, for checkpoints, in [`log`]) and nowhere else.
@@ -28,6 +28,7 @@ pub mod govern;
 pub mod inventory;
 pub mod issuer;
 pub mod join;
+pub mod journal;
 pub mod json;
 pub mod key;
 pub mod lineage;

@@ -1,9 +1,10 @@
-//! The arithmetic of evidence: entries, the ledger that makes and replays them, the tree over them, checkpoints.
+//! The arithmetic of evidence: entries, the ledger that makes and replays them, the tree over them, checkpoints, forks.
 //!
 //! Where they are stored is left to `broker`.
 
 mod checkpoint;
 mod entry;
+mod fork;
 mod ledger;
 mod replay;
 mod ruling;
@@ -11,6 +12,7 @@ mod tree;
 
 pub use checkpoint::{Checkpoint, NoteKey};
 pub use entry::{Body, Entry, EntryKind, Judged, Lost, Reported, Ruled, leaf_hash};
+pub use fork::{Contradiction, Place, contradiction};
 pub use ledger::{Head, Ledger, Step};
 pub use replay::{Evidences, Rejudge};
 pub use ruling::Ruling;

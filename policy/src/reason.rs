@@ -156,6 +156,8 @@ reasons! {
 
     AuditUnavailable = "audit_unavailable", "the log could not be written, so nothing may be granted", "see the broker's messages: disk, permissions";
     StateRollback = "state_rollback", "the state is older than one already seen", "stop: find out who put back an old copy";
+    LogFork = "log_fork", "two signed pieces of the log contradict each other: the log was forked, and this host holds both", "look at `countersign-host fork show`, find the second log, then `countersign-host fork dismiss`; docs/operations.md has the steps";
+    JournalMismatch = "journal_mismatch", "a host's journal and the log contradict each other", "keep both: they are evidence; docs/operations.md says how to tell which one was altered";
     ClockRollback = "clock_rollback", "the broker's clock is behind the time that its log has come to", "set the clock right; if it is right, `countersign clock acknowledge`";
     BrokerUnreachable = "broker_unreachable", "no valid answer came in time", "start the broker, or check --nats-url";
     StandbyOver = "standby_over", "no broker answers, and the standby permit held here is over, or a clock was set back", "start the broker, or check --nats-url; check this host's clock";

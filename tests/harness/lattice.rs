@@ -282,6 +282,25 @@ impl Lattice {
         ready
     }
 
+    /// Copies the broker's folder, as it is now, into another of that name.
+    pub fn copy_folder(&self, name: &str) {
+        copied(&self.path("lattice"), &self.path(name));
+    }
+
+    /// Starts another broker on a folder of that name, over that URL, and waits until it is ready.
+    pub fn serve_from(&self, name: &str, url: &str) -> Served {
+        let mut broker = self.prepared("countersign", &["--nats-url", url, "serve"]);
+        let broker = broker.env("COUNTERSIGN_DIR", self.path(name)).stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut child = broker.spawn().expect("it starts");
+        let mut lines = BufReader::new(child.stdout.take().expect("its output")).lines();
+        assert!(
+            lines.by_ref().map_while(Result::ok).any(|line| line.contains("ready")),
+            "it ended before it was ready"
+        );
+        std::thread::spawn(move || lines.for_each(drop));
+        Served(child)
+    }
+
     /// From its next start on, the broker has this variable.
     pub fn broker_sees(&mut self, variable: &'static str, value: impl Into<OsString>) {
         self.environment.insert(variable, value.into());
@@ -354,6 +373,15 @@ impl Lattice {
     }
 }
 
+/// Another broker; it is killed when it is dropped.
+pub struct Served(Child);
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        kill(&mut self.0);
+    }
+}
+
 impl Drop for Lattice {
     fn drop(&mut self) {
         self.kill_broker();
@@ -375,6 +403,20 @@ pub fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
 /// A path as an argument.
 pub fn path(path: &Path) -> &str {
     path.to_str().expect("a path of our own making")
+}
+
+fn copied(from: &Path, to: &Path) {
+    std::fs::create_dir(to).expect("a folder");
+    let mode = std::fs::metadata(from).expect("its mode").permissions();
+    std::fs::set_permissions(to, mode).expect("the same mode");
+    for entry in std::fs::read_dir(from).expect("a folder").flatten() {
+        let (file, copy) = (entry.path(), to.join(entry.file_name()));
+        if file.is_dir() {
+            copied(&file, &copy);
+        } else {
+            std::fs::copy(&file, &copy).expect("copied");
+        }
+    }
 }
 
 fn kill(child: &mut Child) {

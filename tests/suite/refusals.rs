@@ -163,6 +163,8 @@ fn attack(reason: Reason) -> (Chapter, Attack) {
 
         Reason::AuditUnavailable => (Evidence, evidence::log_held_by_somebody),
         Reason::StateRollback => (Evidence, evidence::older_log_put_back),
+        Reason::LogFork => (Evidence, evidence::two_stories),
+        Reason::JournalMismatch => (Evidence, evidence::line_of_nothing),
         Reason::ClockRollback => (Evidence, evidence::clock_put_back),
         Reason::BrokerUnreachable => (Evidence, evidence::nobody_listens),
         Reason::StandbyOver => (Evidence, standby::after_its_end),

@@ -2,6 +2,8 @@
 //!
 //! Verification needs the folder and public keys only; it trusts no broker and asks none.
 
+mod reconcile;
+
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -51,6 +53,8 @@ enum Command {
         #[arg(long, value_name = "FILE")]
         checkpoint: Option<PathBuf>,
     },
+    /// Hold hosts' journals against the log: nothing that was acted on is missing, and nothing was invented
+    Reconcile(reconcile::Args),
 }
 
 impl Args {
@@ -63,6 +67,7 @@ impl Args {
             }
             Command::Tail { lines, follow: true } => follow(globals, lines),
             Command::Verify { checkpoint } => verify(globals, checkpoint.as_deref()),
+            Command::Reconcile(args) => args.run(globals),
         }
     }
 }

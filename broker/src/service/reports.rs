@@ -28,6 +28,7 @@ impl Service {
     /// As [`Service::inventory`], when the answer goes to an inbox.
     pub(crate) async fn inventory_to(&self, bytes: &[u8], reply: Reply<'_>) -> Result<Vec<u8>, Error> {
         let inventory = self.door.inventory(bytes, reply)?;
+        self.present.forked(&inventory); // Also of a host that followed the other log, and is turned away here.
         let leads = self.leads_to(inventory.iss, inventory.seen).await?;
         if leads.is_ok() {
             self.door.counted(self.present.hear(&inventory))?;

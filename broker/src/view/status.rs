@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use policy::decide::LAW;
 use policy::govern::{HostStanding, Jump, LinkSlot, Times};
+use policy::inventory::Forked;
 use policy::issuer::Standing;
 use policy::log::{Body, leaf_hash};
 use policy::reason::Reason;
@@ -70,6 +71,14 @@ async fn alarms(scene: Scene<'_>) -> Result<Vec<Value>, Error> {
     for (index, restore) in &disorder.restored {
         let says = format!("an older log was put back: entries {} to {} are lost", restore.kept, restore.seen);
         alarms.push(alarm("restored", says, Some(*index)));
+    }
+    for (host, fork) in scene.present.map(|present| present.forks()).unwrap_or_default() {
+        let Forked { held, met, contradiction, evidence_sha256, .. } = fork;
+        let says = format!(
+            "host {host} holds two signed pieces, of entries {held} and {met}: {contradiction}; it binds nothing until \
+             somebody looks (evidence {evidence_sha256})"
+        );
+        alarms.push(alarm("log_fork", says, None));
     }
     let mut seen = BTreeSet::new();
     let visited = scene.backwards(LATELY, |entry, _| {

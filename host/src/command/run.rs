@@ -18,6 +18,7 @@ use host::start::{Host, Parts};
 use host::transport::nats::{Nats, NatsOptions, without_password};
 use host::transport::{Down, Transport};
 use policy::name::ComponentId;
+use policy::reason::Reason;
 use policy::resolve::By;
 use serde_json::{Value, json};
 
@@ -71,6 +72,10 @@ impl Run {
         let host = self.host(memory, &wire.options(&url)?, place).await?;
         let started = host.start(&bytes, &id).await;
         place.ignored(host.ignored());
+        // The broker hears at once why nothing more is bound here.
+        if started.as_ref().is_err_and(|error| error.reason() == Some(Reason::LogFork)) {
+            host.leave().await;
+        }
         let mut running = started?;
         let result = match &self.invoke {
             Some(call) => Some(running.invoke(call).await),

@@ -1,10 +1,12 @@
 //! A memory only rises, lies on the disk before it counts, and forgets only what a stolen key announced.
 
+use policy::warrant::Rank;
+
 use super::*;
 use crate::tests::broker::Broker;
 
 fn sighting(index: u64, epoch: u64, text: &str) -> Sighting {
-    Sighting { epoch, head: Head { index, entry_sha256: Digest::of(text.as_bytes()) }, warrant: None, checkpoint: None }
+    Sighting { epoch, head: Head { index, entry_sha256: Digest::of(text.as_bytes()) }, warrant: None, shown: None }
 }
 
 fn reason(memory: &Memory, sighting: &Sighting) -> Option<Reason> {

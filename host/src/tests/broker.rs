@@ -305,14 +305,40 @@ impl Broker {
 
     /// The newest checkpoint, as it is announced.
     pub(crate) fn notice(&self) -> Vec<u8> {
+        self.notice_by(&log_pair())
+    }
+
+    /// The same, signed by whoever has that key.
+    pub(crate) fn notice_by(&self, pair: &KeyPair) -> Vec<u8> {
         let ledger = self.ledger.lock().unwrap();
         let (head, lattice) = (ledger.head(), ledger.state().lattice());
-        let note_key = NoteKey::of(lattice, name::<policy::key::Host>(&log_pair()).raw()).unwrap();
+        let note_key = NoteKey::of(lattice, name::<policy::key::Host>(pair).raw()).unwrap();
         let root = self.frontier.lock().unwrap().root();
         let origin = format!("countersign/{lattice}");
         let checkpoint = Checkpoint { origin, size: head.size, root, epoch: head.epoch, last: head.last };
-        let signature: [u8; 64] = log_pair().sign(checkpoint.text().as_bytes()).unwrap().try_into().unwrap();
+        let signature: [u8; 64] = pair.sign(checkpoint.text().as_bytes()).unwrap().try_into().unwrap();
         note_key.note(&checkpoint, &signature).into_bytes()
+    }
+
+    /// A copy of the whole broker, its keys too, that goes its own way from here.
+    pub(crate) fn copy(&self) -> Arc<Self> {
+        Arc::new(Self {
+            ledger: Mutex::new(self.ledger()),
+            frontier: Mutex::new(self.frontier.lock().unwrap().clone()),
+            root: self.root,
+            inception: self.inception.clone(),
+            warrant: Mutex::new(self.warrant.lock().unwrap().clone()),
+            asked: Mutex::default(),
+            inventories: Mutex::default(),
+            dir: tempfile::tempdir().unwrap(),
+        })
+    }
+
+    /// One entry more that governs nothing.
+    pub(crate) fn count(&self) {
+        let turned_away = [(policy::reason::Reason::Expired, 1)].into();
+        let step = self.ledger.lock().unwrap().count(turned_away, SystemClock.wall_ms());
+        self.frontier.lock().unwrap().append(step.hash);
     }
 
     /// Decides a request, genuinely.

@@ -19,6 +19,7 @@ use super::guests::{self, key};
 use crate::ask::Start;
 use crate::component::Component;
 use crate::error::Error;
+use crate::memory::Keep;
 use crate::transport::{Replies, Transport};
 
 /// A wire that brings another question's answer, and then ends: what is refused need not be waited for.
@@ -77,7 +78,7 @@ fn expected(other: u8, names_request: bool) -> Reason {
     match other {
         _ if other & lattice != 0 => Reason::LatticeMismatch,
         // All else fits: only what this host has seen of the log contradicts it.
-        _ if other == epoch && names_request => Reason::StateRollback,
+        _ if other == epoch && names_request => Reason::LogFork,
         _ => Reason::AnswerMismatch,
     }
 }
@@ -107,6 +108,10 @@ async fn t51_t52_f26_every_combination_of_another_questions_answer_is_refused() 
             let fields: Vec<_> = fields.into_iter().map(|bit| FIELDS[bit].0).collect();
             let reason = host.asker().ask(&start).await.err().and_then(|error| error.reason());
             assert_eq!(reason, Some(expected(combination, names_request)), "{fields:?}");
+            // The broker's own key says both, and only an operator may say which is right.
+            if reason == Some(Reason::LogFork) {
+                bench.memory.dismiss(Keep::Held, "the test's own doing").unwrap();
+            }
             refused += 1;
         }
         assert_eq!(refused, 127);

@@ -347,7 +347,7 @@ impl<'a> World<'a> {
     fn answered(&mut self, host: usize, number: usize, bytes: &[u8]) {
         let answer = Unverified::<StartAnswer>::parse(bytes).unwrap().verify(&self.stage.keys).unwrap();
         let head = Head { index: answer.index, entry_sha256: answer.entry_sha256 };
-        let sighting = Sighting { epoch: answer.epoch, head, warrant: None, checkpoint: None };
+        let sighting = Sighting { epoch: answer.epoch, head, warrant: None, shown: None };
         let guest = &mut self.guests[host];
         // An answer to what nobody waits for is ignored.
         let Some((_, asked)) = guest.waiting.take_if(|(waiting, _)| *waiting == number) else { return };
@@ -431,7 +431,7 @@ impl<'a> World<'a> {
     fn announce(&mut self) {
         let head = self.ledger.head();
         let newest = Head { index: head.size - 1, entry_sha256: head.last };
-        let sighting = Sighting { epoch: head.epoch, head: newest, warrant: None, checkpoint: None };
+        let sighting = Sighting { epoch: head.epoch, head: newest, warrant: None, shown: None };
         for host in 0..self.guests.len() {
             self.send(&Event::Notice(host, sighting.clone()));
         }

@@ -329,3 +329,26 @@ async fn permits_that_are_over_are_swept_away() {
     scene.started().await.unwrap();
     assert_eq!([&old, &young, &kept].map(|path| path.exists()), [false, true, true]);
 }
+
+#[tokio::test]
+async fn t65_a_host_that_found_a_fork_starts_nothing_by_a_standby_permit() {
+    let scene = Scene::permitted().await;
+    let copy = scene.bench.broker.copy();
+    scene.bench.broker.count();
+    copy.count();
+    copy.count();
+    scene.bench.broker.forget_default("wasi:random");
+    // Two entries more in each, and another epoch: the permit itself is still of the newest epoch that was taken in.
+    take_both(&scene, &copy);
+    scene.down(true);
+    assert_eq!(scene.refused().await, Some(Reason::LogFork));
+    scene.bench.memory.dismiss(crate::memory::Keep::Held, "the copy was stopped").unwrap();
+    assert!(scene.started().await.is_ok(), "and it stands in again once somebody has looked");
+}
+
+// The longer log without an event is held, then the other is met.
+fn take_both(scene: &Scene, copy: &Broker) {
+    crate::notice::take(&scene.bench.memory, &copy.notice()).unwrap();
+    let met = crate::notice::take(&scene.bench.memory, &scene.bench.broker.notice());
+    assert_eq!(met.unwrap_err().reason(), Some(Reason::LogFork));
+}

@@ -176,6 +176,7 @@ fn examples() -> Vec<Example> {
         pages: 1,
         seen: asked.request.seen,
         checkpoint: None,
+        forked: None,
         builtins_sha256: asked.request.inventory_sha256,
         running: vec![Runs {
             component: "cart".parse().unwrap(),

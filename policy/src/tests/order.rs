@@ -128,6 +128,7 @@ fn witness(world: &mut World, checkpoint: Option<String>) {
         pages: 1,
         seen: Seen { epoch: 90, index: 99, entry_sha256: Digest::of(b"seen") },
         checkpoint,
+        forked: None,
         builtins_sha256: Digest::of(b"none"),
         running: Vec::new(),
         closed: Vec::new(),

@@ -3,6 +3,7 @@
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -45,6 +46,35 @@ pub(super) fn older_log_put_back(stage: &Stage) -> Seen {
     assert!(done.is_done(), "{done:?}");
     std::fs::write(&log, kept).unwrap();
     stage.alone("rolled-back", &["host", "invite"])
+}
+
+// Somebody with the broker's own key answers from another log: an entry that lies before what the host had seen.
+pub(super) fn two_stories(stage: &Stage) -> Seen {
+    let live = stage.live();
+    let file = live.component("two-stories", &random());
+    let (broker, honest) = (decision(live), AtomicBool::new(true));
+    let wire = Middle::of(live, "two-faced", move |genuine| {
+        if honest.swap(false, Ordering::SeqCst) {
+            return genuine;
+        }
+        resigned(&genuine, &broker, |answer| (answer["index"], answer["epoch"]) = (json!(3), json!(2)))
+    });
+    let first = wire.run(&file, "two-stories");
+    assert!(first.is_done(), "{first:?}");
+    wire.run(&file, "two-stories")
+}
+
+// A journal that tells of an answer which the log never gave.
+pub(super) fn line_of_nothing(stage: &Stage) -> Seen {
+    stage.found("reconciled");
+    let sha256 = Digest::of(b"nothing");
+    let host = SigningKey::<policy::key::Host>::generate().unwrap().name();
+    let line = json!({
+        "number": 1, "at_ms": 1, "host": host, "what": "start_component", "id": "cart", "sha256": sha256,
+        "request_sha256": sha256, "index": 1000, "entry_sha256": sha256, "verdict": "permitted",
+    });
+    let journal = stage.file("nothing.journal", line.to_string());
+    stage.alone("reconciled", &["audit", "reconcile", "--journal", path(&journal)])
 }
 
 // A broker whose clock ran years ahead for one entry, and was put back.

@@ -115,8 +115,11 @@ impl Who {
             | R::EpochBehind
             | R::FileUnsafe
             | R::ArtifactUnavailable
+            | R::LogFork
             | R::LimitExceeded => Self::HostOperator,
-            R::AuditUnavailable | R::StateRollback | R::ClockRollback | R::LogBroken => Self::BrokerOperator,
+            R::AuditUnavailable | R::StateRollback | R::JournalMismatch | R::ClockRollback | R::LogBroken => {
+                Self::BrokerOperator
+            }
             R::BrokerKeyUnknown => Self::RootHolder,
             R::KeyInUse
             | R::IssuerUnknown
