@@ -197,6 +197,13 @@ impl Client {
         seen.map_err(told)
     }
 
+    /// The same by a broker that runs on the folder and hears hosts, if it answers within a moment.
+    pub fn look_live(&self, look: &Look) -> Option<Seen> {
+        self.folder.as_ref().filter(|folder| folder.is_locked())?;
+        let asked = async { tokio::time::timeout(A_MOMENT, self.ask(look)).await };
+        self.runtime.block_on(asked).ok()?.ok()
+    }
+
     /// The trusted issuers of the folder, where there is one.
     ///
     /// # Errors
@@ -355,6 +362,7 @@ pub(crate) fn told(error: Error) -> anyhow::Error {
     }
 }
 
+const A_MOMENT: Duration = Duration::from_secs(2);
 // Where a NATS server usually listens.
 pub(crate) const USUAL_URL: &str = "nats://127.0.0.1:4222";
 // What `-x` says when nobody says anything.

@@ -19,6 +19,12 @@ impl Args {
     pub(super) fn run(self, globals: &Globals) -> anyhow::Result<Report> {
         let client = Client::of(globals)?;
         let Seen { mut view, warrant_until, .. } = client.look(&Look::Status)?;
+        // What hosts found is in no folder: only a broker that hears them knows.
+        let live = client.look_live(&Look::Status).map(|seen| seen.view).unwrap_or_default();
+        let forks = rows(&live, "alarms").iter().filter(|alarm| member(alarm, "alarm") == "log_fork");
+        if let Some(alarms) = view.get_mut("alarms").and_then(Value::as_array_mut) {
+            alarms.extend(forks.cloned());
+        }
         if let Some(members) = view.as_object_mut() {
             let broker = match client.folder() {
                 Some(folder) if !folder.is_locked() => "not running",

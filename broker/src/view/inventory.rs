@@ -14,6 +14,7 @@ use super::lists::row;
 pub(super) fn inventory(scene: Scene<'_>) -> Value {
     let hosts = scene.state.hosts().iter().map(|(key, record)| {
         let processes = scene.present.map(|present| present.processes(key)).unwrap_or_default();
+        let forked = scene.present.and_then(|present| present.forks().remove(key));
         let newest = processes.iter().min_by_key(|process| process.silent_ms);
         let runs = processes.iter().flat_map(|process| {
             process.running.iter().flat_map(|runs| running(scene.state, key, runs, process.silent_ms))
@@ -27,6 +28,7 @@ pub(super) fn inventory(scene: Scene<'_>) -> Value {
             ("processes", json!(processes.len())),
             ("epoch", json!(scene.present.and_then(|present| present.held(key)))),
             ("seen", json!(newest.map(|process| process.seen))),
+            ("forked", json!(forked)),
             ("last_seen", json!(newest.map(|process| process.heard))),
             ("silent_ms", json!(newest.map(|process| process.silent_ms))),
             ("running", json!(runs.collect::<Vec<_>>())),
