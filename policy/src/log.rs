@@ -12,6 +12,6 @@ mod tree;
 pub use checkpoint::{Checkpoint, NoteKey};
 pub use entry::{Body, Entry, EntryKind, Judged, Lost, Reported, Ruled, leaf_hash};
 pub use ledger::{Head, Ledger, Step};
-pub use replay::{Evidences, Rejudge};
+pub use replay::{Evidences, Rejudge, question_anew};
 pub use ruling::Ruling;
 pub use tree::Frontier;
