@@ -15,6 +15,8 @@ pub mod embedded;
 pub mod faults;
 #[path = "harness/guests.rs"]
 pub mod guests;
+#[path = "harness/large.rs"]
+pub mod large;
 #[path = "harness/lattice.rs"]
 pub mod lattice;
 #[path = "harness/mint.rs"]
@@ -25,6 +27,8 @@ pub mod process;
 pub mod program;
 #[path = "harness/proxy.rs"]
 pub mod proxy;
+#[path = "harness/rotating.rs"]
+pub mod rotating;
 #[path = "harness/sign.rs"]
 pub mod sign;
 #[path = "harness/stranger.rs"]

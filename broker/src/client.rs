@@ -3,6 +3,7 @@
 //! A look reads the folder's own log where there is one, while a broker runs too. A command is signed here and judged by
 //! whoever holds the folder's lock. What each command means is left to `command`, what is believed to `proof`.
 
+mod asking;
 mod installing;
 mod local;
 mod plan;
@@ -21,7 +22,6 @@ use policy::govern::Operation;
 use policy::issuer::Issuers;
 use policy::key::{Administrator, refuse_secrets};
 use policy::name::Lattice;
-use policy::query::Query;
 use policy::reason::{Reason, Refusal};
 use policy::time::Timestamp;
 use policy::wire::Topic;
@@ -34,9 +34,9 @@ use crate::folder::Folder;
 use crate::keys::{SigningKey, nonce};
 use crate::output::Usage;
 use crate::transport::nats::{Advised, NatsOptions};
-use crate::view::{self, Look};
+use crate::view::Look;
 
-use local::{in_process, lattice_of, warrant_until};
+use local::{in_process, lattice_of, read};
 
 pub(crate) use local::Local;
 pub use plan::Plan;
@@ -185,16 +185,17 @@ impl Client {
     /// # Errors
     /// The reason of [`view::answer`], or why nobody could be asked.
     pub fn look(&self, look: &Look) -> anyhow::Result<Seen> {
-        let live = look.is_live() && self.folder.as_ref().is_some_and(Folder::is_locked);
-        let Some(folder) = self.folder.as_ref().filter(|_| !live) else {
+        let Some(folder) = &self.folder else {
             return self.runtime.block_on(self.ask(look));
         };
-        let seen = self.runtime.block_on(async {
-            let local = Local::read(folder).await?;
-            let view = view::answer(local.scene(SystemClock::default().now()), look).await?;
-            Ok::<_, Error>(Seen { view, epoch: local.ledger.head().epoch, warrant_until: warrant_until(folder) })
-        });
-        seen.map_err(told)
+        if folder.is_locked() && (look.is_live() || look.is_better_live()) {
+            match self.runtime.block_on(self.ask(look)) {
+                // The folder tells less, and no less true.
+                Err(error) if look.is_better_live() && is_unreachable(&error) => {}
+                seen => return seen,
+            }
+        }
+        self.runtime.block_on(read(folder, look)).map_err(told)
     }
 
     /// The same by a broker that runs on the folder and hears hosts, if it answers within a moment.
@@ -312,37 +313,6 @@ impl Client {
         let check = |answer: &[u8]| pin.receipt(answer, *token_sha256, &self.lattice, SystemClock::default().now());
         let receipt = wire.ask(&subject, &signed.message(), DEADLINE, check).await?;
         Ok(Done { receipt, id: command.jti, over: Over::Nats })
-    }
-
-    async fn ask(&self, look: &Look) -> anyhow::Result<Seen> {
-        let pin = if self.folder.is_some() { Some(self.pin_of().await?) } else { self.globals.root.map(Pin::at) };
-        let Some(pin) = pin else {
-            let folder = Error::NoFolder(self.globals.folder());
-            let how = format!("{folder}; or ask a broker over NATS with `--root DIGEST` and `--nats-url URL`");
-            return Err(Usage(how).into());
-        };
-        self.nats()?.refuse_unsafe().map_err(told)?;
-        let (key, arguments, statements) = (self.administrator()?, policy::json::write(look), look.statements());
-        let query = Query {
-            iss: key.name(),
-            aud: self.lattice.clone(),
-            iat: SystemClock::default().now(),
-            jti: nonce()?,
-            what: look.word().to_owned(),
-            arguments_sha256: Digest::of(&arguments),
-            statements: statements.iter().map(|statement| Digest::of(statement)).collect(),
-        };
-        let wire = wire::Wire::connect(self.nats()?, &key.name()).await?;
-        let query = key.sign(&query, std::iter::once(arguments.as_slice()).chain(statements));
-        let token_sha256 = Digest::of(query.split(|byte| *byte == b'\n').next().unwrap_or_default());
-        let subject = Topic::Query.subject(&self.lattice).replace('*', look.word());
-        let check = |answer: &[u8]| pin.view(answer, token_sha256, &self.lattice, SystemClock::default().now());
-        let seen = wire.ask(&subject, &query, DEADLINE, check).await?;
-        // What the broker refuses to show comes as a view of the refusal.
-        match seen.view.get("refused").and_then(Value::as_str).and_then(Reason::from_code) {
-            Some(reason) => Err(Refusal::new(reason, view::cell(&seen.view, "detail")).into()),
-            None => Ok(seen),
-        }
     }
 }
 

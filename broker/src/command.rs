@@ -39,6 +39,7 @@ pub mod keyfile;
 pub mod keys;
 pub mod link;
 mod moments;
+mod paging;
 mod planning;
 pub mod provider;
 pub mod relax;

@@ -161,13 +161,9 @@ impl Service {
         Ok(self.door.query(bytes, reply)?)
     }
 
-    /// The signed answer to a query.
-    ///
-    /// # Errors
-    /// [`Error::Unavailable`].
-    pub async fn sign_view(&self, query: &Verified<Query>, view: &serde_json::Value) -> Result<Vec<u8>, Error> {
-        let epoch = self.snapshot().await?.head.epoch;
-        Ok(self.speech.signer.load().view(query, view, epoch))
+    /// The signed answer to a query, as of the snapshot that was looked at: its epoch is the basis of what is done next.
+    pub fn sign_view(&self, query: &Verified<Query>, view: &serde_json::Value, seen: &Snapshot) -> Vec<u8> {
+        self.speech.signer.load().view(query, view, seen.head.epoch)
     }
 
     /// The newest signed checkpoint: with each governance event, and each second in which the log grew.

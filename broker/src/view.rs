@@ -10,6 +10,7 @@ mod history;
 mod inventory;
 mod links;
 mod lists;
+mod page;
 mod plan;
 mod relaxations;
 mod rules;
@@ -36,8 +37,11 @@ use crate::present::Present;
 use crate::store::{LogReader, Row};
 
 pub use explain::Supposition;
+pub use inventory::WhichRuns;
 pub use links::Which;
-pub(crate) use plan::plan;
+pub use page::Page;
+pub(crate) use page::{NEXT, join};
+pub use plan::Proposal;
 pub use rules::standing;
 
 /// What is looked at: a state, and the log that it is the fold of.
@@ -56,21 +60,21 @@ pub struct Scene<'a> {
 }
 
 /// What is asked.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Look {
     /// The trusted issuers.
-    Issuers,
+    Issuers(Page),
     /// The published contracts.
-    Contracts,
+    Contracts(Page),
     /// The lattice's defaults.
     Defaults,
     /// The admitted components.
-    Components,
+    Components(Page),
     /// The admitted providers.
-    Providers,
+    Providers(Page),
     /// The hosts and the invitations.
-    Hosts,
+    Hosts(Page),
     /// The links and tombstones, a page of those that are meant.
     Links(Box<Which>),
     /// One link, with both its ends as they were agreed and as they are.
@@ -106,7 +110,7 @@ pub enum Look {
         id: Option<Nonce>,
     },
     /// What is really bound where, as hosts say.
-    Inventory,
+    Inventory(Box<WhichRuns>),
     /// How far an act has come: recorded, effective.
     Effective {
         /// The index of its entry.
@@ -135,6 +139,8 @@ pub enum Look {
     },
     /// A dry run of a start.
     Explain(Box<Supposition>),
+    /// What a command would change.
+    Plan(Box<Proposal>),
     /// A past decision, told from the log alone.
     Why {
         /// An index, the start of an entry's hash, the id of a command or request, or a component's id.
@@ -150,24 +156,51 @@ impl Look {
     pub fn statements(&self) -> Vec<&[u8]> {
         match self {
             Self::Explain(supposition) => vec![supposition.claims.as_slice()],
+            Self::Plan(proposal) => proposal.statements.iter().map(Vec::as_slice).collect(),
             _ => Vec::new(),
         }
     }
 
     /// Whether only a broker that hears hosts can tell.
     pub const fn is_live(&self) -> bool {
-        matches!(self, Self::Inventory | Self::Effective { .. })
+        matches!(self, Self::Inventory(_) | Self::Effective { .. })
+    }
+
+    /// Whether a broker that hears hosts can tell more than the folder's log does.
+    pub const fn is_better_live(&self) -> bool {
+        matches!(self, Self::Plan(_) | Self::Issuers(_))
+    }
+
+    /// The same look at what comes after a page, for a list that is wanted whole.
+    #[must_use]
+    pub fn following(&self, seen: &Value) -> Option<Self> {
+        let after = seen.get(NEXT)?.as_str().map(str::to_owned);
+        let mut next = self.clone();
+        match &mut next {
+            Self::Issuers(page)
+            | Self::Contracts(page)
+            | Self::Components(page)
+            | Self::Providers(page)
+            | Self::Hosts(page)
+                if page.limit.is_none() =>
+            {
+                page.after = after;
+            }
+            Self::Inventory(which) if which.limit.is_none() => which.after = after,
+            _ => return None,
+        }
+        Some(next)
     }
 
     /// The last token of its subject under `query`.
     pub const fn word(&self) -> &'static str {
         match self {
-            Self::Issuers => "issuers",
-            Self::Contracts => "contracts",
+            Self::Issuers(_) => "issuers",
+            Self::Contracts(_) => "contracts",
             Self::Defaults => "defaults",
-            Self::Components => "components",
-            Self::Providers => "providers",
-            Self::Hosts => "hosts",
+            Self::Components(_) => "components",
+            Self::Providers(_) => "providers",
+            Self::Hosts(_) => "hosts",
             Self::Links(_) => "links",
             Self::Link { .. } => "link",
             Self::Builtins => "builtins",
@@ -177,12 +210,13 @@ impl Look {
             Self::Status => "status",
             Self::Administrators => "administrators",
             Self::Pending { .. } => "pending",
-            Self::Inventory => "inventory",
+            Self::Inventory(_) => "inventory",
             Self::Effective { .. } => "effective",
             Self::Warrants => "warrants",
             Self::History { .. } => "history",
             Self::Tail { .. } => "tail",
             Self::Explain(_) => "explain",
+            Self::Plan(_) => "plan",
             Self::Why { .. } => "why",
         }
     }
@@ -194,12 +228,12 @@ impl Look {
 /// `not_found`, `ambiguous`, `log_broken`, or [`Error::Store`].
 pub async fn answer(scene: Scene<'_>, look: &Look) -> Result<Value, Error> {
     Ok(match look {
-        Look::Issuers => lists::issuers(scene.state, scene.now),
-        Look::Contracts => lists::contracts(scene.state),
+        Look::Issuers(page) => lists::issuers(scene, page)?,
+        Look::Contracts(page) => lists::contracts(scene.state, page)?,
         Look::Defaults => lists::defaults(scene.state),
-        Look::Components => lists::components(scene.state),
-        Look::Providers => lists::providers(scene.state),
-        Look::Hosts => lists::hosts(scene.state),
+        Look::Components(page) => lists::components(scene.state, page)?,
+        Look::Providers(page) => lists::providers(scene.state, page)?,
+        Look::Hosts(page) => lists::hosts(scene.state, page)?,
         Look::Links(which) => links::links(scene.state, which)?,
         Look::Link { component, package, name } => links::link(scene.state, component, package, name)?,
         Look::Builtins => builtins::builtins(scene).await?,
@@ -207,7 +241,7 @@ pub async fn answer(scene: Scene<'_>, look: &Look) -> Result<Value, Error> {
         Look::RulesDiff { text, most } => rules::diff(scene, text, *most).await?,
         Look::Relaxations => relaxations::relaxations(scene).await?,
         Look::Status => status::status(scene).await?,
-        Look::Inventory => inventory::inventory(scene),
+        Look::Inventory(which) => inventory::inventory(scene, which)?,
         Look::Effective { index } => effective::effective(scene, *index).await?,
         Look::Administrators => signing::administrators(scene.state, scene.now),
         Look::Pending { id } => signing::pending(scene, *id).await?,
@@ -215,6 +249,7 @@ pub async fn answer(scene: Scene<'_>, look: &Look) -> Result<Value, Error> {
         Look::History { id, package, name } => history::history(scene, id, package.as_ref(), name.as_ref()).await?,
         Look::Tail { from, most } => history::tail(scene, *from, *most).await?,
         Look::Explain(supposition) => explain::explain(scene, supposition).await?,
+        Look::Plan(proposal) => plan::plan(scene, proposal).await?,
         Look::Why { about, contract } => why::why(scene, about, contract.as_ref()).await?,
     })
 }
@@ -233,6 +268,15 @@ pub async fn answer_query(scene: Scene<'_>, word: &str, query: &Verified<Query>)
     }
     match (&mut look, query.statements.as_slice()) {
         (Look::Explain(supposition), [claims]) => supposition.claims = query.attachment(*claims)?.to_vec(),
+        (Look::Plan(proposal), statements) => {
+            // Who signed the query is who would give the command: nobody plans in another's name.
+            if proposal.by != query.iss {
+                let detail = format!("`{}` would give the command, `{}` asks", proposal.by, query.iss);
+                return Err(Error::refused(Reason::RoleMissing, &detail));
+            }
+            let statements = statements.iter().map(|statement| Ok(query.attachment(*statement)?.to_vec()));
+            proposal.statements = statements.collect::<Result<_, Refusal>>()?;
+        }
         (Look::Explain(_), _) => return Err(Error::refused(Reason::EvidenceMissing, "the claims are not attached")),
         (_, []) => {}
         (_, _) => return Err(Error::refused(Reason::EvidenceMissing, "something is attached that is not asked about")),

@@ -83,9 +83,14 @@ impl<Q> Examined<Q> {
     }
 
     pub(crate) fn evidence(&self, sha256: Digest) -> Verdict {
-        let missing = || Err(Refusal::new(Reason::EvidenceMissing, format!("statement {sha256} is not attached")));
-        self.evidence.get(&sha256).cloned().unwrap_or_else(missing)
+        evidence(&self.evidence, sha256)
     }
+}
+
+/// The verdict on one of several statements.
+pub(crate) fn evidence(verdicts: &BTreeMap<Digest, Verdict>, sha256: Digest) -> Verdict {
+    let missing = || Err(Refusal::new(Reason::EvidenceMissing, format!("statement {sha256} is not attached")));
+    verdicts.get(&sha256).cloned().unwrap_or_else(missing)
 }
 
 /// The verdict on one statement.
@@ -135,8 +140,13 @@ pub fn start(request: Verified<StartRequest>, examiner: &impl Examiner) -> Resul
 
 /// Examines a command: each statement that is attached to it.
 pub fn command(command: Verified<Command>) -> Examined<Command> {
-    let evidence = command.attachments().iter().map(|token| (Digest::of(token), read_statement(token))).collect();
+    let evidence = statements(command.attachments());
     Examined { document: command, evidence, offers: Vec::new(), proof: None }
+}
+
+/// The verdict on each of some statements.
+pub(crate) fn statements(statements: &[Vec<u8>]) -> BTreeMap<Digest, Verdict> {
+    statements.iter().map(|token| (Digest::of(token), read_statement(token))).collect()
 }
 
 /// Examines a join: that the invitation's key vouches for this host and this join.

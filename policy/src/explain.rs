@@ -3,6 +3,7 @@
 //! Watches the very walk that decides, on the same state or on a copy with the proposed acts applied; what it returns
 //! is no ruling, and no door accepts it.
 
+mod dependents;
 mod effects;
 mod fix;
 
@@ -18,6 +19,7 @@ use crate::reason::{Reason, Refusal};
 use crate::relax::{Aside, Relaxed};
 use crate::time::Timestamp;
 
+pub use dependents::{Dependents, Listed, Touched};
 pub use effects::{Answered, Change, Changes};
 pub use fix::{Act, Fix, Outside, Who, fix};
 

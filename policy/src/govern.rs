@@ -27,6 +27,7 @@ mod label_host;
 mod link;
 mod owning;
 mod pin;
+mod planned;
 mod proving;
 mod publish_contract;
 mod put_administrator;
@@ -52,13 +53,14 @@ mod weight;
 mod withdraw_contract;
 mod withdrawing;
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
-use crate::command::Command;
 use crate::digest::Digest;
 use crate::envelope::{Keyring, sealed};
-use crate::examine::{Evidence, Examined};
-use crate::key::{Host, Key, Name};
+use crate::examine::{self, Evidence, Verdict};
+use crate::key::{Administrator, Host, Key, Name};
 use crate::question::StartRequest;
 use crate::reason::{Reason, Refusal};
 use crate::skew::{Clock, Says, Skew};
@@ -88,6 +90,7 @@ pub use label_host::{HostLabelled, LabelHost};
 pub use link::{Beside, End, LinkKey, LinkRecord, LinkSlot};
 pub use owning::{Owned, Waiver};
 pub use pin::{Departed, Now, Pin, PinnedIssuer, Schemas};
+pub use planned::Planned;
 use proving::begins_before;
 pub use publish_contract::{ContractPublished, PublishContract};
 pub use put_administrator::PutAdministrator;
@@ -180,7 +183,10 @@ pub(crate) struct Case<'a> {
     pub(crate) now: Timestamp,
     // What the broker's own clock says; the log's time, which is `now`, never runs backwards.
     pub(crate) clock: Timestamp,
-    pub(crate) examined: &'a Examined<Command>,
+    /// Whose act it is.
+    pub(crate) by: &'a Name<Administrator>,
+    pub(crate) evidence: &'a BTreeMap<Digest, Verdict>,
+    pub(crate) attachments: &'a [Vec<u8>],
     /// What the broker found of the configurations of all operations.
     pub(crate) found: &'a [Checked],
     /// And of this one's.
@@ -321,7 +327,7 @@ operations! {
 impl Case<'_> {
     /// The statement of that digest, as evidence.
     pub(crate) fn evidence(&self, sha256: Digest) -> Result<Evidence, Refusal> {
-        self.examined.evidence(sha256)
+        examine::evidence(self.evidence, sha256)
     }
 }
 

@@ -14,6 +14,6 @@ pub use checkpoint::{Checkpoint, NoteKey};
 pub use entry::{Body, Entry, EntryKind, Judged, Lost, Reported, Ruled, leaf_hash};
 pub use fork::{Contradiction, Place, contradiction};
 pub use ledger::{Head, Ledger, Step};
-pub use replay::{Evidences, Rejudge};
+pub use replay::{Evidences, Rejudge, question_anew};
 pub use ruling::Ruling;
 pub use tree::Frontier;

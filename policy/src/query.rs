@@ -34,7 +34,8 @@ pub struct Query {
 
 impl Document for Query {
     const TYPE: &'static str = "query";
-    const MAX_BYTES: usize = 128 * 1024;
+    // As much as a command: a plan brings all that a command would.
+    const MAX_BYTES: usize = 1024 * 1024;
     type Signer = Administrator;
 
     fn signer(&self) -> &Name<Administrator> {

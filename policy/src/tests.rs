@@ -12,6 +12,7 @@ mod lent;
 mod links;
 mod order;
 mod owners;
+mod plans;
 mod reasons;
 mod relaxations;
 mod roots;

@@ -18,8 +18,10 @@ mod echo;
 mod field;
 mod figure;
 mod flood;
+mod governing;
 mod law;
 mod load;
+mod size;
 mod starts;
 mod world;
 
@@ -59,6 +61,12 @@ fn measure(chosen: &[String]) {
     }
     if wanted("cold") {
         runtime.block_on(cold::measure(&mut board));
+    }
+    if wanted("governing") {
+        runtime.block_on(governing::measure(&mut board));
+    }
+    if wanted("size") {
+        runtime.block_on(size::measure(&mut board));
     }
     board.finish();
 }

@@ -29,6 +29,7 @@ mod replays;
 mod revoking;
 mod rfc8037;
 mod rules;
+mod size;
 mod spoofing;
 mod subjects;
 mod threats;

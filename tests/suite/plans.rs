@@ -2,11 +2,21 @@
 
 use std::time::Duration;
 
+use broker::keys::SigningKey;
+use futures::StreamExt;
+use harness::acts::administrator;
+use harness::caller::query_by;
 use harness::embedded::Embedded;
+use harness::large::{ADMIN, Large, Size};
 use harness::lattice::{Lattice, path, wait_for};
 use harness::program::countersign;
+use policy::answer::View;
+use policy::envelope::Unverified;
+use policy::key::Administrator;
+use policy::wire::inbox_prefix;
 use serde_json::{Value, json};
 
+const SMALL: Size = Size { issuers: 3, links: 30, hosts: 2, runs: 2 };
 const LONG: Duration = Duration::from_secs(20);
 
 fn flips(plan: &Value) -> Vec<(&str, &str, &str)> {
@@ -73,4 +83,105 @@ fn t79_a_plan_that_is_stale_or_of_something_else_is_not_done() {
     assert_eq!(size(&lattice), before, "a stale plan left something behind");
     let again = lattice.accepted(&[&put("never")[..], &["--plan"]].concat());
     lattice.accepted(&[&put("never")[..], &["--apply", again["plan_sha256"].as_str().unwrap()]].concat());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_plan_without_the_folder_is_the_folders_own_and_is_done_from_there() {
+    let mut large = Large::new(SMALL).await;
+    let issuer = large.issuer.to_string();
+    let revoke = ["issuer", "revoke", &issuer];
+    let (code, away) = large.away_json(ADMIN, &[&revoke[..], &["--plan"]].concat());
+    assert_eq!(code, 0, "{away}");
+    let here = large.lattice.accepted(&[&revoke[..], &["--plan"]].concat());
+    assert_eq!(away["plan_sha256"], here["plan_sha256"]);
+    // Nobody hears hosts in the folder alone, and all else is the same.
+    let size_before = size(&large.lattice);
+    large.lattice.stop_broker();
+    let alone = large.lattice.accepted(&[&revoke[..], &["--plan"]].concat());
+    assert_eq!((alone.get("running"), &alone["depends"]), (None, &away["depends"]), "{alone}");
+    large.lattice.serve();
+    assert_eq!(size(&large.lattice), size_before, "a plan was recorded");
+    let (code, stale) = large.away_json(ADMIN, &[&revoke[..], &["--apply", &"00".repeat(32)]].concat());
+    assert_eq!((code, &stale["error"]), (3, &json!("superseded")), "{stale}");
+    let shown = away["plan_sha256"].as_str().unwrap();
+    let (code, done) = large.away_json(ADMIN, &[&revoke[..], &["--apply", shown]].concat());
+    assert_eq!(code, 0, "{done}");
+    let (code, again) = large.away_json(ADMIN, &[&revoke[..], &["--apply", shown]].concat());
+    assert_eq!(code, 3, "{again}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn t79_who_may_not_do_it_may_not_plan_it_either_and_nobody_plans_in_anothers_name() {
+    let large = Large::new(SMALL).await;
+    let (issuer, link_admin) = (large.issuer.to_string(), administrator(&large.lattice, "links"));
+    large.lattice.accepted(&["admin", "put", &link_admin, "--role", "link-admin"]);
+    let plan = |key: &str, arguments: &[&str]| large.away_json(key, &[arguments, &["--plan"]].concat());
+    let (code, said) = plan("links.nk", &["issuer", "revoke", &issuer]);
+    assert_eq!((code, &said["error"]), (3, &json!("role_missing")), "{said}");
+    let delete = ["link", "del", "cart-0", "--contract", "large:package-n0"];
+    let (code, said) = plan("links.nk", &delete);
+    assert_eq!((code, &said["depends"]["links"]["count"]), (0, &json!(1)), "{said}");
+    assert_eq!(said["running"]["count"], json!(SMALL.hosts), "{said}");
+    // An operator's right is asked for by name: the one who signs the query is held against it.
+    let admin = SigningKey::<Administrator>::load(&large.lattice.path(ADMIN)).unwrap();
+    let links = SigningKey::<Administrator>::load(&large.lattice.path("links.nk")).unwrap();
+    let revoke = json!([{"revoke_issuer": {"key": issuer, "running": "stop"}}]);
+    let asked = json!({"plan": {"by": admin.name(), "basis": 0, "operations": revoke}});
+    let query = query_by(&links, "plan", &asked, |_| ());
+    let options = async_nats::ConnectOptions::new().custom_inbox_prefix(inbox_prefix(&links.name()));
+    let client = options.connect(large.lattice.nats.url()).await.unwrap();
+    let answer = client.request("countersign.v1.default.query.plan", query.into()).await.unwrap();
+    let view = Unverified::<View>::parse(&answer.payload).unwrap();
+    let view: Value = serde_json::from_slice(view.attachments().last().unwrap()).unwrap();
+    assert_eq!(view["refused"], "role_missing", "{view}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn t61_t79_what_is_planned_over_the_wire_is_no_command_for_whoever_hears_it() {
+    let large = Large::new(SMALL).await;
+    let client = async_nats::connect(large.lattice.nats.url()).await.unwrap();
+    let mut heard = client.subscribe("countersign.v1.default.query.plan").await.unwrap();
+    client.flush().await.unwrap();
+    let issuer = large.issuer.to_string();
+    let (code, plan) = large.away_json(ADMIN, &["issuer", "revoke", &issuer, "--plan"]);
+    assert_eq!(code, 0, "{plan}");
+    let query = heard.next().await.unwrap().payload;
+    let before = size(&large.lattice);
+    let admin = SigningKey::<Administrator>::load(&large.lattice.path(ADMIN)).unwrap();
+    let options = async_nats::ConnectOptions::new().custom_inbox_prefix(inbox_prefix(&admin.name()));
+    let thief = options.connect(large.lattice.nats.url()).await.unwrap();
+    // Whole, its token alone, and each line by itself.
+    let lines = query.split(|byte| *byte == b'\n').map(<[u8]>::to_vec);
+    for bytes in std::iter::once(query.to_vec()).chain(lines) {
+        let told = thief.request("countersign.v1.default.command", bytes.into()).await.unwrap();
+        let reason = told.headers.as_ref().and_then(|headers| headers.get("Nats-Service-Error")).unwrap();
+        assert!(["token_header", "token_malformed"].contains(&reason.as_str()), "{reason}");
+    }
+    assert_eq!(size(&large.lattice), before, "something was recorded");
+    assert_eq!(large.away_json(ADMIN, &["issuer", "show", &issuer]).1["standing"], "active");
+}
+
+#[test]
+fn a_plan_says_which_starts_only_a_relaxation_would_let_through_and_who_lent_its_say() {
+    let lattice = Lattice::with_cart();
+    let cart = lattice.path("cart-acme.wasm");
+    assert!(lattice.host("host", &["run", path(&cart), "--id", "cart"]).status.success());
+    let acme = lattice.json(&["keys", "show", path(&lattice.path("acme.nk"))]).1["public"].clone();
+    let acme = acme.as_str().unwrap();
+    let (lent, own) = (lattice.issuer("till"), lattice.path("acme.nk"));
+    let lend = ["issuer", "lend", &lent, "--issuer-key", path(&own), "--scope", "demo:till", "--kind", "component"];
+    let lend = countersign(&[&lend[..], &["--until", "+1d"]].concat());
+    std::fs::write(lattice.path("till.delegation"), lend.stdout).unwrap();
+    lattice.accepted(&["issuer", "delegate", path(&lattice.path("till.delegation"))]);
+    lattice.accepted(&["relax", "observe", "--until", "+1d", "--reason", "a trial", "--id", "trial"]);
+    let narrow = ["issuer", "scope", acme, "--scope", "demo:*", "--plan"];
+    let plan = lattice.accepted(&narrow);
+    assert_eq!(plan["depends"]["delegates"], json!({"count": 1, "listed": [lent]}), "{plan}");
+    let flip = &plan["flips"][0];
+    assert_eq!((&flip["before"], &flip["after"]), (&json!("permitted"), &json!("permitted")), "{plan}");
+    assert_eq!((flip.get("before_relaxations"), &flip["after_relaxations"]), (None, &json!(["trial"])), "{flip}");
+    let dir = lattice.path("lattice");
+    let text = countersign(&[&["--dir", path(&dir), "--nats-url", &lattice.nats.url()], &narrow[..]].concat());
+    let text = String::from_utf8(text.stdout).unwrap();
+    assert!(text.contains("permitted by relaxation trial") && text.contains("1 delegates"), "{text}");
 }

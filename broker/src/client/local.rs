@@ -9,14 +9,14 @@ use policy::reason::{Reason, Refusal};
 use policy::time::Timestamp;
 use policy::warrant::Warrant;
 
-use crate::client::told;
-use crate::clock::SystemClock;
+use crate::client::{Seen, told};
+use crate::clock::{Clock, SystemClock};
 use crate::error::Error;
 use crate::folder::Folder;
 use crate::service::Service;
 use crate::settings::Settings;
 use crate::store::LogReader;
-use crate::view::Scene;
+use crate::view::{self, Look, Scene};
 
 /// A folder's log, folded.
 pub(crate) struct Local {
@@ -44,6 +44,20 @@ impl Local {
     pub(crate) fn scene(&self, now: Timestamp) -> Scene<'_> {
         Scene { state: self.ledger.state(), head: self.ledger.head(), log: &self.reader, now, present: None }
     }
+}
+
+/// Looks at a folder's own log, at a list whole.
+pub(super) async fn read(folder: &Folder, look: &Look) -> Result<Seen, Error> {
+    let local = Local::read(folder).await?;
+    let scene = local.scene(SystemClock::default().now());
+    let mut view = view::answer(scene, look).await?;
+    let mut next = look.following(&view);
+    while let Some(look) = next {
+        let page = view::answer(scene, &look).await?;
+        next = look.following(&page);
+        view::join(&mut view, page);
+    }
+    Ok(Seen { view, epoch: local.ledger.head().epoch, warrant_until: warrant_until(folder) })
 }
 
 /// The receipt of a command, or nothing when a broker holds the folder.
@@ -82,7 +96,7 @@ pub(super) async fn lattice_of(folder: &Folder) -> anyhow::Result<Lattice> {
 }
 
 /// The end of the warrant in the folder, for people; what counts was judged when a broker started.
-pub(super) fn warrant_until(folder: &Folder) -> Option<Timestamp> {
+fn warrant_until(folder: &Folder) -> Option<Timestamp> {
     let bytes = std::fs::read(folder.warrant()).ok()?;
     Unverified::<Warrant>::parse(bytes.trim_ascii_end()).ok()?.says().validity.exp
 }

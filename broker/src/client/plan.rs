@@ -1,16 +1,15 @@
-//! A plan: what a command would change, judged here and recorded nowhere, under a digest that whoever does it can name.
+//! A plan: what a command would change, judged by whoever holds the state and recorded nowhere, under a digest that
+//! whoever does it can name.
+//!
+//! What is planned is signed as a question, never as a command: nobody on the way can have it done.
 
-use policy::command::Command;
 use policy::digest::Digest;
-use policy::envelope::Unverified;
-use policy::examine;
-use policy::govern::Event;
+use policy::key::refuse_secrets;
+use policy::reason::{Reason, Refusal};
 use serde_json::{Value, json};
 
-use super::local::Local;
-use super::{Act, Client, told};
-use crate::clock::{Clock, SystemClock};
-use crate::view;
+use super::{Act, Client, Seen};
+use crate::view::{Look, Proposal};
 
 /// What a command would change.
 #[derive(Debug)]
@@ -19,29 +18,27 @@ pub struct Plan {
     pub sha256: Digest,
     /// That epoch.
     pub epoch: u64,
-    /// What it would cause.
-    pub events: Vec<Event>,
-    /// How many starts of the log were decided again, and those that would come out otherwise.
+    /// What it would cause, who depends on that, and which starts would come out otherwise.
     pub view: Value,
 }
 
 impl Client {
-    /// What a command would change, judged here and recorded nowhere.
+    /// What a command would change.
     ///
     /// # Errors
-    /// The reason why it would be refused.
+    /// The reason why it would be refused, or why nobody could be asked.
     pub fn plan(&self, basis: u64, act: Act) -> anyhow::Result<Plan> {
-        let folder = self.need_folder()?;
-        let signed = self.signed(basis, act)?;
-        let local = self.runtime.block_on(Local::read(folder)).map_err(told)?;
-        let (state, now) = (local.ledger.state(), SystemClock::default().now());
-        let command = Unverified::<Command>::parse(&signed.bytes)?.verify(state.administrators())?;
-        let events = state.handle(&examine::command(command), now)?.events;
-        let view = self.runtime.block_on(view::plan(local.scene(now), &local.ledger, &events)).map_err(told)?;
-        let Command { operations, statements, .. } = &signed.command;
+        let Act { operations, statements, .. } = act;
+        let digests: Vec<Digest> = statements.iter().map(|statement| Digest::of(statement)).collect();
+        // As a command is scanned: whatever looks like a seed goes nowhere.
+        refuse_secrets(&policy::json::write(&operations))?;
+        let proposal = Proposal { by: self.administrator()?.name(), basis, operations: operations.clone(), statements };
+        let Seen { view, .. } = self.look(&Look::Plan(Box::new(proposal)))?;
+        let epoch = view.get("epoch").and_then(Value::as_u64);
+        let epoch = epoch.ok_or_else(|| Refusal::new(Reason::SchemaMismatch, "the plan names no epoch"))?;
         let asked = json!({
-            "lattice": self.lattice, "epoch": state.epoch(), "operations": operations, "statements": statements,
+            "lattice": self.lattice, "epoch": epoch, "operations": operations, "statements": digests,
         });
-        Ok(Plan { sha256: Digest::of(&policy::json::write(&asked)), epoch: state.epoch(), events, view })
+        Ok(Plan { sha256: Digest::of(&policy::json::write(&asked)), epoch, view })
     }
 }

@@ -83,7 +83,7 @@ impl Acting {
         members.insert("lattice".to_owned(), client.lattice().as_str().into());
         members.insert("basis".to_owned(), basis.into());
         if self.plan {
-            return planned(client, client.plan(basis, act)?, members);
+            return Ok(planned(client.plan(basis, act)?, members));
         }
         if let Some(shown) = self.apply {
             still(&client.plan(basis, act.clone())?, shown)?;
@@ -172,6 +172,7 @@ pub(super) fn listing<const N: usize>(
     let seen = Client::of(globals)?.look(look)?;
     let rows = crate::view::rows(&seen.view, list);
     let text = if rows.is_empty() { format!("no {list}\n") } else { output::table(heading, rows.iter().map(row)) };
+    let text = text + &super::paging::next(&seen.view);
     Ok(Report::new(text, with_epoch(seen.view, seen.epoch)))
 }
 

@@ -15,11 +15,12 @@ use policy::verify::{self, Form, Reading};
 
 use crate::client::{Client, told};
 use crate::command::acting::{Acting, Doing, brief, id_from, listing, member, showing};
+use crate::command::paging::Paged;
 use crate::command::running::RunningName;
 use crate::command::{Globals, files};
 use crate::folder::Folder;
 use crate::output::Report;
-use crate::view::{Look, cell};
+use crate::view::{Look, Page, cell};
 
 /// Say which component may run under which id.
 #[derive(Debug, clap::Args)]
@@ -45,8 +46,15 @@ enum Command {
         acting: Acting,
     },
     /// List the components
-    #[command(visible_alias = "ls", after_help = "Examples:\n  countersign component list")]
-    List,
+    #[command(
+        visible_alias = "ls",
+        after_help = "Examples:\n  countersign component list\n  \
+        countersign component list --limit 100"
+    )]
+    List {
+        #[command(flatten)]
+        paged: Paged,
+    },
     /// Show one component
     #[command(visible_alias = "get", after_help = "Examples:\n  countersign component show cart")]
     Show {
@@ -88,9 +96,9 @@ impl Args {
     pub(super) fn run(self, globals: &Globals) -> anyhow::Result<Report> {
         match self.command {
             Command::Admit { file, id, despite, acting } => admit(globals, &file, id.as_deref(), despite, acting),
-            Command::List => listing(
+            Command::List { paged } => listing(
                 globals,
-                &Look::Components,
+                &Look::Components(paged.page()),
                 "components",
                 ["ID", "SUBJECT", "SHA256", "IMPORTS", "RETIRED"],
                 |row| {
@@ -105,7 +113,13 @@ impl Args {
             ),
             Command::Show { id } => {
                 let id = ComponentId::parse(&id)?;
-                showing(globals, &Look::Components, "components", |row| cell(row, "id") == id.as_str(), id.as_str())
+                showing(
+                    globals,
+                    &Look::Components(Page::default()),
+                    "components",
+                    |row| cell(row, "id") == id.as_str(),
+                    id.as_str(),
+                )
             }
             Command::Retire { id, running, acting } => {
                 let id = ComponentId::parse(&id)?;

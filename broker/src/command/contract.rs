@@ -20,13 +20,14 @@ use serde_json::Value;
 
 use crate::client::{Client, told};
 use crate::command::acting::{Acting, Doing, brief, listing, member, showing};
+use crate::command::paging::Paged;
 use crate::command::running::RunningName;
 use crate::command::verify::now;
 use crate::command::{Globals, files};
 use crate::config::MAX_SCHEMA;
 use crate::keys::SigningKey;
 use crate::output::{self, Report};
-use crate::view::{Look, cell};
+use crate::view::{Look, Page, cell};
 
 use draft::Draft;
 
@@ -68,8 +69,15 @@ enum Command {
         acting: Acting,
     },
     /// List the contracts
-    #[command(visible_alias = "ls", after_help = "Examples:\n  countersign contract list")]
-    List,
+    #[command(
+        visible_alias = "ls",
+        after_help = "Examples:\n  countersign contract list\n  \
+        countersign contract list --limit 100"
+    )]
+    List {
+        #[command(flatten)]
+        paged: Paged,
+    },
     /// Show one contract
     #[command(visible_alias = "get", after_help = "Examples:\n  countersign contract show wasi:logging")]
     Show {
@@ -97,9 +105,9 @@ impl Args {
             Command::Publish { file, config_schema, acting } => {
                 publish(globals, &file, config_schema.as_deref(), acting)
             }
-            Command::List => listing(
+            Command::List { paged } => listing(
                 globals,
-                &Look::Contracts,
+                &Look::Contracts(paged.page()),
                 "contracts",
                 ["PACKAGE", "REVISION", "WITHDRAWN", "DEFAULT", "SHA256"],
                 |row| {
@@ -112,7 +120,7 @@ impl Args {
             Command::Show { package } => {
                 let package = Package::parse(&package)?;
                 let meant = |row: &Value| cell(row, "package") == package.as_str();
-                showing(globals, &Look::Contracts, "contracts", meant, package.as_str())
+                showing(globals, &Look::Contracts(Page::default()), "contracts", meant, package.as_str())
             }
             Command::Withdraw { package, running, acting } => {
                 let package = Package::parse(&package)?;

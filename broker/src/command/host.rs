@@ -10,11 +10,12 @@ use policy::key::{Host, Invite, Name};
 use crate::client::{Client, told};
 use crate::command::Globals;
 use crate::command::acting::{Acting, Doing, listing, member, pairs, showing};
+use crate::command::paging::Paged;
 use crate::command::running::RunningName;
 use crate::command::verify::now;
 use crate::keys::SigningKey;
 use crate::output::{self, Report};
-use crate::view::{Look, cell, rows};
+use crate::view::{Look, Page, cell, rows};
 
 /// Invite hosts, look at them, ban them.
 #[derive(Debug, clap::Args)]
@@ -39,8 +40,14 @@ enum Command {
         acting: Acting,
     },
     /// List the hosts
-    #[command(visible_alias = "ls", after_help = "Examples:\n  countersign host list")]
-    List,
+    #[command(
+        visible_alias = "ls",
+        after_help = "Examples:\n  countersign host list\n  countersign host list --limit 100"
+    )]
+    List {
+        #[command(flatten)]
+        paged: Paged,
+    },
     /// Show one host
     #[command(visible_alias = "get", after_help = "Examples:\n  countersign host show N...")]
     Show {
@@ -66,10 +73,10 @@ impl Args {
     pub(super) fn run(self, globals: &Globals) -> anyhow::Result<Report> {
         match self.command {
             Command::Invite { label, expires_in, acting } => invite(globals, &label, expires_in, acting),
-            Command::List => list(globals),
+            Command::List { paged } => list(globals, paged),
             Command::Show { host } => {
                 let key = Name::<Host>::parse(&host)?.to_string();
-                showing(globals, &Look::Hosts, "hosts", |row| cell(row, "key") == key, &key)
+                showing(globals, &Look::Hosts(Page::default()), "hosts", |row| cell(row, "key") == key, &key)
             }
             Command::Ban { host, running, acting } => {
                 let host = Name::<Host>::parse(&host)?;
@@ -83,9 +90,9 @@ impl Args {
     }
 }
 
-fn list(globals: &Globals) -> anyhow::Result<Report> {
+fn list(globals: &Globals, paged: Paged) -> anyhow::Result<Report> {
     let row = |row: &serde_json::Value| ["key", "standing", "joined", "labels"].map(|name| member(row, name));
-    let report = listing(globals, &Look::Hosts, "hosts", ["KEY", "STANDING", "JOINED", "LABELS"], row)?;
+    let report = listing(globals, &Look::Hosts(paged.page()), "hosts", ["KEY", "STANDING", "JOINED", "LABELS"], row)?;
     let json = report.json();
     let open = rows(&json, "invitations");
     if open.is_empty() {

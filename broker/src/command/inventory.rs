@@ -1,12 +1,14 @@
 //! `inventory`: what is really bound where, by whom signed, since which entry; as hosts say it.
 
+use policy::key::{self, Host, Name};
+use policy::name::ComponentId;
 use serde_json::{Value, json};
 
 use crate::client::Client;
 use crate::command::Globals;
 use crate::command::acting::{brief, member, with_epoch};
 use crate::output::{self, Report};
-use crate::view::{Look, cell, rows};
+use crate::view::{Look, WhichRuns, rows};
 
 /// Show what is really bound on each host, by whom it was signed, and since which entry.
 #[derive(Debug, clap::Args)]
@@ -27,25 +29,18 @@ pub struct Args {
 
 impl Args {
     pub(super) fn run(self, globals: &Globals) -> anyhow::Result<Report> {
-        let mut seen = Client::of(globals)?.look(&Look::Inventory)?;
-        let hosts = seen.view.get_mut("hosts").and_then(Value::as_array_mut);
-        for host in hosts.into_iter().flat_map(|hosts| hosts.iter_mut()) {
-            let all = host.get_mut("running").and_then(Value::as_array_mut);
-            all.into_iter().for_each(|all| all.retain(|row| self.means(row)));
-        }
-        if let Some(hosts) = seen.view.get_mut("hosts").and_then(Value::as_array_mut) {
-            hosts.retain(|host| self.host.as_ref().is_none_or(|key| cell(host, "host") == *key));
-        }
+        let which = WhichRuns {
+            host: self.host.as_deref().map(Name::<Host>::parse).transpose()?,
+            component: self.component.as_deref().map(ComponentId::parse).transpose()?,
+            issuer: self.issuer.as_deref().map(Name::<key::Issuer>::parse).transpose()?,
+            ..WhichRuns::default()
+        };
+        let seen = Client::of(globals)?.look(&Look::Inventory(Box::new(which)))?;
         let mut text: String = rows(&seen.view, "hosts").iter().map(|host| self.told(host)).collect();
         if seen.view.get("heard") == Some(&json!(false)) {
             text.push_str("no broker runs here, so nobody hears hosts\n");
         }
         Ok(Report::new(text, with_epoch(seen.view, seen.epoch)))
-    }
-
-    fn means(&self, row: &Value) -> bool {
-        let component = self.component.as_ref().is_none_or(|id| cell(row, "component") == *id);
-        component && self.issuer.as_ref().is_none_or(|key| rests_on(row, key))
     }
 
     fn told(&self, host: &Value) -> String {
@@ -69,9 +64,4 @@ impl Args {
         };
         line + &output::table(heading, running.iter().map(row))
     }
-}
-
-/// Whether a binding rests on an issuer's word.
-pub(super) fn rests_on(row: &Value, issuer: &str) -> bool {
-    ["component_issuer", "issuer", "contract_issuer"].iter().any(|name| cell(row, name) == issuer)
 }

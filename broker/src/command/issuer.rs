@@ -22,6 +22,7 @@ use self::making::{Lend, Proof, Prove, delegation};
 use crate::client::Client;
 use crate::command::Globals;
 use crate::command::acting::{Acting, Doing};
+use crate::command::paging::Paged;
 use crate::command::running::RunningName;
 use crate::command::when::{Span, When};
 use crate::output::Report;
@@ -132,12 +133,14 @@ enum Command {
     #[command(
         visible_alias = "ls",
         after_help = "Examples:\n  countersign issuer list\n  countersign issuer list --expiring 30d\n  \
-        countersign -o json issuer list"
+        countersign issuer list --limit 100 --after A..."
     )]
     List {
         /// Only those whose trust ends within that time.
-        #[arg(long, value_name = "TIME")]
+        #[arg(long, value_name = "TIME", conflicts_with = "limit")]
         expiring: Option<Span>,
+        #[command(flatten)]
+        paged: Paged,
     },
     /// Show one issuer, and what was accepted under it
     #[command(visible_alias = "get", after_help = "Examples:\n  countersign issuer show A...")]
@@ -239,8 +242,8 @@ impl Args {
             }
             Command::Lend(lend) => lend.run(globals),
             Command::Prove(prove) => prove.run(globals),
-            Command::List { expiring } => telling::list(globals, expiring),
-            Command::Show { issuer } => telling::show(globals, &parse(&issuer)?.to_string()),
+            Command::List { expiring, paged } => telling::list(globals, expiring, paged),
+            Command::Show { issuer } => telling::show(globals, parse(&issuer)?),
         }
     }
 }

@@ -5,51 +5,88 @@ use policy::json;
 use policy::reason::{Reason, Refusal};
 use serde_json::{Map, Value, json};
 
-use crate::client::{Client, Plan};
-use crate::command::acting::member;
+use crate::client::Plan;
+use crate::command::acting::{brief, member};
 use crate::output::{self, Report};
-use crate::view::{Look, rows};
+use crate::view::{rows, text};
 
-/// Tells a plan; where a broker is there, also which of the starts it would change run now.
-pub(super) fn planned(client: &Client, plan: Plan, mut members: Map<String, Value>) -> anyhow::Result<Report> {
-    let Plan { sha256, epoch, events, view } = plan;
-    // Without a broker nobody knows what runs, and the plan is no less true.
-    let inventory =
-        client.look(&Look::Inventory).ok().filter(|seen| seen.view.get("heard") == Some(&Value::Bool(true)));
-    let runs = |row: &Value| inventory.as_ref().map(|seen| running(&seen.view, row));
-    let flips: Vec<(&Value, Option<bool>)> = rows(&view, "flips").iter().map(|row| (row, runs(row))).collect();
+/// Tells a plan: what would be recorded, who depends on it, what runs on its ground, and which starts come out otherwise.
+pub(super) fn planned(plan: Plan, mut members: Map<String, Value>) -> Report {
+    let Plan { sha256, epoch, view } = plan;
     let mut text = "would be done, nothing was recorded\n".to_owned();
-    for event in &events {
+    for event in rows(&view, "events") {
         text += &format!("  {}\n", output::shown(&String::from_utf8_lossy(&json::write(event))));
     }
-    let starts = member(&view, "starts");
-    text += &format!("{starts} starts of the log decided again, {} come out otherwise\n", flips.len());
+    if let Some(lack) = view.get("lack") {
+        text += &format!("it would wait: {} more must sign\n", member(lack, "missing"));
+    }
+    text += &dependents(&view);
+    text += &running(&view);
+    text += &starts(&view);
+    text += &format!("plan {sha256}, made at epoch {epoch}\n  next: the same command with `--apply` and this digest\n");
+    members.insert("plan_sha256".to_owned(), json!(sha256));
+    if let Value::Object(told) = view {
+        let named = |name: String| if name == "events" { "plan".to_owned() } else { name };
+        members.extend(told.into_iter().map(|(name, value)| (named(name), value)));
+    }
+    Report::new(text, Value::Object(members))
+}
+
+// Who stands on what would be changed, kind by kind.
+fn dependents(view: &Value) -> String {
+    let Some(depends) = view.get("depends") else { return String::new() };
+    let kinds = ["delegates", "components", "providers", "contracts", "defaults", "links"];
+    let told: Vec<String> = kinds.into_iter().filter_map(|kind| some(kind, depends.get(kind)?)).collect();
+    if told.is_empty() {
+        "nobody in state depends on it\n".to_owned()
+    } else {
+        format!("on it depend\n{}", told.concat())
+    }
+}
+
+fn some(kind: &str, found: &Value) -> Option<String> {
+    let count = found.get("count").and_then(Value::as_u64).filter(|count| *count > 0)?;
+    let listed: Vec<String> = rows(found, "listed").iter().take(MOST_NAMED).map(text).collect();
+    let more = if count > listed.len() as u64 { ", …" } else { "" };
+    Some(format!("  {count} {kind}: {}{more}\n", output::shown(&listed.join(", "))))
+}
+
+// What runs on its ground, where a broker hears hosts.
+fn running(view: &Value) -> String {
+    let Some(running) = view.get("running") else {
+        return "what of it runs is unknown: no broker was asked\n".to_owned();
+    };
+    let rows = rows(running, "listed");
+    let mut text = format!("{} running, with {} bindings\n", member(running, "count"), member(running, "bindings"));
+    if !rows.is_empty() {
+        let cells = rows.iter().take(MOST_ROWS).map(|row| {
+            let [component, entry, bindings, becomes] =
+                ["component", "entry", "bindings", "becomes"].map(|name| member(row, name));
+            [component, brief(row, "host"), entry, bindings, becomes]
+        });
+        text += &output::table(["COMPONENT", "HOST", "ENTRY", "BINDINGS", "BECOMES"], cells);
+    }
+    text
+}
+
+fn starts(view: &Value) -> String {
+    let flips = rows(view, "flips");
+    let more = |name: &str| view.get(name).and_then(Value::as_u64).unwrap_or_default();
+    let otherwise = flips.len() as u64 + more("flips_more");
+    let mut text =
+        format!("{} starts of the log decided again, {otherwise} come out otherwise\n", member(view, "starts"));
+    if more("starts_more") > 0 {
+        text += &format!("  {} more were too many to decide\n", more("starts_more"));
+    }
     if !flips.is_empty() {
-        let cells = flips.iter().map(|(row, runs)| {
-            let runs = runs.map_or("unknown", |runs| if runs { "yes" } else { "no" });
-            [
-                member(row, "id"),
-                member(row, "host").chars().take(16).collect(),
-                side(row, "before"),
-                side(row, "after"),
-                runs.to_owned(),
-            ]
+        let cells = flips.iter().take(MOST_ROWS).map(|row| {
+            let runs =
+                row.get("running").map_or("unknown", |runs| if *runs == Value::Bool(true) { "yes" } else { "no" });
+            [member(row, "id"), brief(row, "host"), side(row, "before"), side(row, "after"), runs.to_owned()]
         });
         text += &output::table(["ID", "HOST", "NOW", "THEN", "RUNS"], cells);
     }
-    text += &format!("plan {sha256}, made at epoch {epoch}\n  next: the same command with `--apply` and this digest\n");
-    let flips = flips.into_iter().map(|(row, runs)| {
-        let mut row = row.clone();
-        if let (Some(row), Some(runs)) = (row.as_object_mut(), runs) {
-            row.insert("running".to_owned(), runs.into());
-        }
-        row
-    });
-    members.insert("flips".to_owned(), flips.collect());
-    members.insert("starts".to_owned(), view.get("starts").cloned().unwrap_or_default());
-    members.insert("plan_sha256".to_owned(), json!(sha256));
-    members.insert("plan".to_owned(), serde_json::to_value(&events)?);
-    Ok(Report::new(text, Value::Object(members)))
+    text
 }
 
 /// Whether a plan is still the one that was shown.
@@ -62,14 +99,16 @@ pub(super) fn still(plan: &Plan, shown: Digest) -> Result<(), Refusal> {
     Err(Refusal::new(Reason::Superseded, detail))
 }
 
-// Whether what a start was about runs on its host.
-fn running(inventory: &Value, start: &Value) -> bool {
-    let of_host = rows(inventory, "hosts").iter().filter(|host| host.get("host") == start.get("host"));
-    let mut runs = of_host.flat_map(|host| rows(host, "running"));
-    runs.any(|row| row.get("component") == start.get("id"))
+// A start that only a weakening lets through is told as just that.
+fn side(row: &Value, side: &str) -> String {
+    let [reason, relaxed] = [format!("{side}_reason"), format!("{side}_relaxations")].map(|name| member(row, &name));
+    match (reason.is_empty(), relaxed.is_empty()) {
+        (false, _) => reason,
+        (true, false) => format!("{} by relaxation {relaxed}", member(row, side)),
+        (true, true) => member(row, side),
+    }
 }
 
-fn side(row: &Value, side: &str) -> String {
-    let reason = member(row, &format!("{side}_reason"));
-    if reason.is_empty() { member(row, side) } else { reason }
-}
+// The most names of a kind, and the most rows of a table, that people are shown; programs get more.
+const MOST_NAMED: usize = 10;
+const MOST_ROWS: usize = 50;

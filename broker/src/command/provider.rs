@@ -20,10 +20,11 @@ use crate::client::Client;
 use crate::command::acting::{Acting, Doing, brief, id_from, listing, member, showing};
 use crate::command::component::{Despite, keep, sound};
 use crate::command::link::resolve;
+use crate::command::paging::Paged;
 use crate::command::running::RunningName;
 use crate::command::{Globals, files};
 use crate::output::{Report, Usage};
-use crate::view::{Look, cell};
+use crate::view::{Look, Page, cell};
 
 /// Say which providers may answer what they serve.
 #[derive(Debug, clap::Args)]
@@ -54,8 +55,15 @@ enum Command {
         acting: Acting,
     },
     /// List the providers
-    #[command(visible_alias = "ls", after_help = "Examples:\n  countersign provider list")]
-    List,
+    #[command(
+        visible_alias = "ls",
+        after_help = "Examples:\n  countersign provider list\n  \
+        countersign provider list --limit 100"
+    )]
+    List {
+        #[command(flatten)]
+        paged: Paged,
+    },
     /// Show one provider
     #[command(visible_alias = "get", after_help = "Examples:\n  countersign provider show logger")]
     Show {
@@ -85,9 +93,9 @@ impl Args {
             Command::Admit { file, id, serves, despite, acting } => {
                 admit(globals, &file, id.as_deref(), &serves, despite, acting)
             }
-            Command::List => listing(
+            Command::List { paged } => listing(
                 globals,
-                &Look::Providers,
+                &Look::Providers(paged.page()),
                 "providers",
                 ["ID", "SUBJECT", "SHA256", "SERVES", "KNOWN FROM", "RETIRED"],
                 |row| {
@@ -104,11 +112,11 @@ impl Args {
             ),
             Command::Show { target } => {
                 let meant = |row: &serde_json::Value| super::link::means(row, &target);
-                showing(globals, &Look::Providers, "providers", meant, &target)
+                showing(globals, &Look::Providers(Page::default()), "providers", meant, &target)
             }
             Command::Retire { target, running, acting } => {
                 let client = Client::of(globals)?;
-                let seen = client.look(&Look::Providers)?;
+                let seen = client.look(&Look::Providers(Page::default()))?;
                 let found = resolve(&seen.view, &target, None)?;
                 let sha256 = Digest::parse(&cell(found, "sha256"))?;
                 let id = cell(found, "id");

@@ -129,13 +129,26 @@ impl LogReader {
     /// # Errors
     /// [`Error::Store`].
     pub async fn kept(&self, entry: &Entry) -> Result<Kept, Error> {
+        self.kept_knowing(entry, &mut BTreeMap::new()).await
+    }
+
+    /// As [`LogReader::kept`], where many entries share their statements: what was read once is in `known`.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub async fn kept_knowing(&self, entry: &Entry, known: &mut BTreeMap<Digest, Vec<u8>>) -> Result<Kept, Error> {
         let mut kept = Kept::default();
         let Some((document, statements)) = entry.evidence.split_first() else {
             return Ok(kept);
         };
         kept.0.extend(self.document(entry.index).await?.map(|bytes| (*document, bytes)));
         for sha256 in statements {
-            kept.0.extend(self.evidence(*sha256).await?.map(|bytes| (*sha256, bytes)));
+            if let Some(bytes) = known.get(sha256) {
+                kept.0.insert(*sha256, bytes.clone());
+            } else if let Some(bytes) = self.evidence(*sha256).await? {
+                known.insert(*sha256, bytes.clone());
+                kept.0.insert(*sha256, bytes);
+            }
         }
         Ok(kept)
     }

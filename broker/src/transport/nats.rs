@@ -189,7 +189,7 @@ impl Desk {
     async fn look(&self, what: &str, query: &Verified<Query>) -> Result<Vec<u8>, Error> {
         let snapshot = self.service.snapshot().await?;
         let view = self.views.view(&snapshot, &self.log, self.service.present(), what, query).await?;
-        self.service.sign_view(query, &view).await
+        Ok(self.service.sign_view(query, &view, &snapshot))
     }
 }
 

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::lists::row;
+use super::page::Room;
 use super::spelled;
 
 /// Which links are meant.
@@ -37,9 +38,6 @@ pub struct Which {
     pub suspended: bool,
 }
 
-// The most links of one page.
-const PAGE: u64 = 1000;
-
 pub(super) fn links(state: &State, which: &Which) -> Result<Value, Refusal> {
     let after = which.after.as_deref().map(key).transpose()?;
     let from = match (after, &which.component) {
@@ -47,16 +45,23 @@ pub(super) fn links(state: &State, which: &Which) -> Result<Value, Refusal> {
         (None, Some(component)) => Bound::Included(LinkKey::before(component.clone())?),
         (None, None) => Bound::Unbounded,
     };
-    let most = usize::try_from(which.limit.unwrap_or(PAGE).clamp(1, PAGE)).unwrap_or(usize::MAX);
     let of_component = |key: &LinkKey| which.component.as_ref().is_none_or(|only| key.component == *only);
     let mut found = state
         .links()
         .range((from, Bound::Unbounded))
         .take_while(|(key, _)| of_component(key))
-        .filter(|(key, slot)| which.means(state, key, slot));
-    let page: Vec<_> = found.by_ref().take(most).collect();
-    let next = found.next().and(page.last()).map(|(key, _)| key.to_string());
-    let rows: Vec<Value> = page.into_iter().map(|(key, slot)| short(state, key, slot)).collect();
+        .filter(|(key, slot)| which.means(state, key, slot))
+        .peekable();
+    let (mut room, mut rows, mut next) = (Room::of(which.limit), Vec::new(), None);
+    while let Some((key, slot)) = found.next() {
+        let told = short(state, key, slot);
+        room.take(&told);
+        rows.push(told);
+        if room.is_full() {
+            next = found.peek().map(|_| key.to_string());
+            break;
+        }
+    }
     Ok(row([("links", json!(rows)), ("next", json!(next))]))
 }
 

@@ -1,17 +1,24 @@
 //! What the state holds, list by list.
 
-use policy::govern::{HostStanding, ProviderRecord, State};
+use std::collections::BTreeMap;
+
+use policy::digest::Digest;
+use policy::govern::{HostStanding, State};
 use policy::issuer::{Issuer, Standing};
 use policy::key::{self, Name};
+use policy::name::{ComponentId, Package};
 use policy::provider::Subject;
-use policy::time::Timestamp;
+use policy::reason::Refusal;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use super::spelled;
+use super::page::{NEXT, Page};
+use super::{Scene, inventory, spelled};
 
-pub(super) fn issuers(state: &State, now: Timestamp) -> Value {
-    let rows = state.issuers().iter().map(|(key, issuer)| {
+pub(super) fn issuers(scene: Scene<'_>, page: &Page) -> Result<Value, Refusal> {
+    let (state, now) = (scene.state, scene.now);
+    let (accepted, bound) = (Accepted::of(state), scene.present.map(|_| inventory::bound(scene)));
+    page.of("issuers", state.issuers().iter(), Name::parse, |key, issuer| {
         // An end that lies ahead leaves it what it is until then.
         let ended = issuer.end().filter(|end| *end <= now);
         let (standing, since) = match (issuer.standing, ended) {
@@ -32,13 +39,41 @@ pub(super) fn issuers(state: &State, now: Timestamp) -> Value {
             ("proof_sha256", json!(issuer.proof)),
             ("succeeds", json!(issuer.succeeds)),
             ("delegator", json!(issuer.delegator)),
-            ("delegates", listed(state.issuers().delegates(key))),
-            ("components", listed(state.components().iter().filter(|it| it.1.issuer == *key).map(|it| it.0))),
-            ("providers", listed(state.providers().values().filter(|it| signed_by(it, key)).map(|it| &it.id))),
-            ("contracts", listed(state.contracts().iter().filter(|it| it.1.contract.iss == *key).map(|it| it.0))),
+            ("delegates", listed(accepted.delegates.get(key))),
+            ("components", listed(accepted.components.get(key))),
+            ("providers", listed(accepted.providers.get(key))),
+            ("contracts", listed(accepted.contracts.get(key))),
+            ("bound", json!(bound.as_ref().map(|bound| bound.get(key).copied().unwrap_or_default()))),
         ])
-    });
-    json!({"issuers": rows.collect::<Vec<_>>()})
+    })
+}
+
+// What was accepted under each issuer, found in one walk.
+#[derive(Default)]
+struct Accepted<'a> {
+    delegates: BTreeMap<Name<key::Issuer>, Vec<&'a Name<key::Issuer>>>,
+    components: BTreeMap<Name<key::Issuer>, Vec<&'a ComponentId>>,
+    providers: BTreeMap<Name<key::Issuer>, Vec<&'a ComponentId>>,
+    contracts: BTreeMap<Name<key::Issuer>, Vec<&'a Package>>,
+}
+
+impl<'a> Accepted<'a> {
+    fn of(state: &'a State) -> Self {
+        let mut found = Self::default();
+        for (key, delegator) in state.issuers().iter().filter_map(|(key, issuer)| Some((key, issuer.delegator?))) {
+            found.delegates.entry(delegator).or_default().push(key);
+        }
+        for (id, record) in state.components() {
+            found.components.entry(record.issuer).or_default().push(id);
+        }
+        for (record, by) in state.providers().values().filter_map(|it| Some((it, it.signed.as_ref()?.0))) {
+            found.providers.entry(by).or_default().push(&record.id);
+        }
+        for (package, published) in state.contracts() {
+            found.contracts.entry(published.contract.iss).or_default().push(package);
+        }
+        found
+    }
 }
 
 // From where it is known that somebody holds its key.
@@ -50,18 +85,13 @@ const fn known(issuer: &Issuer) -> &'static str {
     }
 }
 
-fn signed_by(provider: &ProviderRecord, key: &Name<key::Issuer>) -> bool {
-    provider.signed.as_ref().is_some_and(|(issuer, _)| issuer == key)
+// Nothing, where there is nothing to list. A row must not grow without end: who wants all of them asks for that list.
+fn listed<T: Serialize>(items: Option<&Vec<T>>) -> Value {
+    items.map_or(Value::Null, |items| json!(items.get(..MOST_NAMED).unwrap_or(items)))
 }
 
-// Nothing, where there is nothing to list.
-fn listed<T: Serialize>(items: impl Iterator<Item = T>) -> Value {
-    let items: Vec<T> = items.collect();
-    if items.is_empty() { Value::Null } else { json!(items) }
-}
-
-pub(super) fn contracts(state: &State) -> Value {
-    let rows = state.contracts().iter().map(|(package, published)| {
+pub(super) fn contracts(state: &State, page: &Page) -> Result<Value, Refusal> {
+    page.of("contracts", state.contracts().iter(), Package::parse, |package, published| {
         row([
             ("package", json!(package)),
             ("revision", json!(published.contract.revision)),
@@ -70,8 +100,7 @@ pub(super) fn contracts(state: &State) -> Value {
             ("bind", json!(state.defaults().get(package))),
             ("contract", json!(published.contract)),
         ])
-    });
-    json!({"contracts": rows.collect::<Vec<_>>()})
+    })
 }
 
 pub(super) fn defaults(state: &State) -> Value {
@@ -79,18 +108,17 @@ pub(super) fn defaults(state: &State) -> Value {
     json!({"defaults": rows.collect::<Vec<_>>()})
 }
 
-pub(super) fn components(state: &State) -> Value {
-    let rows = state.components().iter().map(|(id, record)| {
+pub(super) fn components(state: &State, page: &Page) -> Result<Value, Refusal> {
+    page.of("components", state.components().iter(), ComponentId::parse, |id, record| {
         json!({
             "id": id, "subject": record.subject, "sha256": record.sha256, "issuer": record.issuer,
             "imports": record.imports, "exports": record.exports, "retired": record.retired,
         })
-    });
-    json!({"components": rows.collect::<Vec<_>>()})
+    })
 }
 
-pub(super) fn providers(state: &State) -> Value {
-    let rows = state.providers().iter().map(|(sha256, record)| {
+pub(super) fn providers(state: &State, page: &Page) -> Result<Value, Refusal> {
+    page.of("providers", state.providers().iter(), Digest::parse, |sha256, record| {
         let signed = record.signed.as_ref();
         row([
             ("id", json!(record.id)),
@@ -104,22 +132,26 @@ pub(super) fn providers(state: &State) -> Value {
             ("source", json!(record.source)),
             ("retired", json!(record.retired)),
         ])
-    });
-    json!({"providers": rows.collect::<Vec<_>>()})
+    })
 }
 
-pub(super) fn hosts(state: &State) -> Value {
-    let hosts = state.hosts().iter().map(|(key, record)| {
+pub(super) fn hosts(state: &State, page: &Page) -> Result<Value, Refusal> {
+    let mut told = page.of("hosts", state.hosts().iter(), Name::parse, |key, record| {
         let standing = match record.standing {
             HostStanding::Enrolled => "enrolled",
             HostStanding::Banned => "banned",
         };
         json!({"key": key, "labels": record.labels, "standing": standing, "joined": record.joined})
-    });
+    })?;
     let invitations = state
         .invitations()
+        .take(MOST_INVITED)
         .map(|(key, labels, not_after)| json!({"key": key, "labels": labels, "not_after": not_after}));
-    json!({"hosts": hosts.collect::<Vec<_>>(), "invitations": invitations.collect::<Vec<_>>()})
+    // They stand on the last page.
+    if let Some(members) = told.as_object_mut().filter(|members| !members.contains_key(NEXT)) {
+        members.insert("invitations".to_owned(), invitations.collect());
+    }
+    Ok(told)
 }
 
 // How one provider is told wherever it is offered.
@@ -140,3 +172,8 @@ pub(super) fn row<const N: usize>(members: [(&str, Value); N]) -> Value {
     let members = members.into_iter().filter(|(_, value)| !value.is_null());
     Value::Object(members.map(|(name, value)| (name.to_owned(), value)).collect::<Map<_, _>>())
 }
+
+// The most names of a kind that stand beside one issuer.
+const MOST_NAMED: usize = 1000;
+// The most invitations that are told.
+const MOST_INVITED: usize = 1000;

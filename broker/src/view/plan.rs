@@ -1,60 +1,156 @@
-//! What acts would change before anybody does them: the newest starts, decided by the state of now and by the one after.
+//! What acts would change before anybody does them: who depends on them, what runs on their ground, and the newest
+//! starts, decided by the state of now and by the one after.
 //!
-//! Only what was asked once can be decided again; what nobody has started yet shows in no plan.
+//! Only what was asked once can be decided again; what nobody has started yet shows among the dependents alone.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
+use policy::command::Command;
 use policy::decide::{Decision, Facts, decide};
-use policy::govern::Event;
-use policy::log::{Body, Entry, Ledger};
+use policy::digest::Digest;
+use policy::explain::{Listed, Touched};
+use policy::govern::{Handled, Operation, Planned, State};
+use policy::inventory::Runs;
+use policy::key::{Administrator, Host, Name};
+use policy::log::{Body, Entry, question_anew};
+use policy::name::ComponentId;
 use policy::reason::{Reason, Refusal};
 use policy::time::Timestamp;
+use policy::wire::Nonce;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::Scene;
 use super::explain::verdict;
 use super::lists::row;
 use crate::error::Error;
+use crate::present::Process;
+use crate::recall::Recall;
 
-/// The most entries that are looked back over.
-const LOOKED_BACK: u64 = 10_000;
-/// The most starts that are decided again: the newest of each component on each host.
-const DECIDED: usize = 1_000;
+/// A command that somebody thinks of giving. It is signed by nobody, so it is worth nothing to whoever else reads it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Proposal {
+    /// Who would give it.
+    pub by: Name<Administrator>,
+    /// The epoch that it rests on.
+    pub basis: u64,
+    /// What to do, in order.
+    pub operations: Vec<Operation>,
+    /// The statements that the operations speak of; they travel below the query.
+    #[serde(skip)]
+    pub statements: Vec<Vec<u8>>,
+}
 
-/// The starts that would come out otherwise.
-pub(crate) async fn plan(scene: Scene<'_>, ledger: &Ledger, events: &[Event]) -> Result<Value, Error> {
+// A start, by what was asked: this component on this host.
+type Place = (Name<Host>, ComponentId);
+// What runs, by where.
+type Running = BTreeMap<Name<Host>, Vec<Process>>;
+
+/// What a command would change.
+pub(super) async fn plan(scene: Scene<'_>, proposal: &Proposal) -> Result<Value, Error> {
+    let Handled { events, lack, .. } = handled(scene, proposal)?;
     let mut after = scene.state.clone();
     events.iter().for_each(|event| after.apply(event, scene.head.size));
-    let (mut starts, mut flips) = (0_u64, Vec::new());
-    for entry in newest(scene).await? {
-        // What cannot be asked again, as of a host that is gone, depends on nothing any more.
-        let Ok(question) = ledger.question_anew(&entry, &scene.log.kept(&entry).await?) else { continue };
-        let decided = |state| decide(state, &question, &Facts::default(), scene.now);
-        starts += 1;
-        flips.extend(flip(&entry, &decided(scene.state), &decided(&after)));
-    }
-    Ok(json!({"starts": starts, "flips": flips}))
+    let touched = Touched::between(scene.state, &after);
+    let running: Option<Running> =
+        scene.present.map(|present| scene.state.hosts().keys().map(|host| (*host, present.processes(host))).collect());
+    let (starts, more) = newest(scene, running.as_ref()).await?;
+    let flips = flips(scene, &after, &starts, running.as_ref()).await?;
+    let flips = Listed::at_most(LISTED, flips.into_iter());
+    Ok(row([
+        ("epoch", json!(scene.state.epoch())),
+        ("events", json!(events)),
+        ("lack", json!(lack)),
+        ("starts", json!(starts.len())),
+        ("starts_more", json!(more)),
+        ("flips", json!(flips.listed)),
+        ("flips_more", json!(flips.count - flips.listed.len())),
+        ("depends", json!(touched.dependents(scene.state))),
+        ("running", running.map_or(Value::Null, |running| on_its_ground(&after, &touched, &running))),
+    ]))
 }
 
-// The newest start of each component on each host.
-async fn newest(scene: Scene<'_>) -> Result<Vec<Entry>, Error> {
-    let (mut known, mut found) = (BTreeSet::new(), Vec::new());
+fn handled(scene: Scene<'_>, proposal: &Proposal) -> Result<Handled, Refusal> {
+    let command = Command {
+        iss: proposal.by,
+        aud: scene.state.lattice().clone(),
+        iat: scene.now,
+        not_after: scene.now,
+        jti: Nonce::from_random([0; 16]),
+        basis: proposal.basis,
+        because: None,
+        operations: proposal.operations.clone(),
+        statements: proposal.statements.iter().map(|statement| Digest::of(statement)).collect(),
+    };
+    scene.state.plan(&Planned::new(command, proposal.statements.clone())?, &[], scene.now)
+}
+
+// The newest start of each component on each host: what runs first, and no more than can be decided while one waits.
+async fn newest(scene: Scene<'_>, running: Option<&Running>) -> Result<(Vec<Entry>, usize), Error> {
+    let mut found: BTreeMap<Place, Entry> = BTreeMap::new();
     let visited = scene.backwards(LOOKED_BACK, |entry, _| {
-        if let Body::Ruling(ruled) = &entry.body
-            && known.insert((ruled.host, ruled.id.clone()))
-        {
-            found.push(entry.clone());
+        if let Body::Ruling(ruled) = &entry.body {
+            found.entry((ruled.host, ruled.id.clone())).or_insert_with(|| entry.clone());
         }
-        Ok(found.len() >= DECIDED)
+        Ok(false)
     });
     visited.await?;
-    Ok(found)
+    let runs = places(running);
+    // What has run for long was asked before the entries that were looked back over.
+    for (place, index) in &runs {
+        if found.len() < DECIDED
+            && !found.contains_key(place)
+            && let Some(row) = scene.log.row(*index).await?.filter(|row| row.index < scene.head.size)
+        {
+            let entry = Entry::read(&row.bytes)?;
+            // A host may name any entry as the one that permitted it.
+            let is_its_start = matches!(&entry.body, Body::Ruling(it) if (it.host, &it.id) == (place.0, &place.1));
+            found.extend(is_its_start.then(|| (place.clone(), entry)));
+        }
+    }
+    let mut starts: Vec<(Place, Entry)> = found.into_iter().collect();
+    starts.sort_by_key(|(place, entry)| (!runs.contains_key(place), std::cmp::Reverse(entry.index)));
+    let more = starts.len().saturating_sub(DECIDED);
+    starts.truncate(DECIDED);
+    Ok((starts.into_iter().map(|(_, entry)| entry).collect(), more))
 }
 
-fn flip(entry: &Entry, before: &Decision, after: &Decision) -> Option<Value> {
+// Each thing that runs, with the entry that permitted it.
+fn places(running: Option<&Running>) -> BTreeMap<Place, u64> {
+    let all = running.into_iter().flatten().flat_map(|(host, processes)| {
+        let runs = processes.iter().flat_map(|process| &process.running);
+        runs.map(|runs| ((*host, runs.component.clone()), runs.index))
+    });
+    all.collect()
+}
+
+// The starts that would come out otherwise.
+async fn flips(
+    scene: Scene<'_>,
+    after: &State,
+    starts: &[Entry],
+    running: Option<&Running>,
+) -> Result<Vec<Value>, Error> {
+    let (recall, runs) = (Recall::default(), running.map(|running| places(Some(running))));
+    let (mut pieces, mut flips) = (BTreeMap::new(), Vec::new());
+    for entry in starts {
+        let kept = scene.log.kept_knowing(entry, &mut pieces).await?;
+        // What cannot be asked again, as of a host that is gone, depends on nothing any more.
+        let Ok(question) = question_anew(scene.state, entry, &kept, &recall) else { continue };
+        let decided = |state| decide(state, &question, &Facts::default(), scene.now);
+        flips.extend(flip(entry, &decided(scene.state), &decided(after), runs.as_ref()));
+    }
+    Ok(flips)
+}
+
+fn flip(entry: &Entry, before: &Decision, after: &Decision, runs: Option<&BTreeMap<Place, u64>>) -> Option<Value> {
     let Body::Ruling(ruled) = &entry.body else { return None };
     let reason = |decision: &Decision| decision.refusal().map(|refusal| refusal.reason).map(Reason::code);
-    let flips = before.outcomes() != after.outcomes() || reason(before) != reason(after);
+    let flips = before.outcomes() != after.outcomes()
+        || reason(before) != reason(after)
+        || relaxations(before) != relaxations(after);
+    let told = |decision| Some(relaxations(decision)).filter(|relaxations| !relaxations.is_empty());
     flips.then(|| {
         row([
             ("index", json!(entry.index)),
@@ -63,9 +159,42 @@ fn flip(entry: &Entry, before: &Decision, after: &Decision) -> Option<Value> {
             ("host", json!(ruled.host)),
             ("before", json!(verdict(before))),
             ("before_reason", json!(reason(before))),
+            ("before_relaxations", json!(told(before))),
             ("after", json!(verdict(after))),
             ("after_reason", json!(reason(after))),
+            ("after_relaxations", json!(told(after))),
             ("detail", json!(after.refusal().or(before.refusal()).map(Refusal::brief))),
+            ("running", json!(runs.map(|runs| runs.contains_key(&(ruled.host, ruled.id.clone()))))),
         ])
     })
 }
+
+// The relaxations that let a start through: permitted by one of them is less than permitted.
+fn relaxations(decision: &Decision) -> BTreeSet<String> {
+    decision.relaxed().iter().map(|relaxed| relaxed.id.to_string()).collect()
+}
+
+// What runs on the ground of the act, and what becomes of it.
+fn on_its_ground(after: &State, touched: &Touched, running: &Running) -> Value {
+    let all = running.iter().flat_map(|(host, processes)| {
+        processes.iter().flat_map(|process| &process.running).map(move |runs| (host, runs))
+    });
+    let on_it: Vec<(&Name<Host>, &Runs)> = all.filter(|(host, runs)| touched.is_ground_of(host, runs)).collect();
+    let bindings: usize = on_it.iter().map(|(_, runs)| runs.bindings.len()).sum();
+    let rows = on_it.iter().map(|(host, runs)| {
+        let becomes = after.withdrawn().of(host, runs).map_or("keep", |lost| lost.running.word());
+        json!({
+            "host": host, "component": runs.component, "entry": runs.index, "bindings": runs.bindings.len(),
+            "becomes": becomes,
+        })
+    });
+    let Listed { count, listed } = Listed::at_most(LISTED, rows);
+    json!({"count": count, "bindings": bindings, "listed": listed})
+}
+
+/// The most entries that are looked back over.
+const LOOKED_BACK: u64 = 10_000;
+/// The most starts that are decided again: the newest of each component on each host.
+const DECIDED: usize = 2_000;
+/// The most flips, and the most of what runs, that are listed.
+const LISTED: usize = 500;

@@ -74,7 +74,7 @@ impl Judge for AcceptLink {
 impl State {
     /// The link that stands at a place.
     pub(super) fn live_link(&self, key: &LinkKey) -> Result<&LinkRecord, Refusal> {
-        match self.links.get(key) {
+        match self.links().get(key) {
             Some(LinkSlot::Live(record)) => Ok(record),
             Some(LinkSlot::Tombstone(_)) => {
                 Err(Refusal::new(Reason::LinkRemoved, format!("link `{key}` is deleted; put it again")))
@@ -103,7 +103,7 @@ impl State {
 impl Apply for LinkAccepted {
     fn apply(&self, state: &mut State, _index: u64) {
         let Self { component, package, name, after, .. } = self.clone();
-        state.links.insert(LinkKey { component, package, name }, LinkSlot::Live(after));
+        state.links_mut().insert(LinkKey { component, package, name }, LinkSlot::Live(after));
     }
 
     fn told(&self) -> String {

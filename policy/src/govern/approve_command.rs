@@ -48,7 +48,7 @@ impl Judge for ApproveCommand {
 
     fn judge(&self, state: &State, case: &Case<'_>) -> Result<CommandApproved, Refusal> {
         let waiting = state.waits(self.id, case.now)?;
-        let administrator = &case.examined.document.iss;
+        let administrator = case.by;
         state.could_sign(waiting, administrator, case.now)?;
         let signer = state.administrators().signer(administrator);
         let same = |before: &Signer| state.administrators().one_person(before, &signer);
@@ -76,7 +76,7 @@ impl State {
         let times = Times { now: case.now, clock: case.clock };
         self.addressed(&command.document, times.judging()).map_err(within)?;
         case.in_order(&command.document).map_err(within)?;
-        let inner = Case { examined: &command, ..*case };
+        let inner = case.of_command(&command);
         let judged = self.judge_all(&command.document, &inner).map_err(within)?;
         let mut subjects = vec![approve.subject()];
         if let Some((missing, roles)) = self.lacks(&judged.needs, &signers, case.now) {
@@ -93,7 +93,7 @@ impl State {
 // The command that is approved, out of the attachments: the very bytes that wait, signed by their author.
 fn attached(approve: &ApproveCommand, case: &Case<'_>, state: &State) -> Result<Examined<Command>, Refusal> {
     let missing = || Refusal::new(Reason::EvidenceMissing, "the approved command is not attached, whole and first");
-    let attachments = case.examined.document.attachments();
+    let attachments = case.attachments;
     attachments.first().filter(|token| Digest::of(token) == approve.sha256).ok_or_else(missing)?;
     let bytes = attachments.join(&b'\n');
     let command = Unverified::<Command>::parse(&bytes)?.verify(state.administrators())?;

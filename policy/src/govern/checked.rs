@@ -54,7 +54,7 @@ impl Operation {
             Self::AcceptLink(accept) => {
                 let (component, name) = (accept.component.clone(), accept.name.clone());
                 let key = LinkKey { component, package: accept.package.clone(), name };
-                let link = state.links.get(&key)?.record();
+                let link = state.links().get(&key)?.record();
                 (&accept.package, accept.provider_sha256, link.config_sha256)
             }
             _ => return None,

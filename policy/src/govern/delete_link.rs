@@ -59,7 +59,7 @@ impl Judge for DeleteLink {
     fn judge(&self, state: &State, _case: &Case<'_>) -> Result<LinkDeleted, Refusal> {
         let Self { component, package, name, accept_default, running } = self.clone();
         let key = LinkKey { component: component.clone(), package: package.clone(), name: name.clone() };
-        let before = match state.links.get(&key) {
+        let before = match state.links().get(&key) {
             None => return Err(Refusal::new(Reason::NotFound, format!("there is no link `{key}`"))),
             Some(LinkSlot::Tombstone(_)) if !accept_default => {
                 return Err(Refusal::new(Reason::AlreadyExists, format!("link `{key}` is deleted already")));
@@ -76,9 +76,9 @@ impl Apply for LinkDeleted {
         let key = LinkKey { component, package, name };
         state.withdraw(Ground::Link(key.clone()), running, index);
         if accept_default {
-            state.links.remove(&key);
+            state.links_mut().remove(&key);
         } else {
-            state.links.insert(key, LinkSlot::Tombstone(before));
+            state.links_mut().insert(key, LinkSlot::Tombstone(before));
         }
     }
 

@@ -53,12 +53,8 @@ impl State {
         if self.has_seen(command.jti) {
             return Err(Refusal::new(Reason::CommandSeen, format!("command {} was already judged", command.jti)));
         }
-        let count = command.operations.len();
-        if count == 0 || count > MAX_OPERATIONS {
-            let detail = format!("{count} operations, a command has 1 to {MAX_OPERATIONS}");
-            return Err(Refusal::new(Reason::SchemaMismatch, detail));
-        }
-        let case = Case { now, clock: times.clock, examined, found, checked: None };
+        command.bounded()?;
+        let case = Case::of_examined(examined, found, times);
         if let [only @ Operation::ApproveCommand(approve)] = command.operations.as_slice() {
             self.on_basis(only, command.basis)?;
             return self.approve(approve, &case);
@@ -171,6 +167,31 @@ impl State {
     // Whether administrators have roles under the law that judges: what is older is judged again as it was then.
     const fn has_roles(&self) -> bool {
         self.law() >= ROLES_SINCE
+    }
+}
+
+impl Command {
+    /// Whether it has as many operations as a command may have.
+    pub(super) fn bounded(&self) -> Result<(), Refusal> {
+        let count = self.operations.len();
+        if (1..=MAX_OPERATIONS).contains(&count) {
+            return Ok(());
+        }
+        Err(Refusal::new(Reason::SchemaMismatch, format!("{count} operations, a command has 1 to {MAX_OPERATIONS}")))
+    }
+}
+
+impl<'a> Case<'a> {
+    fn of_examined(examined: &'a Examined<Command>, found: &'a [Checked], times: Times) -> Self {
+        let (document, evidence) = (&examined.document, &examined.evidence);
+        let (by, attachments) = (&document.iss, document.attachments());
+        Self { now: times.now, clock: times.clock, by, evidence, attachments, found, checked: None }
+    }
+
+    /// The same, for a command that an approval brings.
+    pub(super) fn of_command(&self, examined: &'a Examined<Command>) -> Self {
+        let times = Times { now: self.now, clock: self.clock };
+        Self { checked: self.checked, ..Self::of_examined(examined, self.found, times) }
     }
 }
 

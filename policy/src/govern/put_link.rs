@@ -74,7 +74,7 @@ impl Judge for PutLink {
         let checked = case.schemas(config_sha256, published)?;
         self.has_room(state)?;
         let before =
-            state.links.get(&LinkKey { component: component.clone(), package: package.clone(), name: name.clone() });
+            state.links().get(&LinkKey { component: component.clone(), package: package.clone(), name: name.clone() });
         let revision = before.map_or(1, |slot| slot.record().revision + 1);
         let after =
             LinkRecord { pin, component_pin, checked, ..LinkRecord::new(provider, sha256, config_sha256, revision) };
@@ -148,7 +148,7 @@ pub(crate) fn configured(wanted: Configuration, config: Option<Digest>, package:
 impl Apply for LinkPut {
     fn apply(&self, state: &mut State, _index: u64) {
         let Self { component, package, name, after, .. } = self.clone();
-        state.links.insert(LinkKey { component, package, name }, LinkSlot::Live(after));
+        state.links_mut().insert(LinkKey { component, package, name }, LinkSlot::Live(after));
     }
 
     fn told(&self) -> String {

@@ -38,7 +38,7 @@ impl Judge for RejectCommand {
 
     fn judge(&self, state: &State, case: &Case<'_>) -> Result<CommandRejected, Refusal> {
         let waiting = state.waits(self.id, case.now)?;
-        let administrator = case.examined.document.iss;
+        let administrator = *case.by;
         let author = waiting.signers.first().map_or(administrator, |first| first.key);
         if author != administrator {
             state.could_sign(waiting, &administrator, case.now)?;

@@ -47,7 +47,8 @@ pub struct State {
     pub(super) providers: BTreeMap<Digest, ProviderRecord>,
     pub(super) hosts: BTreeMap<Name<Host>, HostRecord>,
     pub(super) invites: BTreeMap<Name<Invite>, Invitation>,
-    pub(super) links: BTreeMap<LinkKey, LinkSlot>,
+    // What there may be very many of is shared with the readers' copies, and copied when it next changes.
+    links: Arc<BTreeMap<LinkKey, LinkSlot>>,
     // The bytes of each subject in the order of their admission, the newest last.
     pub(super) admitted: BTreeMap<Subject, Vec<Digest>>,
     pub(super) subjects: BTreeMap<Subject, Owned>,
@@ -64,7 +65,7 @@ pub struct State {
     law: u64,
     host_keys: HostKeys,
     seen: BTreeMap<Nonce, Timestamp>,
-    touched: BTreeMap<String, u64>,
+    touched: Arc<BTreeMap<String, u64>>,
 }
 
 impl State {
@@ -91,7 +92,7 @@ impl State {
             providers: BTreeMap::new(),
             hosts: BTreeMap::new(),
             invites: BTreeMap::new(),
-            links: BTreeMap::new(),
+            links: Arc::default(),
             admitted: BTreeMap::new(),
             subjects: BTreeMap::new(),
             rules: None,
@@ -103,7 +104,7 @@ impl State {
             law: LAW,
             host_keys: HostKeys::default(),
             seen: BTreeMap::new(),
-            touched: BTreeMap::new(),
+            touched: Arc::default(),
             inception: inception.clone(),
         };
         inception.roots.sound()?;
@@ -230,7 +231,7 @@ impl State {
     }
 
     /// The links and tombstones.
-    pub const fn links(&self) -> &BTreeMap<LinkKey, LinkSlot> {
+    pub fn links(&self) -> &BTreeMap<LinkKey, LinkSlot> {
         &self.links
     }
 
@@ -349,8 +350,12 @@ impl State {
         self.law = law;
     }
 
+    pub(super) fn links_mut(&mut self) -> &mut BTreeMap<LinkKey, LinkSlot> {
+        Arc::make_mut(&mut self.links)
+    }
+
     pub(crate) fn touch(&mut self, subject: String, index: u64) {
-        self.touched.insert(subject, index);
+        Arc::make_mut(&mut self.touched).insert(subject, index);
     }
 
     // Ids are forgotten once their command could not be judged any more, so that memory stays bounded (I10). What was

@@ -163,7 +163,7 @@ impl State {
 impl Apply for LinkSwitched {
     fn apply(&self, state: &mut State, _index: u64) {
         let Self { component, package, name, after, .. } = self.clone();
-        state.links.insert(LinkKey { component, package, name }, LinkSlot::Live(after));
+        state.links_mut().insert(LinkKey { component, package, name }, LinkSlot::Live(after));
     }
 
     fn told(&self) -> String {

@@ -7,7 +7,7 @@ use crate::command::Command;
 use crate::decide::{Decision, LAW, judges_again};
 use crate::digest::Digest;
 use crate::envelope::{Afresh, Unverified};
-use crate::examine::{self, Examined};
+use crate::examine::{self, Examined, Examiner};
 use crate::govern::{HostKeys, State};
 use crate::inventory::HostInventory;
 use crate::join::{Join, Possession};
@@ -93,17 +93,6 @@ impl Ledger {
         self.request_of(entry, ruled, evidences).map(|examined| Question::signed(&examined))
     }
 
-    /// The question of a ruling, as it would be asked of this ledger's own state.
-    ///
-    /// # Errors
-    /// `not_found` when the entry is no ruling, `log_broken` when its evidence does not hold.
-    pub fn question_anew(&self, entry: &Entry, evidences: &dyn Evidences) -> Result<Question, Refusal> {
-        match &entry.body {
-            Body::Ruling(ruled) => self.request_of(entry, ruled, evidences).map(|examined| Question::signed(&examined)),
-            _ => Err(Refusal::new(Reason::NotFound, format!("entry {} is no ruling", entry.index))),
-        }
-    }
-
     fn follows(&self, entry: &Entry) -> Result<(), Refusal> {
         let governs = matches!(entry.body, Body::Governance(_));
         let epoch = if governs { entry.index } else { self.head.epoch };
@@ -158,10 +147,7 @@ impl Ledger {
         ruled: &Ruled,
         evidences: &dyn Evidences,
     ) -> Result<Examined<StartRequest>, Refusal> {
-        let bytes = gather(entry, ruled.request_sha256, evidences)?;
-        let request = Unverified::<StartRequest>::parse(&bytes).map_err(unfit)?;
-        let request = request.verify(self.state.host_keys()).map_err(unfit)?;
-        examine::start(request, &Afresh).map_err(unfit)
+        request_of(&self.state, entry, ruled.request_sha256, evidences, &Afresh)
     }
 
     fn govern_again(&mut self, entry: &Entry, judged: &Judged, evidences: &dyn Evidences) -> Result<Vec<u8>, Refusal> {
@@ -208,6 +194,35 @@ impl Ruling {
         };
         Ok(Self { request, decision, standby: ruled.standby.clone() })
     }
+}
+
+/// The question of a ruling, as it would be asked of a state: later than its own, or the one before it.
+///
+/// # Errors
+/// `not_found` when the entry is no ruling, `log_broken` when its evidence does not hold.
+pub fn question_anew(
+    state: &State,
+    entry: &Entry,
+    evidences: &dyn Evidences,
+    examiner: &impl Examiner,
+) -> Result<Question, Refusal> {
+    let Body::Ruling(ruled) = &entry.body else {
+        return Err(Refusal::new(Reason::NotFound, format!("entry {} is no ruling", entry.index)));
+    };
+    request_of(state, entry, ruled.request_sha256, evidences, examiner).map(|examined| Question::signed(&examined))
+}
+
+fn request_of(
+    state: &State,
+    entry: &Entry,
+    sha256: Digest,
+    evidences: &dyn Evidences,
+    examiner: &impl Examiner,
+) -> Result<Examined<StartRequest>, Refusal> {
+    let bytes = gather(entry, sha256, evidences)?;
+    let request = Unverified::<StartRequest>::parse(&bytes).map_err(unfit)?;
+    let request = request.verify(state.host_keys()).map_err(unfit)?;
+    examine::start(request, examiner).map_err(unfit)
 }
 
 // The document as it came: its token first, then its attachments, in the order in which the entry names them.

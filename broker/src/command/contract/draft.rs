@@ -20,7 +20,7 @@ use crate::command::verify::now;
 use crate::command::{Globals, files};
 use crate::keys::SigningKey;
 use crate::output::{Report, Usage};
-use crate::view::{Look, cell, rows};
+use crate::view::{Look, Page, cell, rows};
 
 /// What a draft says beyond what can be read.
 #[derive(Debug, clap::Args)]
@@ -157,14 +157,14 @@ impl Draft {
 
 // The package as it is published, where a lattice can be looked at; a draft needs none.
 fn published(globals: &Globals, package: &Package) -> Option<Contract> {
-    let seen = Client::of(globals).ok()?.look(&Look::Contracts).ok()?;
+    let seen = Client::of(globals).ok()?.look(&Look::Contracts(Page::default())).ok()?;
     let row = rows(&seen.view, "contracts").iter().find(|row| cell(row, "package") == package.as_str())?;
     serde_json::from_value(row.get("contract")?.clone()).ok()
 }
 
 // The one trusted issuer that may sign contracts for the package, if it is one.
 fn covering(globals: &Globals, package: &Package) -> Option<Name<key::Issuer>> {
-    let seen = Client::of(globals).ok()?.look(&Look::Issuers).ok()?;
+    let seen = Client::of(globals).ok()?.look(&Look::Issuers(Page::default())).ok()?;
     let listed = |row: &Value, name: &str, fits: &dyn Fn(&str) -> bool| {
         rows(row, name).iter().filter_map(Value::as_str).any(fits)
     };

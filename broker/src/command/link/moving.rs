@@ -15,7 +15,7 @@ use crate::command::Globals;
 use crate::command::acting::{Acting, Doing};
 use crate::config::Config;
 use crate::output::{Report, Usage};
-use crate::view::{Look, cell};
+use crate::view::{Look, Page, cell};
 
 /// A link, by its place.
 #[derive(Debug, clap::Args)]
@@ -123,7 +123,8 @@ impl Switch {
         }
         let (seen, says) = self.place.look(&client)?;
         let config = self.values.read()?;
-        let target = self.target(&client.look(&Look::Providers)?.view, to, &seen.view, config.as_ref())?;
+        let target =
+            self.target(&client.look(&Look::Providers(Page::default()))?.view, to, &seen.view, config.as_ref())?;
         let sha256 = target.sha256.to_string();
         let mut operations = vec![step(Stage::Prepare(target))];
         let says = if self.stage.is_none() {
@@ -134,7 +135,7 @@ impl Switch {
         };
         let doing =
             Doing { operations, says, beside: config.iter().map(Config::to_bytes).collect(), ..Doing::default() };
-        let reach = Reach::of(&client.look(&Look::Inventory)?.view, &component, &sha256);
+        let reach = Reach::of(&client.look(&Look::Inventory(Box::default()))?.view, &component, &sha256);
         let says = format!("{}; {}", doing.says, reach.told());
         let doing =
             Doing { says, ..doing }.with("sha256", sha256).with("reachable", reach.word()).with("hosts", reach.hosts);

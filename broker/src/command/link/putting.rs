@@ -19,7 +19,7 @@ use crate::command::acting::{Acting, Doing, pairs};
 use crate::command::{Globals, files};
 use crate::config::Config;
 use crate::output::{Report, Usage};
-use crate::view::{Look, cell};
+use crate::view::{Look, Page, cell};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Put {
@@ -81,7 +81,7 @@ impl Put {
         };
         let pin = self.pin.as_deref().map(Digest::parse).transpose()?;
         let client = Client::of(globals)?;
-        let seen = client.look(&Look::Providers)?;
+        let seen = client.look(&Look::Providers(Page::default()))?;
         let (put, id) = line.put(&seen.view, pin, config.as_ref())?;
         let PutLink { component, package, name, provider, sha256, config_sha256, .. } = put.clone();
         let says = format!("`{package}` of `{component}` is answered by `{id}` ({provider}) under `{name}`");
@@ -161,7 +161,7 @@ impl Line {
 
 fn many(globals: &Globals, lines: &[(usize, Line)], acting: Acting) -> anyhow::Result<Report> {
     let client = Client::of(globals)?;
-    let seen = client.look(&Look::Providers)?;
+    let seen = client.look(&Look::Providers(Page::default()))?;
     let mut doing = Doing { says: format!("{} links stand", lines.len()), ..Doing::default() };
     for (number, line) in lines {
         let here = |error: anyhow::Error| placed(error, &line.place(*number));
