@@ -302,6 +302,7 @@ impl Founding {
                     running: runs.to_vec(),
                     closed: Vec::new(),
                     at_hand: None,
+                    forked: None,
                 };
                 told.push((inventory, host.clone()));
             }
