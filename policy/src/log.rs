@@ -6,7 +6,6 @@ mod checkpoint;
 mod entry;
 mod fork;
 mod frozen;
-||||||| parent of dc20377 (policy: which entries may lie elsewhere, and how the fold passes them)
 mod ledger;
 mod replay;
 mod ruling;
