@@ -19,8 +19,8 @@ pub enum Error {
     /// There is no folder where one is needed.
     #[error("no countersign folder at `{}`; make one with `countersign init`, or name it with `--dir`", .0.display())]
     NoFolder(PathBuf),
-    /// `init` found something.
-    #[error("`{}` is there already, and `init` never overwrites; name another place with `--dir`", .0.display())]
+    /// Something is where something new should be made.
+    #[error("`{}` is there already, and nothing is overwritten; name another place", .0.display())]
     AlreadyThere(PathBuf),
     /// Another process works in the folder.
     #[error("a broker holds `{}`; talk to it over NATS with `--nats-url`, or stop it", .0.display())]

@@ -148,6 +148,28 @@ pub(crate) fn replace_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
     path.parent().map_or(Ok(()), make_durable)
 }
 
+/// Puts a file or folder where nothing is yet: of two that race, one wins.
+pub(crate) fn settle(from: &Path, to: &Path) -> Result<(), Error> {
+    use rustix::fs::{CWD, RenameFlags, renameat_with};
+    let failed = |source: io::Error| match source.kind() {
+        io::ErrorKind::AlreadyExists => Error::AlreadyThere(to.to_owned()),
+        _ => Error::Io { act: "make", path: to.to_owned(), source },
+    };
+    renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE).map_err(|errno| failed(errno.into()))
+}
+
+/// Makes durable that something stands in its folder.
+pub(crate) fn make_place_durable(path: &Path) -> Result<(), Error> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    make_durable(folder).map_err(|source| Error::Io { act: "make durable", path: path.to_owned(), source })
+}
+
+/// A name beside this one that nobody else has, hidden.
+pub(crate) fn beside(path: &Path) -> Result<PathBuf, Error> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    Ok(path.with_file_name(format!(".{name}.{}", crate::keys::nonce()?)))
+}
+
 /// Makes what was renamed in a folder durable.
 pub(crate) fn make_durable(folder: &Path) -> io::Result<()> {
     File::open(folder).and_then(|folder| folder.sync_all())

@@ -2,19 +2,21 @@
 //!
 //! One request, in reading order: [`transport`] → [`service`] → `door` → [`policy`] examines, [`recall`] remembers →
 //! `sequencer` → [`store`] → [`signer`] → [`transport`]. Beside them: [`rules`], which the law asks last, `config`, the
-//! values of links, [`folder`] and [`keys`] on disk, [`clock`], [`settings`], [`error`]. The
+//! values of links, [`folder`] and [`keys`] on disk, [`export`], the log as lines, [`audit`], its proof, [`clock`], [`settings`], [`error`]. The
 //! command line is [`command`], one file per command; [`client`] is how it reaches a lattice, [`view`] what it is shown,
 //! and [`output`] what it prints.
 //!
 //! Guarantees: nothing leaves that is not on record; one task owns the state; every error and silence is a no. What is
 //! right is left to `policy`, what a host does with an answer to `host`.
 
+pub mod audit;
 pub mod client;
 pub mod clock;
 pub mod command;
 mod config;
 mod door;
 pub mod error;
+pub mod export;
 pub mod folder;
 mod generations;
 pub mod keys;

@@ -2,6 +2,7 @@
 //!
 //! Who may come in is left to `door`, order and durability to `sequencer`, what is right to `policy`.
 
+mod backup;
 mod base;
 mod configured;
 mod init;
@@ -43,6 +44,7 @@ use crate::signer::Signer;
 use crate::store::LogReader;
 
 pub use crate::sequencer::Snapshot;
+pub use backup::{BackedUp, Backup, backup};
 pub use base::FollowUp;
 pub(crate) use configured::refuse_unreadable;
 pub use init::{InitOptions, InitReport, init};

@@ -2,16 +2,21 @@
 //!
 //! What an entry says is left to `policy::log`; when a batch is written, to `sequencer`.
 
+mod copies;
 mod lock;
 mod reader;
 mod recorded;
 pub mod rehearse;
+mod schema;
 mod sqlite;
 mod writer;
 
-pub use reader::{Kept, LogReader, Row};
+pub(crate) use reader::name_of;
+pub use reader::{Kept, LogReader, Row, Segment};
 pub use recorded::{Act, Judgement, Recorded, Told};
 
+pub(crate) use copies::{alone, copy, thin};
 pub(crate) use lock::Lock;
-pub(crate) use sqlite::{LOG, create};
+pub(crate) use schema::LOG;
+pub(crate) use sqlite::create;
 pub(crate) use writer::Writer;

@@ -296,7 +296,10 @@ impl Scene<'_> {
             let from = end.saturating_sub(u64::from(PAGE)).max(floor);
             let page = self.page(from, end).await?;
             for row in page.iter().rev() {
-                if visit(&Entry::read(&row.bytes)?, row)? {
+                // What lies in a segment is not looked at.
+                if let Some(entry) = row.entry()?
+                    && visit(&entry, row)?
+                {
                     return Ok(());
                 }
             }

@@ -5,6 +5,7 @@
 mod checkpoint;
 mod entry;
 mod fork;
+mod frozen;
 mod ledger;
 mod replay;
 mod ruling;

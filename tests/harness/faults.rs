@@ -51,6 +51,14 @@ impl Faults {
         Self { control, run: 0 }
     }
 
+    /// Faults in the files of another folder, and the environment of a program that is to meet them.
+    pub fn elsewhere(control: PathBuf, folder: &std::path::Path) -> (Self, [(&'static str, PathBuf); 3]) {
+        std::fs::write(&control, "").expect("written");
+        let folder = folder.canonicalize().expect("a folder");
+        let variables = [("LD_PRELOAD", shim()), ("FAULTS_FOLDER", folder), ("FAULTS_CONTROL", control.clone())];
+        (Self { control, run: 0 }, variables)
+    }
+
     /// From now on, these calls fail.
     pub fn on(&mut self, fault: Fault) {
         self.run += 1;

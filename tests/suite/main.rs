@@ -16,6 +16,7 @@ mod interop;
 mod issuers;
 mod journals;
 mod journey;
+mod keep;
 mod lattices;
 mod links;
 mod nkeys;

@@ -11,6 +11,7 @@ mod contracts;
 mod evidence;
 mod hosts;
 mod issuers;
+mod keeping;
 mod keys;
 mod links;
 mod middle;
@@ -179,6 +180,8 @@ fn attack(reason: Reason) -> (Chapter, Attack) {
         Reason::ArtifactUnavailable => (Evidence, evidence::bytes_not_here),
         Reason::LimitExceeded => (Evidence, evidence::greedy),
         Reason::LogBroken => (Evidence, evidence::changed_row),
+        Reason::SegmentMissing => (Evidence, keeping::frozen_and_gone),
+        Reason::ExportMismatch => (Evidence, keeping::export_of_another_log),
     }
 }
 

@@ -60,6 +60,8 @@ impl Court {
         let (mut asked, mut rerooted) = (VecDeque::new(), Vec::new());
         let ledger = reader.replay(false, |row, entry| {
             frontier.append(row.hash);
+            // What lies in a segment is older than what is remembered, and changes no state.
+            let Some(entry) = entry else { return Ok(()) };
             if let Body::Inception(_) = &entry.body {
                 inception.clone_from(&row.bytes);
             }

@@ -6,7 +6,9 @@ mod disk;
 mod door;
 mod evidence;
 mod founding;
+mod freezing;
 mod rotation;
+mod upgrade;
 
 use policy::answer::{StartAnswer, Verdict};
 use policy::envelope::Unverified;

@@ -8,7 +8,8 @@ use policy::reason::Reason;
 use sqlx::{Connection, SqliteConnection};
 
 use super::reader::Row;
-use super::sqlite::{LOCK, create, failed, open};
+use super::schema::LOCK;
+use super::sqlite::{create, failed, open};
 use crate::error::Error;
 
 /// The lock, and where it stands.

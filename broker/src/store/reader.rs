@@ -7,17 +7,27 @@ use policy::digest::Digest;
 use policy::govern::HostKeys;
 use policy::log::{Entry, Evidences, Ledger, Rejudge, Ruling, leaf_hash};
 use policy::reason::{Reason, Refusal};
-use sqlx::SqliteConnection;
+use sqlx::{Connection, SqliteConnection};
 use tokio::sync::Mutex;
 
 use super::recorded::Recorded;
-use super::sqlite::{LOG, failed, open_to_read};
+use super::schema::LOG;
+use super::sqlite::{failed, open_to_read};
 use crate::error::Error;
+use crate::export::Bulk;
+
+mod frozen;
+
+pub use frozen::Segment;
+use frozen::Segments;
+pub(crate) use frozen::name_of;
 
 /// Read-only access to a log; a broker may write it meanwhile.
 pub struct LogReader {
     connection: Mutex<SqliteConnection>,
     path: PathBuf,
+    // Where old entries lie in segments; a log without any is read without looking for them.
+    segments: Vec<Segment>,
 }
 
 /// One row of the log, as it was found.
@@ -27,13 +37,13 @@ pub struct Row {
     pub index: u64,
     /// The hash that stands beside its bytes.
     pub hash: Digest,
-    /// Its bytes.
+    /// Its bytes; none where they lie in a segment.
     pub bytes: Vec<u8>,
 }
 
 /// Pieces of evidence, fetched ahead for a replay that waits for nothing.
 #[derive(Debug, Default)]
-pub struct Kept(BTreeMap<Digest, Vec<u8>>);
+pub struct Kept(pub(crate) BTreeMap<Digest, Vec<u8>>);
 
 impl LogReader {
     /// Opens a log to read.
@@ -41,8 +51,17 @@ impl LogReader {
     /// # Errors
     /// [`Error::Unsafe`] when the file is no log of ours, [`Error::Store`] when it cannot be read.
     pub async fn open(path: &Path) -> Result<Self, Error> {
-        let connection = open_to_read(path, &LOG).await?;
-        Ok(Self { connection: Mutex::new(connection), path: path.to_owned() })
+        let (mut connection, version) = open_to_read(path, &LOG).await?;
+        let segments = if version < FREEZES { Vec::new() } else { frozen::segments(&mut connection, path).await? };
+        Ok(Self { connection: Mutex::new(connection), path: path.to_owned(), segments })
+    }
+
+    /// Closes it, so that nobody waits for it.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub async fn close(self) -> Result<(), Error> {
+        self.connection.into_inner().close().await.map_err(failed("close", &self.path))
     }
 
     /// How many entries there are.
@@ -56,14 +75,14 @@ impl LogReader {
         Ok(count.unsigned_abs())
     }
 
-    /// At most `limit` rows from an index on, in order.
+    /// At most `limit` rows from an index on, in order; those that lie in segments without their bytes.
     ///
     /// # Errors
     /// [`Error::Store`], or `log_broken` for a row of an impossible shape.
     pub async fn rows(&self, from: u64, limit: u32) -> Result<Vec<Row>, Error> {
         let from = i64::try_from(from).unwrap_or(i64::MAX);
         let mut connection = self.connection.lock().await;
-        let rows = sqlx::query_as("SELECT idx, hash, bytes FROM entries WHERE idx >= ? ORDER BY idx LIMIT ?");
+        let rows = sqlx::query_as(if self.segments.is_empty() { WHOLE } else { frozen::PLACES });
         let rows = rows.bind(from).bind(i64::from(limit)).fetch_all(&mut *connection).await;
         let rows: Vec<(i64, Vec<u8>, Vec<u8>)> = rows.map_err(failed("read", &self.path))?;
         rows.into_iter().map(|(index, hash, bytes)| Row::read(index, hash, bytes)).collect()
@@ -160,22 +179,37 @@ impl LogReader {
     pub async fn ruling(&self, index: u64, hosts: &HostKeys) -> Result<Recorded<Ruling>, Error> {
         let row = self.row(index).await?;
         let row = row.ok_or_else(|| Error::refused(Reason::NotFound, format!("there is no entry {index}")))?;
-        row.fits()?;
-        let entry = Entry::read(&row.bytes)?;
+        let missing = || Error::refused(Reason::SegmentMissing, format!("entry {index} lies in a segment"));
+        let entry = row.entry()?.ok_or_else(missing)?;
         let ruling = Ruling::of_entry(&entry, &self.kept(&entry).await?, hosts)?;
         Ok(Recorded::read_back(index, row.hash, entry.epoch, ruling))
     }
 
-    /// Replays the whole log: its chain, and with `rejudge` every decision anew. Visits each row with its entry.
+    /// Replays the whole log: its chain, and with `rejudge` every decision anew. Visits each row with its entry; with
+    /// none where its bytes lie in a segment.
     ///
     /// # Errors
     /// `log_broken` with the row, [`Error::Store`], or the visitor's own error.
     pub async fn replay(
         &self,
         rejudge: bool,
-        mut visit: impl FnMut(&Row, &Entry) -> Result<(), Error>,
+        visit: impl FnMut(&Row, Option<&Entry>) -> Result<(), Error>,
+    ) -> Result<Ledger, Error> {
+        self.replay_with(&mut Bulk::default(), rejudge, visit).await
+    }
+
+    /// As [`LogReader::replay`], with segments at hand: what is found in them is taken as if it stood in its row.
+    ///
+    /// # Errors
+    /// As [`LogReader::replay`].
+    pub async fn replay_with(
+        &self,
+        bulk: &mut Bulk,
+        rejudge: bool,
+        mut visit: impl FnMut(&Row, Option<&Entry>) -> Result<(), Error>,
     ) -> Result<Ledger, Error> {
         let mut ledger: Option<Ledger> = None;
+        let mut segments = Segments::of(&self.segments);
         let mut next = 0;
         loop {
             let page = self.rows(next, PAGE).await?;
@@ -183,21 +217,34 @@ impl LogReader {
                 return ledger.ok_or_else(|| Error::refused(Reason::LogBroken, "the log is empty"));
             };
             next = last.index + 1;
-            for row in &page {
-                row.fits().map_err(|refusal| refusal.within(format!("row {}", row.index)))?;
-                let entry = Entry::read(&row.bytes).map_err(|refusal| refusal.within(format!("row {}", row.index)))?;
-                let kept = if rejudge { self.kept(&entry).await? } else { Kept::default() };
+            for row in page {
+                let at = row.index;
+                let within = |refusal: Refusal| refusal.within(format!("row {at}"));
+                let found = if row.is_frozen() { bulk.find(&row, &self.segments)? } else { None };
+                let (row, found) = found.map_or((row, None), |(row, kept)| (row, Some(kept)));
+                let entry = row.entry().map_err(within)?;
+                let kept = match (&entry, found) {
+                    (_, Some(kept)) => kept,
+                    (Some(entry), None) if rejudge => self.kept(entry).await?,
+                    (_, None) => Kept::default(),
+                };
                 let how = if rejudge { Rejudge::Yes(&kept) } else { Rejudge::No };
-                let stepped = step(&mut ledger, row, how);
-                stepped.map_err(|refusal| refusal.within(format!("row {}", row.index)))?;
-                visit(row, &entry)?;
+                step(&mut ledger, &row, how).map_err(within)?;
+                segments.step(ledger.as_ref(), &row).map_err(within)?;
+                visit(&row, entry.as_ref())?;
             }
         }
+    }
+
+    /// The segments that old entries were moved to, in order.
+    pub fn segments(&self) -> &[Segment] {
+        &self.segments
     }
 }
 
 fn step(ledger: &mut Option<Ledger>, row: &Row, how: Rejudge<'_>) -> Result<(), Refusal> {
     match ledger {
+        Some(ledger) if row.is_frozen() => ledger.pass(row.index, row.hash),
         Some(ledger) => ledger.replay(&row.bytes, how).map(drop),
         None => Ledger::begin(&row.bytes).map(|begun| *ledger = Some(crate::rules::reading(begun))),
     }
@@ -209,6 +256,23 @@ impl Row {
         let index = u64::try_from(index).map_err(|_| broken("its index is negative"))?;
         let hash = <[u8; 32]>::try_from(hash).map_err(|_| broken("its hash has not 32 bytes"))?;
         Ok(Self { index, hash: Digest::from_bytes(hash), bytes })
+    }
+
+    /// Whether its bytes lie in a segment.
+    pub fn is_frozen(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
+    /// Its entry, which has the hash that stands beside it; none where its bytes lie in a segment.
+    ///
+    /// # Errors
+    /// `log_broken`.
+    pub fn entry(&self) -> Result<Option<Entry>, Refusal> {
+        if self.is_frozen() {
+            return Ok(None);
+        }
+        self.fits()?;
+        Entry::read(&self.bytes).map(Some)
     }
 
     // The bytes are the truth, and the hash beside them must be theirs.
@@ -227,3 +291,6 @@ impl Evidences for Kept {
 }
 
 const PAGE: u32 = 256;
+const WHOLE: &str = "SELECT idx, hash, bytes FROM entries WHERE idx >= ?1 ORDER BY idx LIMIT ?2";
+// The version of the schema from which on a log may have segments.
+const FREEZES: usize = 2;

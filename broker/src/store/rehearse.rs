@@ -5,7 +5,8 @@ use std::path::Path;
 
 use policy::log::Step;
 
-use super::sqlite::{LOG, create};
+use super::schema::LOG;
+use super::sqlite::create;
 use super::writer::Writer;
 use crate::error::Error;
 

@@ -6,21 +6,9 @@ use std::time::Duration;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{ConnectOptions, Connection, SqliteConnection};
 
+use super::schema::{Schema, number};
 use crate::error::Error;
 use crate::folder::{refuse_unless_private, write_private};
-
-/// What a database of ours is made of.
-pub(crate) struct Schema {
-    application_id: i64,
-    sql: &'static str,
-}
-
-/// The log.
-pub(crate) const LOG: Schema =
-    Schema { application_id: 0x6373_6c67, sql: include_str!("../../../migrations/0001_log.sql") };
-/// The lock beside it.
-pub(crate) const LOCK: Schema =
-    Schema { application_id: 0x6373_6c6b, sql: include_str!("../../../migrations/0001_lock.sql") };
 
 /// Makes a new database; never overwrites.
 pub(crate) async fn create(path: &Path, schema: &Schema) -> Result<(), Error> {
@@ -28,22 +16,23 @@ pub(crate) async fn create(path: &Path, schema: &Schema) -> Result<(), Error> {
     write_private(path, &[])?;
     let failed = failed("make", path);
     let mut connection = options(path).journal_mode(SqliteJournalMode::Wal).connect().await.map_err(&failed)?;
-    sqlx::raw_sql(schema.sql).execute(&mut connection).await.map_err(&failed)?;
+    schema.make(&mut connection).await.map_err(&failed)?;
     connection.close().await.map_err(&failed)
 }
 
-/// Opens a database to write.
+/// Opens a database to write; an older one is upgraded first.
 pub(super) async fn open(path: &Path, schema: &Schema) -> Result<SqliteConnection, Error> {
     refuse_strange_files(path)?;
     let options = options(path).journal_mode(SqliteJournalMode::Wal).synchronous(SqliteSynchronous::Full);
     let mut connection = options.connect().await.map_err(failed("open", path))?;
-    refuse_strange_schema(&mut connection, path, schema).await?;
+    let version = schema.check(&mut connection, path).await?;
     refuse_weak_settings(&mut connection, path).await?;
+    schema.upgrade(&mut connection, path, version).await?;
     Ok(connection)
 }
 
-/// Opens a database to read, beside whoever writes.
-pub(super) async fn open_to_read(path: &Path, schema: &Schema) -> Result<SqliteConnection, Error> {
+/// Opens a database to read, beside whoever writes; and the version of its schema, which may be an older one.
+pub(super) async fn open_to_read(path: &Path, schema: &Schema) -> Result<(SqliteConnection, usize), Error> {
     refuse_strange_files(path)?;
     let read_only = || options(path).read_only(true);
     let connection = match read_only().connect().await {
@@ -52,8 +41,8 @@ pub(super) async fn open_to_read(path: &Path, schema: &Schema) -> Result<SqliteC
         Err(_) => read_only().immutable(true).connect().await.map_err(failed("open", path))?,
     };
     let mut connection = connection;
-    refuse_strange_schema(&mut connection, path, schema).await?;
-    Ok(connection)
+    let version = schema.check(&mut connection, path).await?;
+    Ok((connection, version))
 }
 
 /// The error of a step on a database.
@@ -62,7 +51,7 @@ pub(super) fn failed(act: &'static str, path: &Path) -> impl Fn(sqlx::Error) -> 
     move |source| Error::Store { act, path: path.clone(), source }
 }
 
-fn options(path: &Path) -> SqliteConnectOptions {
+pub(super) fn options(path: &Path) -> SqliteConnectOptions {
     SqliteConnectOptions::new()
         .filename(path)
         .create_if_missing(false)
@@ -91,25 +80,6 @@ fn refuse_strange_files(path: &Path) -> Result<(), Error> {
     Ok(())
 }
 
-async fn refuse_strange_schema(connection: &mut SqliteConnection, path: &Path, schema: &Schema) -> Result<(), Error> {
-    let failed = failed("read the schema of", path);
-    let strange = |what: &str| Err(Error::Unsafe { path: path.to_owned(), what: what.to_owned() });
-    let application_id: i64 = number(connection, "PRAGMA application_id").await.map_err(&failed)?;
-    if application_id != schema.application_id {
-        return strange("is no database of this kind; put the right file there");
-    }
-    let version: i64 = number(connection, "PRAGMA user_version").await.map_err(&failed)?;
-    if version != 1 {
-        return strange("has another schema version than this program knows; use the program that made it");
-    }
-    let mut model = SqliteConnectOptions::new().in_memory(true).connect().await.map_err(&failed)?;
-    sqlx::raw_sql(schema.sql).execute(&mut model).await.map_err(&failed)?;
-    if objects(connection).await.map_err(&failed)? != objects(&mut model).await.map_err(&failed)? {
-        return strange("holds other tables, triggers or views than it should; keep the file, it is evidence");
-    }
-    model.close().await.map_err(&failed)
-}
-
 async fn refuse_weak_settings(connection: &mut SqliteConnection, path: &Path) -> Result<(), Error> {
     let failed = failed("read the settings of", path);
     for (sql, expected) in [
@@ -131,14 +101,6 @@ async fn refuse_weak_settings(connection: &mut SqliteConnection, path: &Path) ->
         });
     }
     Ok(())
-}
-
-async fn number(connection: &mut SqliteConnection, sql: &'static str) -> Result<i64, sqlx::Error> {
-    sqlx::query_scalar(sql).fetch_one(connection).await
-}
-
-async fn objects(connection: &mut SqliteConnection) -> Result<Vec<(String, String, Option<String>)>, sqlx::Error> {
-    sqlx::query_as("SELECT type, name, sql FROM sqlite_schema ORDER BY type, name").fetch_all(connection).await
 }
 
 const STATEMENTS: usize = 300;

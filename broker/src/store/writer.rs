@@ -10,7 +10,8 @@ use policy::log::Step;
 use sqlx::{Connection, QueryBuilder, Sqlite, SqliteConnection};
 
 use super::recorded::Recorded;
-use super::sqlite::{LOG, failed, open};
+use super::schema::LOG;
+use super::sqlite::{failed, open};
 use crate::error::Error;
 use crate::generations::Generations;
 

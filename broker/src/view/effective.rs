@@ -1,7 +1,7 @@
 //! The two moments of an act: recorded, and effective, with the hosts that have not said that they hold it.
 
 use policy::govern::HostStanding;
-use policy::log::{Body, Entry};
+use policy::log::Body;
 use policy::reason::{Reason, Refusal};
 use policy::time::Timestamp;
 use policy::wire::{FRESHNESS_S, PERMIT_TTL_MS};
@@ -14,7 +14,7 @@ use crate::error::Error;
 pub(super) async fn effective(scene: Scene<'_>, index: u64) -> Result<Value, Error> {
     let missing = || Refusal::new(Reason::NotFound, format!("no entry {index}; the log has {}", scene.head.size));
     let entry = scene.log.row(index).await?.filter(|_| index < scene.head.size).ok_or_else(missing)?;
-    let recorded_ms = Entry::read(&entry.bytes)?.at_ms;
+    let recorded_ms = entry.entry()?.ok_or_else(missing)?.at_ms;
     let (after_ms, within_ms) = match scene.present {
         Some(present) => {
             let effect = present.effect(index);

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use super::Scene;
 use super::lists::row;
 use crate::error::Error;
+use crate::store::Row;
 
 /// The most entries of one look.
 const MOST: u64 = 1000;
@@ -22,11 +23,25 @@ pub(super) async fn tail(scene: Scene<'_>, from: Option<u64>, most: u64) -> Resu
     let mut told = Vec::new();
     while next < end {
         for row in scene.page(next, end).await? {
-            told.push(tell(&Entry::read(&row.bytes)?, &row.bytes));
             next = row.index + 1;
+            match row.entry()? {
+                Some(entry) => told.push(tell(&entry, &row.bytes)),
+                None => told.push(frozen(&row)),
+            }
         }
     }
     Ok(json!({"entries": told, "next": next}))
+}
+
+// What is known of an entry whose bytes lie in a segment.
+fn frozen(place: &Row) -> Value {
+    let says = "lies in a segment: `audit verify --segments DIR` reads it";
+    row([
+        ("index", json!(place.index)),
+        ("entry_sha256", json!(place.hash)),
+        ("kind", json!("frozen")),
+        ("summary", json!(says)),
+    ])
 }
 
 /// One entry, with its hash and what it says in short.
@@ -132,7 +147,7 @@ pub(super) async fn history(
     };
     let mut changes = Vec::new();
     let visited = scene.forwards(scene.head.size, |row| {
-        let entry = Entry::read(&row.bytes)?;
+        let Some(entry) = row.entry()? else { return Ok(()) };
         let Body::Governance(judged) = &entry.body else {
             return Ok(());
         };

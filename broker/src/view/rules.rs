@@ -45,7 +45,10 @@ pub(super) async fn diff(scene: Scene<'_>, text: &RulesText, most: u64) -> Resul
                 ledger = Some(reading(Ledger::begin(&kept.bytes)?));
                 continue;
             };
-            let entry = Entry::read(&kept.bytes)?;
+            let Some(entry) = kept.entry()? else {
+                ledger.pass(kept.index, kept.hash)?;
+                continue;
+            };
             if let Body::Ruling(ruled) = &entry.body
                 && entry.index >= from
             {

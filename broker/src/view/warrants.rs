@@ -2,7 +2,7 @@
 
 use policy::envelope::Unverified;
 use policy::govern::Event;
-use policy::log::{Body, Entry};
+use policy::log::Body;
 use policy::reason::{Reason, Refusal};
 use policy::warrant::Warrant;
 use serde_json::{Value, json};
@@ -14,7 +14,7 @@ use crate::error::Error;
 pub(super) async fn warrants(scene: Scene<'_>) -> Result<Value, Error> {
     let mut installed = Vec::new();
     let visited = scene.forwards(scene.head.size, |row| {
-        let entry = Entry::read(&row.bytes)?;
+        let Some(entry) = row.entry()? else { return Ok(()) };
         if let Body::Governance(judged) = &entry.body
             && judged.events.iter().any(|event| matches!(event, Event::WarrantInstalled(_)))
         {

@@ -4,7 +4,7 @@
 use policy::decide::{Facts, decide};
 use policy::digest::Digest;
 use policy::explain as law;
-use policy::log::{Body, Entry, Ledger, Rejudge, Ruled, leaf_hash};
+use policy::log::{Body, Ledger, Rejudge, Ruled, leaf_hash};
 use policy::name::{ComponentId, Package};
 use policy::question::{Question, StartRequest};
 use policy::reason::{Reason, Refusal};
@@ -20,7 +20,8 @@ pub(super) async fn why(scene: Scene<'_>, about: &str, contract: Option<&Package
     let index = find(scene, about, contract).await?;
     let rows = scene.page(index, index + 1).await?;
     let row = rows.first().ok_or_else(|| Refusal::new(Reason::LogBroken, format!("row {index} is missing")))?;
-    let entry = Entry::read(&row.bytes)?;
+    let missing = || Refusal::new(Reason::SegmentMissing, format!("entry {index} lies in a segment"));
+    let entry = row.entry()?.ok_or_else(missing)?;
     let mut told = history::tell(&entry, &row.bytes);
     let (Value::Object(members), Body::Ruling(ruled)) = (&mut told, &entry.body) else {
         return Ok(told);
@@ -101,6 +102,7 @@ async fn fold(scene: Scene<'_>, index: u64) -> Result<Ledger, Error> {
     let visited = scene.forwards(index, |row| {
         match &mut ledger {
             None => ledger = Some(crate::rules::reading(Ledger::begin(&row.bytes)?)),
+            Some(ledger) if row.is_frozen() => ledger.pass(row.index, row.hash)?,
             Some(ledger) => {
                 ledger.replay(&row.bytes, Rejudge::No)?;
             }

@@ -16,6 +16,16 @@ impl Frontier {
         self.size
     }
 
+    /// The roots of the complete subtrees, the largest first: with the size, all that there is of it.
+    pub fn peaks(&self) -> &[Digest] {
+        &self.peaks
+    }
+
+    /// The frontier of a tree of that size with these peaks, if a tree of that size has so many.
+    pub fn of_peaks(size: u64, peaks: Vec<Digest>) -> Option<Self> {
+        (u64::from(size.count_ones()) == peaks.len() as u64).then_some(Self { size, peaks })
+    }
+
     /// Appends a leaf, by its hash.
     pub fn append(&mut self, leaf: Digest) {
         let mut node = leaf;
@@ -62,7 +72,10 @@ mod tests {
         let mut frontier = Frontier::default();
         for size in 0..leaves.len() {
             assert_eq!(frontier.root(), naive(&leaves[..size]), "size {size}");
+            let again = Frontier::of_peaks(frontier.size(), frontier.peaks().to_vec());
+            assert_eq!(again, Some(frontier.clone()), "size {size}");
             frontier.append(leaves[size]);
         }
+        assert_eq!(Frontier::of_peaks(3, frontier.peaks().get(..1).unwrap().to_vec()), None);
     }
 }

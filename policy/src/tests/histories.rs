@@ -17,7 +17,7 @@ use crate::govern::{
 };
 use crate::issuer::Kind;
 use crate::key::{Administrator, Issuer, Name};
-use crate::log::{Body, Entry, Ledger, Rejudge};
+use crate::log::{Body, Entry, Ledger, Rejudge, leaf_hash};
 use crate::question::MAX_IMPORTS;
 use crate::reason::{Reason, Refusal};
 use crate::relax::Weakening;
@@ -407,6 +407,26 @@ proptest! {
         // The state has no equality of its own: what it says of everything is what counts.
         prop_assert_eq!(format!("{:?}", folded.state()), format!("{:?}", world.ledger.state()));
         prop_assert_eq!(format!("{:?}", judged.state()), format!("{:?}", world.ledger.state()));
+    }
+
+    #[test]
+    fn what_may_be_frozen_changes_no_state_and_no_later_decision(acts in proptest::collection::vec(act(), 0..30)) {
+        let mut world = World::new();
+        for act in &acts {
+            perform(&mut world, act);
+        }
+        let entries: Vec<_> = world.rows.iter().map(|row| Entry::read(row).unwrap()).collect();
+        let mut ledger = Ledger::begin(&world.rows[0]).unwrap();
+        for (at, row) in world.rows.iter().enumerate().skip(1) {
+            let needed = entries.get(at + 1).is_none_or(Entry::needs_the_one_before);
+            if entries[at].may_be_frozen() && !needed {
+                ledger.pass(entries[at].index, leaf_hash(row)).unwrap();
+            } else {
+                ledger.replay(row, Rejudge::Yes(&world.evidence)).unwrap();
+            }
+        }
+        prop_assert_eq!(ledger.head(), world.ledger.head());
+        prop_assert_eq!(format!("{:?}", ledger.state()), format!("{:?}", world.ledger.state()));
     }
 
     #[test]

@@ -13,6 +13,7 @@ use serde_json::json;
 use crate::client::told;
 use crate::command::{Globals, files};
 use crate::error::Error;
+use crate::export::Bulk;
 use crate::folder::Folder;
 use crate::output::{self, Report};
 use crate::store::LogReader;
@@ -29,6 +30,9 @@ pub(super) struct Args {
     /// What `countersign-host journal` printed; `-` reads standard input. Several hosts' may be given.
     #[arg(long, value_name = "FILE", required = true)]
     journal: Vec<PathBuf>,
+    /// Where the segments are that old entries were moved to.
+    #[arg(long, value_name = "DIR")]
+    segments: Option<PathBuf>,
 }
 
 impl Args {
@@ -46,8 +50,9 @@ impl Args {
         let walked = runtime.block_on(async {
             let reader = LogReader::open(&folder.log()).await?;
             reader
-                .replay(false, |row, entry| {
-                    reconciliation.entry(entry, row.hash);
+                .replay_with(&mut Bulk::of(self.segments.as_deref()), false, |row, entry| {
+                    let missing = || Error::refused(Reason::SegmentMissing, format!("entry {} lies in one", row.index));
+                    reconciliation.entry(entry.ok_or_else(missing)?, row.hash);
                     Ok(())
                 })
                 .await
@@ -59,7 +64,8 @@ impl Args {
             }
             Err(Error::Refused(refusal)) => {
                 let members = json!({"lines": count});
-                Ok(Report::new("the log is broken\n", members).refused(refusal))
+                let text = if refusal.reason == Reason::LogBroken { "the log is broken\n" } else { "" };
+                Ok(Report::new(text, members).refused(refusal))
             }
             Err(error) => Err(told(error)),
         }

@@ -1,0 +1,120 @@
+//! `audit verify`: the proof of the log, or of exports and segments alone.
+//!
+//! It needs the files and public keys only; it trusts no broker and asks none.
+
+use std::path::PathBuf;
+
+use indicatif::ProgressBar;
+use policy::reason::{Reason, Refusal};
+use serde_json::{Value, json};
+
+use crate::audit::{self, Against, Broken, Sound};
+use crate::client::told;
+use crate::command::{Globals, files};
+use crate::folder::Folder;
+use crate::output::{self, Report};
+use crate::store::LogReader;
+
+/// Prove the log.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Exit code 3 when a row does not follow, the first such row is named; also when old entries lie in \
+    segments that are not here, or an export has no evidence: then these are named.\n\n\
+    Examples:\n  countersign audit verify\n  countersign --root DIGEST audit verify\n  \
+    countersign audit verify --checkpoint checkpoint.note\n  countersign audit verify --segments /srv/segments\n  \
+    countersign audit verify --export first.jsonl --export second.jsonl"
+)]
+pub(super) struct Args {
+    /// A signed checkpoint that the log must hold.
+    #[arg(long, value_name = "FILE")]
+    checkpoint: Option<PathBuf>,
+    /// Where the segments are that old entries were moved to.
+    #[arg(long, value_name = "DIR", conflicts_with = "exports")]
+    segments: Option<PathBuf>,
+    /// Exports or segments to prove without the database; several in their order.
+    #[arg(long = "export", value_name = "FILE")]
+    exports: Vec<PathBuf>,
+}
+
+impl Args {
+    pub(super) fn run(self, globals: &Globals) -> anyhow::Result<Report> {
+        let note = self.checkpoint.as_deref().map(files::read).transpose()?;
+        let against = Against { pinned: globals.root, note, segments: self.segments };
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        runtime.block_on(async {
+            if !self.exports.is_empty() {
+                let progress = ProgressBar::new_spinner();
+                let verdict = audit::exports(&self.exports, against, || progress.inc(1)).await.map_err(told);
+                progress.finish_and_clear();
+                return Ok(told_of("the export", None, Reason::EvidenceMissing, verdict?));
+            }
+            let folder = Folder::open(&globals.folder()).map_err(told)?;
+            let reader = LogReader::open(&folder.log()).await.map_err(told)?;
+            let size = reader.size().await.map_err(told)?;
+            let progress = if size > MANY { ProgressBar::new(size) } else { ProgressBar::hidden() };
+            let verdict = audit::log(&reader, against, || progress.inc(1)).await.map_err(told);
+            progress.finish_and_clear();
+            Ok(told_of("the log", Some(size), Reason::SegmentMissing, verdict?))
+        })
+    }
+}
+
+fn told_of(what: &str, size: Option<u64>, lacks: Reason, verdict: audit::Verdict) -> Report {
+    let sound = match verdict {
+        Ok(sound) => sound,
+        Err(Broken { refusal, held }) => {
+            let of = size.map(|size| format!("of {size} rows ")).unwrap_or_default();
+            let text = format!("{what} is broken: {of}the first {held} hold\n");
+            return Report::new(text, json!({"row": held, "entries": size.unwrap_or(held)})).refused(refusal);
+        }
+    };
+    let report = report(what, &sound);
+    match sound.undecided.as_slice() {
+        [] => report,
+        undecided => {
+            let detail =
+                format!("what these entries say is not here, so it was not decided again: {}", ranges(undecided));
+            report.refused(Refusal::new(lacks, detail))
+        }
+    }
+}
+
+fn report(what: &str, sound: &Sound) -> Report {
+    let Sound { head, entries, last, tree_root, lattice, rulings, judged, older_law, undecided } = sound;
+    let mut pairs = vec![
+        ("entries", format!("{entries}: each follows from those before it")),
+        ("decided again", format!("{rulings} rulings, {judged} commands, joins and warrants")),
+        ("under an older law", older_law.to_string()),
+    ];
+    if !undecided.is_empty() {
+        pairs.push(("not decided again", ranges(undecided)));
+    }
+    pairs.extend(tree_root.map(|root| ("tree root", root.to_string())));
+    pairs.push(("last", last.to_string()));
+    pairs.extend(head.map(|head| ("epoch", head.epoch.to_string())));
+    pairs.extend(lattice.as_ref().map(|lattice| ("lattice", lattice.to_string())));
+    let undecided: Vec<_> = undecided.iter().map(|(first, end)| json!({"first": first, "last": end - 1})).collect();
+    let mut members = json!({
+        "entries": entries, "rulings": rulings, "judged": judged, "older_law": older_law, "undecided": undecided,
+        "tree_root": tree_root, "last": last, "epoch": head.map(|head| head.epoch), "lattice": lattice,
+    });
+    if let Some(members) = members.as_object_mut() {
+        members.retain(|_, value| *value != Value::Null);
+    }
+    Report::new(format!("{what} holds\n{}", output::fields(pairs)), members)
+}
+
+fn ranges(ranges: &[(u64, u64)]) -> String {
+    let one = |(first, end): &(u64, u64)| match end - first {
+        1 => first.to_string(),
+        _ => format!("{first} to {}", end - 1),
+    };
+    let mut told: Vec<String> = ranges.iter().take(MOST).map(one).collect();
+    if ranges.len() > MOST {
+        told.push(format!("and {} more ranges", ranges.len() - MOST));
+    }
+    told.join(", ")
+}
+
+const MANY: u64 = 2000;
+const MOST: usize = 20;

@@ -1,0 +1,191 @@
+//! Old entries move to segments, and the log is the log that it was: the same tree, every decision, every refusal.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use policy::reason::Reason;
+
+use super::asker::{Closed, Lattice, NOW_MS};
+use crate::audit::{self, Against, Sound, Verdict};
+use crate::clock::Clock;
+use crate::error::Error;
+use crate::export::{Bulk, Freeze, Frozen, Pieces, Until, Writing, freeze};
+use crate::service::Service;
+use crate::store::LogReader;
+
+const DAY_MS: u64 = 86_400_000;
+const HIDE: &str = "
+    CREATE TEMP TABLE hidden AS SELECT idx, hash FROM entries WHERE idx = (SELECT max(idx) - 1 FROM entries);
+    DELETE FROM entries WHERE idx IN (SELECT idx FROM hidden);
+    INSERT INTO frozen SELECT idx, hash FROM hidden;";
+
+// A lattice whose hosts asked for some days, and nobody at work in it.
+async fn aged() -> Closed {
+    let lattice = Lattice::new().await;
+    let host = lattice.enrolled_host().await;
+    for _ in 0..12 {
+        lattice.service.answer_start(&lattice.request(&host)).await.unwrap();
+    }
+    lattice.service.turn_away(Reason::HostUnknown);
+    let lattice = lattice.closed().await;
+    lattice.clock.advance(20 * DAY_MS);
+    let lattice = lattice.opened().await;
+    for _ in 0..3 {
+        lattice.service.answer_start(&lattice.request(&host)).await.unwrap();
+    }
+    lattice.closed().await
+}
+
+async fn frozen(lattice: &Closed, until: Until, out: &Path) -> Result<Frozen, Error> {
+    fs::create_dir_all(out).unwrap();
+    freeze(&lattice.folder, lattice.clock.now(), &Freeze { until, out: out.to_owned(), lock: None }).await
+}
+
+async fn verdict(lattice: &Closed, segments: Option<PathBuf>) -> Verdict {
+    let log = LogReader::open(&lattice.folder.log()).await.unwrap();
+    let verdict = audit::log(&log, Against { segments, ..Against::default() }, || ()).await.unwrap();
+    log.close().await.unwrap();
+    verdict
+}
+
+async fn sound(lattice: &Closed, segments: Option<PathBuf>) -> Sound {
+    verdict(lattice, segments).await.unwrap()
+}
+
+async fn exported(lattice: &Closed, segments: Option<&Path>) -> Vec<u8> {
+    let log = LogReader::open(&lattice.folder.log()).await.unwrap();
+    let mut writing = Writing::of(&log, Bulk::of(segments), Pieces::WithEvidence);
+    let (size, mut next, mut all) = (log.size().await.unwrap(), 0, Vec::new());
+    while next < size {
+        let (lines, after) = writing.page(next, size).await.unwrap();
+        all.extend(lines);
+        next = after;
+    }
+    all
+}
+
+fn day(lattice: &Closed, days: u64) {
+    lattice.clock.set(NOW_MS + days * DAY_MS);
+}
+
+#[tokio::test]
+async fn frozen_entries_leave_the_log_and_stay_what_they_were() {
+    let lattice = aged().await;
+    let out = lattice.place.path().join("segments");
+    let (before, lines) = (sound(&lattice, None).await, exported(&lattice, None).await);
+    day(&lattice, 40);
+    let done = frozen(&lattice, Until::OlderThan(1), &out).await.unwrap();
+    assert_eq!((done.segment.first, done.moved >= 13), (0, true), "{done:?}");
+    // Without its segment the log holds, and what could not be decided again is named; with it everything is as it was.
+    let bare = sound(&lattice, None).await;
+    assert_eq!((bare.tree_root, bare.last, bare.entries), (before.tree_root, before.last, before.entries));
+    let undecided: u64 = bare.undecided.iter().map(|(first, end)| end - first).sum();
+    assert_eq!((undecided, bare.rulings), (done.moved, 3));
+    let whole = sound(&lattice, Some(out.clone())).await;
+    assert_eq!((whole.rulings, whole.judged, whole.undecided), (before.rulings, before.judged, Vec::new()));
+    assert_eq!(whole.tree_root, before.tree_root);
+    assert_eq!(exported(&lattice, Some(&out)).await, lines);
+    // The segment alone, and with what followed it.
+    let alone = audit::exports(std::slice::from_ref(&done.file), Against::default(), || ()).await.unwrap().unwrap();
+    assert_eq!((alone.rulings, alone.undecided.len()), (12, 0));
+    // It opens, goes on and answers; a second segment follows the first.
+    let lattice = lattice.opened().await;
+    let host = lattice.enrolled_host().await;
+    lattice.service.answer_start(&lattice.request(&host)).await.unwrap();
+    let lattice = lattice.closed().await;
+    day(&lattice, 60);
+    let second = frozen(&lattice, Until::OlderThan(1), &out).await.unwrap();
+    assert_eq!((second.segment.first, second.moved), (done.segment.size, 3));
+    let whole = sound(&lattice, Some(out.clone())).await;
+    assert_eq!((whole.rulings, whole.undecided), (before.rulings + 1, Vec::new()));
+    let files = [done.file, second.file];
+    let both = audit::exports(&files, Against::default(), || ()).await.unwrap().unwrap();
+    assert_eq!((both.rulings, both.entries), (15, second.segment.size));
+    let later = audit::exports(&files[1..], Against::default(), || ()).await.unwrap().unwrap();
+    assert_eq!((later.entries, later.tree_root), (second.segment.size - second.segment.first, None));
+    lattice.opened().await;
+}
+
+#[tokio::test]
+async fn what_is_young_and_what_the_state_rests_on_stays() {
+    let lattice = aged().await;
+    let out = lattice.place.path().join("segments");
+    for until in [Until::OlderThan(1), Until::Before(10)] {
+        let refused = frozen(&lattice, until, &out).await.unwrap_err();
+        assert_eq!(refused.reason(), Some(Reason::NotFound), "{refused}");
+    }
+    assert_eq!(fs::read_dir(&out).unwrap().count(), 0);
+    day(&lattice, 40);
+    let done = frozen(&lattice, Until::OlderThan(1), &out).await.unwrap();
+    let log = LogReader::open(&lattice.folder.log()).await.unwrap();
+    for row in log.rows(0, 10_000).await.unwrap() {
+        if row.is_frozen() {
+            assert!(row.index < done.segment.size);
+            assert!(log.document(row.index).await.unwrap().is_none());
+        } else if row.index < done.segment.size {
+            assert!(!row.entry().unwrap().unwrap().may_be_frozen(), "row {}", row.index);
+        }
+    }
+    // Nothing is left to freeze, and a broker in the folder keeps it.
+    let again = frozen(&lattice, Until::OlderThan(1), &out).await.unwrap_err();
+    assert_eq!(again.reason(), Some(Reason::NotFound));
+    log.close().await.unwrap();
+    let lattice = lattice.opened().await;
+    let asked = Freeze { until: Until::OlderThan(1), out, lock: None };
+    assert!(matches!(freeze(&lattice.folder, lattice.clock.now(), &asked).await, Err(Error::Locked(_))));
+}
+
+#[tokio::test]
+async fn t63_a_changed_segment_or_one_that_never_was_is_named() {
+    let lattice = aged().await;
+    let out = lattice.place.path().join("segments");
+    day(&lattice, 40);
+    let done = frozen(&lattice, Until::OlderThan(1), &out).await.unwrap();
+    let whole = fs::read(&done.file).unwrap();
+    let mut changed = whole.clone();
+    let at = changed.len() / 2;
+    changed[at] = if changed[at] == b'A' { b'B' } else { b'A' };
+    fs::write(&done.file, &changed).unwrap();
+    let broken = verdict(&lattice, Some(out.clone())).await.unwrap_err();
+    assert_eq!(broken.refusal.reason, Reason::LogBroken);
+    fs::write(&done.file, &whole).unwrap();
+    assert!(verdict(&lattice, Some(out)).await.is_ok());
+    // Who can write the database, and cannot sign for the log, hides no row behind a segment of his own: he drops the
+    // guard rail, says that a ruling lies elsewhere, and puts the guard rail back.
+    let rail = "SELECT sql FROM sqlite_schema WHERE name = 'entries_are_not_deleted'";
+    let mut connection = super::disk::plain(&lattice.folder.log()).await;
+    let rail: String = sqlx::query_scalar(rail).fetch_one(&mut connection).await.unwrap();
+    for sql in ["DROP TRIGGER entries_are_not_deleted", HIDE, &rail] {
+        sqlx::raw_sql(sqlx::AssertSqlSafe(sql.to_owned())).execute(&mut connection).await.unwrap();
+    }
+    sqlx::Connection::close(connection).await.unwrap();
+    let broken = verdict(&lattice, None).await.unwrap_err();
+    assert_eq!(broken.refusal.reason, Reason::LogBroken, "{broken:?}");
+    let clock = Arc::clone(&lattice.clock) as Arc<dyn Clock>;
+    assert_eq!(Service::open(&lattice.folder, clock).await.err().unwrap().reason(), Some(Reason::LogBroken));
+}
+
+#[tokio::test]
+async fn a_freeze_that_fails_changes_nothing() {
+    let lattice = aged().await;
+    day(&lattice, 40);
+    let before = sound(&lattice, None).await;
+    let asked = Freeze { until: Until::OlderThan(1), out: lattice.place.path().join("nowhere"), lock: None };
+    let refused = freeze(&lattice.folder, lattice.clock.now(), &asked).await;
+    assert!(matches!(refused, Err(Error::Io { .. })));
+    // A file of that name which is another one is not overwritten.
+    let out = lattice.place.path().join("segments");
+    let done = frozen(&lattice, Until::Before(10), &out).await.unwrap();
+    let stranger = out.join("stranger");
+    fs::create_dir(&stranger).unwrap();
+    let name = crate::store::name_of(done.segment.size, before.entries - 3);
+    fs::write(stranger.join(&name), "mine").unwrap();
+    let refused = frozen(&lattice, Until::OlderThan(1), &stranger).await.unwrap_err();
+    assert!(matches!(refused, Error::AlreadyThere(_)), "{refused}");
+    assert_eq!(fs::read(stranger.join(&name)).unwrap(), b"mine");
+    assert_eq!(fs::read_dir(&stranger).unwrap().count(), 1);
+    assert_eq!(sound(&lattice, Some(out)).await.tree_root, before.tree_root);
+    assert!(!lattice.folder.path().join("log.db.new").exists());
+    lattice.opened().await;
+}

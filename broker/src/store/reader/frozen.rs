@@ -1,0 +1,99 @@
+//! Where old entries lie in segments: each segment is held to the tree by the checkpoint that the log's key signed.
+
+use std::path::Path;
+
+use policy::digest::Digest;
+use policy::log::{Frontier, Ledger, NoteKey};
+use policy::reason::{Reason, Refusal};
+use sqlx::SqliteConnection;
+
+use super::Row;
+use crate::error::Error;
+use crate::store::sqlite::failed;
+
+/// A file that old entries were moved to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Segment {
+    /// The index of its first entry.
+    pub first: u64,
+    /// How many entries the log had at its end.
+    pub size: u64,
+    /// The digest of the file.
+    pub sha256: Digest,
+    /// The signed checkpoint over its end.
+    pub checkpoint: Vec<u8>,
+}
+
+impl Segment {
+    /// Whether the entry of that index lies in it.
+    pub const fn holds(&self, index: u64) -> bool {
+        self.first <= index && index < self.size
+    }
+
+    /// The name of its file.
+    pub fn file_name(&self) -> String {
+        name_of(self.first, self.size)
+    }
+}
+
+/// The name of a segment's file, which sorts as the log does.
+pub(crate) fn name_of(first: u64, size: u64) -> String {
+    format!("segment-{first:012}-{size:012}.jsonl")
+}
+
+/// Holds the segments to the tree, row by row.
+pub(super) struct Segments<'a> {
+    left: &'a [Segment],
+    tree: Frontier,
+}
+
+impl<'a> Segments<'a> {
+    pub(super) fn of(segments: &'a [Segment]) -> Self {
+        Self { left: segments, tree: Frontier::default() }
+    }
+
+    /// The next row, of which this ledger is the fold. Who cannot sign for the log cannot say that a row lies elsewhere.
+    pub(super) fn step(&mut self, ledger: Option<&Ledger>, row: &Row) -> Result<(), Refusal> {
+        let broken = |detail: &str| Refusal::new(Reason::LogBroken, detail);
+        let Some((segment, rest)) = self.left.split_first() else {
+            let homeless = row.is_frozen().then(|| broken("its bytes are neither here nor in a segment"));
+            return homeless.map_or(Ok(()), Err);
+        };
+        self.tree.append(row.hash);
+        if self.tree.size() < segment.size {
+            return Ok(());
+        }
+        let ledger = ledger.ok_or_else(|| broken("the log does not begin"))?;
+        let signed = NoteKey::parse(ledger.state().log_key())?.open(&segment.checkpoint);
+        let signed = signed.map_err(|refusal| broken(&format!("the seal of its segment: {refusal}")))?;
+        let (head, tree) = (ledger.head(), &self.tree);
+        if (signed.size, signed.root, signed.last, signed.epoch) != (tree.size(), tree.root(), head.last, head.epoch) {
+            return Err(broken("the seal of its segment is of another log"));
+        }
+        self.left = rest;
+        Ok(())
+    }
+}
+
+/// The segments of a log, which follow one another without a gap.
+pub(super) async fn segments(connection: &mut SqliteConnection, path: &Path) -> Result<Vec<Segment>, Error> {
+    let rows = sqlx::query_as("SELECT first, size, sha256, checkpoint FROM segments ORDER BY size");
+    let rows: Vec<(i64, i64, Vec<u8>, Vec<u8>)> = rows.fetch_all(connection).await.map_err(failed("read", path))?;
+    let mut next = 0;
+    let mut segments = Vec::with_capacity(rows.len());
+    for (first, size, sha256, checkpoint) in rows {
+        let broken = || Error::refused(Reason::LogBroken, format!("the segment before entry {size} does not follow"));
+        let (first, size) = (u64::try_from(first).map_err(|_| broken())?, u64::try_from(size).map_err(|_| broken())?);
+        let sha256 = <[u8; 32]>::try_from(sha256).map_err(|_| broken())?;
+        if first != next {
+            return Err(broken());
+        }
+        next = size;
+        segments.push(Segment { first, size, sha256: Digest::from_bytes(sha256), checkpoint });
+    }
+    Ok(segments)
+}
+
+/// The rows from an index on, those without bytes among them, by two primary keys.
+pub(super) const PLACES: &str = "SELECT idx, hash, bytes FROM entries WHERE idx >= ?1 \
+    UNION ALL SELECT idx, hash, x'' FROM frozen WHERE idx >= ?1 ORDER BY idx LIMIT ?2";
