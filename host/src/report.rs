@@ -22,6 +22,7 @@ use tokio::time::{Instant, MissedTickBehavior, timeout_at};
 use crate::ask::Asker;
 use crate::error::Error;
 use crate::inventory::Register;
+use crate::memory::Standing;
 use crate::stock::Stock;
 
 /// Reports for as long as it is kept.
@@ -125,6 +126,10 @@ fn open(asker: &Asker, bytes: &[u8], sha256: Digest) -> Result<Withdrawals, Refu
     let told = Unverified::<Withdrawals>::parse(bytes)?;
     let warrant = asker.warrant(told.attachments().first().map(Vec::as_slice).unwrap_or_default())?;
     let told = told.verify(&DecisionKeys::of(&warrant, asker.clock.now())?)?;
+    // The roots' word counts whatever brings it, also to a host that asks for nothing more (T17, T66).
+    if let Err(error) = asker.memory.follow(&Standing::of(&warrant)) {
+        tracing::warn!("a warrant could not be remembered: {error}");
+    }
     let record = asker.memory.record();
     if told.aud != *asker.key.name() || told.lattice != record.lattice || told.request_sha256 != sha256 {
         return Err(Refusal::new(Reason::AnswerMismatch, "it is about another inventory"));

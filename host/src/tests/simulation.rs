@@ -133,7 +133,7 @@ enum Event {
     Question(usize, usize),
     Answer(usize, usize, Arc<Vec<u8>>),
     Bind(usize),
-    Notice(usize, Sighting),
+    Notice(usize, Box<Sighting>),
     Inventory(usize, u64),
     Beat,
     Act(usize),
@@ -433,7 +433,7 @@ impl<'a> World<'a> {
         let newest = Head { index: head.size - 1, entry_sha256: head.last };
         let sighting = Sighting { epoch: head.epoch, head: newest, warrant: None, shown: None };
         for host in 0..self.guests.len() {
-            self.send(&Event::Notice(host, sighting.clone()));
+            self.send(&Event::Notice(host, Box::new(sighting.clone())));
         }
     }
 }
