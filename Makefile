@@ -7,10 +7,11 @@ NATS_VERSION := 2.15.1
 export NATS_SERVER ?= $(or $(shell command -v nats-server),$(CURDIR)/.tools/nats/bin/nats-server)
 export CARGO_TERM_COLOR ?= auto
 WORLDS ?= 1000000
+KILLS ?= 2000
 FUZZ_SECONDS ?= 60
 FUZZ_TARGETS ?= $(basename $(notdir $(wildcard fuzz/fuzz_targets/*.rs)))
 
-.PHONY: demo test unit lint property fuzz bench guests nats clean
+.PHONY: demo test unit lint property crash tamper fuzz bench guests nats clean
 
 ## demo: the product's story, with real processes
 demo: nats
@@ -39,6 +40,17 @@ lint:
 ## property: the law against a model of its description, in a million random worlds
 property:
 	COUNTERSIGN_WORLDS=$(WORLDS) cargo test --locked --package countersign-policy --lib -- --nocapture worlds
+
+## crash: the broker killed KILLS times at random points under load, and its power cut a tenth as often
+crash: nats
+	cargo build --locked --workspace --all-targets
+	COUNTERSIGN_KILLS=$(KILLS) COUNTERSIGN_CUTS=$$(($(KILLS) / 10)) \
+	  cargo test --locked --workspace --test suite -- --nocapture --test-threads 1 acknowledged
+
+## tamper: every byte of a thousand rows changed in turn, every cut, two hundred older and other logs: each is found
+tamper: nats
+	cargo build --locked --workspace --all-targets
+	COUNTERSIGN_TAMPER=all cargo test --locked --workspace --test suite -- --nocapture tamper::
 
 ## fuzz: whatever reads a stranger's bytes, FUZZ_SECONDS each; no sanitizer, because no unsafe code is ours
 fuzz:

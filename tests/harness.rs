@@ -19,6 +19,8 @@ pub mod guests;
 pub mod large;
 #[path = "harness/lattice.rs"]
 pub mod lattice;
+#[path = "harness/load.rs"]
+pub mod load;
 #[path = "harness/mint.rs"]
 pub mod mint;
 #[path = "harness/process.rs"]

@@ -75,6 +75,11 @@ impl Folder {
         self.0.join("lock.db")
     }
 
+    /// The space that is kept for the log.
+    pub fn reserve(&self) -> PathBuf {
+        self.0.join("reserve")
+    }
+
     /// A key of that name: `admin`, `root`, `decision`, `log` or `lattice-issuer`.
     pub fn key(&self, name: &str) -> PathBuf {
         self.0.join("keys").join(format!("{name}.nk"))

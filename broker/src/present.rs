@@ -21,13 +21,14 @@ use policy::wire::{FRESHNESS_S, Nonce, PERMIT_TTL_MS};
 use policy::withdrawal::{Withdrawal, Withdrawn};
 
 use crate::clock::Clock;
-use crate::store::{Act, Recorded};
+use crate::store::{Act, Recorded, Room};
 
 /// What hosts say, and how far acts have come.
 pub struct Present {
     clock: Arc<dyn Clock>,
     known: Mutex<Known>,
     order: ArcSwap<Order>,
+    room: ArcSwap<Room>,
     log_ms: AtomicU64,
 }
 
@@ -74,7 +75,8 @@ impl Present {
         let standing = state.standbys().iter().filter(|(_, until)| left_ms(**until, now) > 0).map(over);
         let effects = Effects::standing_by(now_ms, state.epoch(), standing.collect());
         let known = Mutex::new(Known { hosts: BTreeMap::new(), effects, forks: BTreeMap::new() });
-        Self { clock, known, order: ArcSwap::default(), log_ms: AtomicU64::new(0) }
+        let room = ArcSwap::from_pointee(Room::Ample);
+        Self { clock, known, order: ArcSwap::default(), room, log_ms: AtomicU64::new(0) }
     }
 
     /// Takes over what a newer state says.
@@ -86,6 +88,18 @@ impl Present {
             let (withdrawn, disorder) = (state.withdrawn().clone(), state.disorder().clone());
             self.order.store(Arc::new(Order { epoch: head.epoch, withdrawn, disorder }));
         }
+    }
+
+    /// There is so much room for the log.
+    pub(crate) fn has(&self, room: Room) {
+        if self.room() != room {
+            self.room.store(Arc::new(room));
+        }
+    }
+
+    /// How much room there is for the log.
+    pub fn room(&self) -> Room {
+        **self.room.load()
     }
 
     /// Something is on record: a permit that a host may hold, or an act that takes effect.

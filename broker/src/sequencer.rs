@@ -10,14 +10,13 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use policy::command::Command;
-use policy::decide::Facts;
 use policy::digest::Digest;
 use policy::envelope::Verified;
 use policy::examine::Examined;
 use policy::govern::{AdministratorKeys, Checked, HostKeys, Jump};
 use policy::inventory::HostInventory;
 use policy::join::Join;
-use policy::log::{Ruling, Step};
+use policy::log::Ruling;
 use policy::question::StartRequest;
 use policy::reason::Reason;
 use policy::root::Agreed;
@@ -34,11 +33,12 @@ use crate::sequencer::court::Court;
 use crate::sequencer::input::Input;
 pub use crate::sequencer::shown::Snapshot;
 pub(crate) use crate::sequencer::shown::{Shown, Tip};
-use crate::store::{Act, Judgement, Recorded};
+use crate::store::{Judgement, Recorded, Reserve, Room};
 
 mod answer;
 pub(crate) mod court;
 mod input;
+mod judging;
 mod shown;
 
 /// Where inputs are handed in.
@@ -53,7 +53,7 @@ pub(crate) struct Unavailable;
 
 impl Sequencer {
     /// Starts the task that owns the state, and with it the folder.
-    pub(crate) fn start(court: Court, lock: FolderLock, clock: Arc<dyn Clock>) -> (Self, Shown) {
+    pub(crate) fn start(court: Court, reserve: Reserve, lock: FolderLock, clock: Arc<dyn Clock>) -> (Self, Shown) {
         let (inputs, queue) = mpsc::channel(QUEUE);
         let (tip_shown, tip) = watch::channel(Tip::of(&court));
         let state = court.ledger().state();
@@ -61,6 +61,7 @@ impl Sequencer {
         let administrators = Arc::new(ArcSwap::from_pointee(state.administrators().clone()));
         let present = Arc::new(Present::since(Arc::clone(&clock), state));
         present.show(state, court.ledger().head());
+        present.has(reserve.room());
         let read = Read { wall_ms: clock.now_ms(), elapsed_ms: clock.elapsed_ms() };
         let shown = Shown {
             tip,
@@ -68,8 +69,20 @@ impl Sequencer {
             administrators: Arc::clone(&administrators),
             present: Arc::clone(&present),
         };
-        let bench =
-            Bench { queue, clock, tip: tip_shown, hosts, administrators, present, read, snapshot: None, _lock: lock };
+        let bench = Bench {
+            queue,
+            clock,
+            tip: tip_shown,
+            hosts,
+            administrators,
+            present,
+            read,
+            snapshot: None,
+            reserve,
+            // Told at the first batch, if it is another.
+            room: Room::Ample,
+            _lock: lock,
+        };
         tokio::spawn(bench.run(court));
         (Self { inputs }, shown)
     }
@@ -137,6 +150,8 @@ struct Bench {
     present: Arc<Present>,
     read: Read,
     snapshot: Option<Arc<Snapshot>>,
+    reserve: Reserve,
+    room: Room,
     // The folder is ours until this task ends.
     _lock: FolderLock,
 }
@@ -227,24 +242,25 @@ impl Bench {
         }
     }
 
-    async fn sit(&mut self, mut court: Court, batch: Vec<Input>) -> Result<Court, Adjourned> {
+    async fn sit(&mut self, court: Court, batch: Vec<Input>) -> Result<Court, Adjourned> {
         let files = court.files();
+        let mut court = self.look(court).await.map_err(|error| self.adjourn(files.clone(), &error))?;
         let mut steps = Vec::with_capacity(batch.len());
         let mut replies = Vec::with_capacity(batch.len());
         let mut looks = Vec::new();
         if let Some(jump) = self.jumped() {
             tracing::error!(?jump, "the clock jumped ahead");
-            steps.push(court.ledger_mut().jumped(jump, jump.to_ms).map(|()| Act::Counted));
+            steps.push(judging::jump(&mut court, jump));
             replies.push(Answer::Nobody);
         }
         for input in batch {
-            if let Some((step, reply)) = self.judge(&mut court, input, &mut looks) {
+            if let Some((step, reply)) = self.judge(court.ledger_mut(), input, &mut looks) {
                 steps.push(step);
                 replies.push(reply);
             }
         }
         // With an error the replies are dropped here, and whoever waits for one learns that nothing was granted.
-        let (court, recorded) = court.commit(steps).await.map_err(|error| Adjourned::after(files, &error))?;
+        let (court, recorded) = court.commit(steps).await.map_err(|error| self.adjourn(files, &error))?;
         // In the order of the log, and before anybody is told.
         recorded.iter().for_each(|recorded| self.present.recorded(recorded));
         self.show(&court);
@@ -269,63 +285,40 @@ impl Bench {
         (wall_ms.saturating_sub(before.wall_ms) > passed_ms.saturating_add(CLOCK_JUMP_MS)).then_some(jump)
     }
 
-    fn judge(
-        &self,
-        court: &mut Court,
-        input: Input,
-        looks: &mut Vec<oneshot::Sender<Arc<Snapshot>>>,
-    ) -> Option<(Step<Act>, Answer)> {
-        let at_ms = self.clock.now_ms();
-        let ledger = court.ledger_mut();
-        let judged =
-            |request_sha256: Digest| move |verdict| Act::Judged(Judgement { request_sha256, verdict, lack: None });
-        Some(match input {
-            Input::Rule(examined, reply) => (
-                ledger.rule(*examined, Facts::default(), at_ms).map(|ruling| Act::Ruled(Box::new(ruling))),
-                Answer::Ruled(reply),
-            ),
-            Input::Govern(examined, found, reply) => {
-                let sha256 = examined.document().sha256();
-                let step = ledger.govern_knowing(&examined, found, at_ms);
-                let waits =
-                    step.outcome.as_ref().err().is_some_and(|refusal| refusal.reason == Reason::PendingApproval);
-                let lack = ledger.state().lack_of(examined.document()).filter(|_| waits).cloned();
-                let step = step.map(|verdict| Act::Judged(Judgement { request_sha256: sha256, verdict, lack }));
-                (step, Answer::Judged(reply))
-            }
-            Input::Enrol(examined, reply) => {
-                let sha256 = examined.document().sha256();
-                (ledger.enrol(&examined, at_ms).map(judged(sha256)), Answer::Judged(reply))
-            }
-            Input::Install(warrant, reply) => {
-                (ledger.install(&warrant, at_ms).map(judged(warrant.sha256())), Answer::Judged(reply))
-            }
-            Input::Reroot(agreed, reply) => {
-                let step = ledger.change_roots(&agreed, at_ms).map(judged(agreed.change().sha256()));
-                (step, Answer::Judged(reply))
-            }
-            Input::Count(counts, reply) => (ledger.count(counts, at_ms).map(|()| Act::Counted), Answer::Counted(reply)),
-            Input::Report(inventory, held, reply) => {
-                (ledger.report(&inventory, held, at_ms).map(|()| Act::Counted), Answer::Counted(reply))
-            }
-            Input::Look(reply) => {
-                looks.push(reply);
-                return None;
-            }
-            // `next` takes a close out of the queue itself.
-            Input::Close(_) => return None,
-        })
-    }
-
     async fn move_lock(&mut self, court: Court) -> Result<Court, Adjourned> {
         let files = court.files();
-        court.move_lock().await.map_err(|error| Adjourned::after(files, &error))
+        court.move_lock().await.map_err(|error| self.adjourn(files, &error))
+    }
+
+    // How much room there is for this batch, and where that has changed, what follows from it.
+    async fn look(&mut self, court: Court) -> Result<Court, Error> {
+        let room = self.reserve.look();
+        self.present.has(room);
+        if room == self.room {
+            return Ok(court);
+        }
+        self.room = room;
+        match room {
+            Room::Ample => tracing::info!("there is space again: grants are recorded"),
+            Room::Short => tracing::error!("the disk is full: nothing is granted until there is space"),
+            Room::Last => tracing::error!("the reserve runs out: only what takes away is recorded"),
+        }
+        court.spare(room != Room::Ample).await
+    }
+
+    fn adjourn(&mut self, files: court::Files, error: &Error) -> Adjourned {
+        self.reserve.after(error);
+        // The files that are opened next know nothing of how much room there is.
+        self.room = Room::Ample;
+        Adjourned::after(files, error)
     }
 
     async fn reopen(&mut self, adjourned: Adjourned, batch: Vec<Input>) -> Result<Court, Adjourned> {
         if Instant::now() < adjourned.until {
             return Err(adjourned);
         }
+        // To open needs some, too.
+        self.present.has(self.reserve.look());
         let began = Instant::now();
         match Court::open(adjourned.files.clone()).await {
             Ok(court) => {
@@ -333,10 +326,9 @@ impl Bench {
                 self.show(&court);
                 self.sit(court, batch).await
             }
-            Err(error) => Err(Adjourned {
-                until: Instant::now() + began.elapsed() * 4,
-                ..Adjourned::after(adjourned.files, &error)
-            }),
+            Err(error) => {
+                Err(Adjourned { until: Instant::now() + began.elapsed() * 4, ..self.adjourn(adjourned.files, &error) })
+            }
         }
     }
 

@@ -7,16 +7,19 @@ mod lock;
 mod reader;
 mod recorded;
 pub mod rehearse;
+mod reserve;
 mod schema;
 mod sqlite;
 mod writer;
 
 pub(crate) use reader::name_of;
-pub use reader::{Kept, LogReader, Row, Segment};
+pub use reader::{Kept, LogReader, Row, Segment, follow};
 pub use recorded::{Act, Judgement, Recorded, Told};
+pub use reserve::Room;
 
 pub(crate) use copies::{alone, copy, thin};
 pub(crate) use lock::Lock;
+pub(crate) use reserve::Reserve;
 pub(crate) use schema::LOG;
 pub(crate) use sqlite::create;
 pub(crate) use writer::Writer;

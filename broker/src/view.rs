@@ -34,7 +34,7 @@ use serde_json::Value;
 
 use crate::error::Error;
 use crate::present::Present;
-use crate::store::{LogReader, Row};
+use crate::store::{LogReader, Room, Row};
 
 pub use explain::Supposition;
 pub use inventory::WhichRuns;
@@ -57,6 +57,8 @@ pub struct Scene<'a> {
     pub now: Timestamp,
     /// What hosts say of themselves, where a broker hears them.
     pub present: Option<&'a Present>,
+    /// How much room there is for the log.
+    pub room: Room,
 }
 
 /// What is asked.

@@ -174,6 +174,10 @@ pub(crate) trait Judge {
 /// What an event does to the state.
 pub(crate) trait Apply {
     fn apply(&self, state: &mut State, index: u64);
+    /// Whether it only takes away, as its operation says; such acts are recorded as long as there is any space (T90).
+    fn narrows(&self) -> bool {
+        false
+    }
     /// In a few words, for a list.
     fn told(&self) -> String;
 }
@@ -268,6 +272,17 @@ macro_rules! operations {
                     Self::WarrantInstalled(event) => event.told(),
                     Self::CommandProposed(event) => event.told(),
                     Self::RootsChanged(event) => event.told(),
+                }
+            }
+
+            /// Whether it only takes away.
+            pub fn narrows(&self) -> bool {
+                match self {
+                    $( Self::$event(event) => event.narrows(), )*
+                    Self::HostJoined(event) => event.narrows(),
+                    Self::WarrantInstalled(event) => event.narrows(),
+                    Self::CommandProposed(event) => event.narrows(),
+                    Self::RootsChanged(event) => event.narrows(),
                 }
             }
         }

@@ -154,7 +154,7 @@ reasons! {
     EvidenceMissing = "evidence_missing", "an attachment that the document names is not there, or one is there that it does not name", "send the document with its attachments";
     InviteUnknown = "invite_unknown", "the invitation is unknown, used, or over", "`countersign host invite`";
 
-    AuditUnavailable = "audit_unavailable", "the log could not be written, so nothing may be granted", "see the broker's messages: disk, permissions";
+    AuditUnavailable = "audit_unavailable", "the log could not be written, so nothing may be granted", "see `countersign status` and the broker's messages: disk, permissions";
     StateRollback = "state_rollback", "the state is older than one already seen", "stop: find out who put back an old copy";
     LogFork = "log_fork", "two signed pieces of the log contradict each other: the log was forked, and this host holds both", "look at `countersign-host fork show`, find the second log, then `countersign-host fork dismiss`; docs/operations.md has the steps";
     JournalMismatch = "journal_mismatch", "a host's journal and the log contradict each other", "keep both: they are evidence; docs/operations.md says how to tell which one was altered";

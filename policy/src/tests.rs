@@ -22,3 +22,4 @@ mod warrants;
 mod withdrawals;
 pub(crate) mod world;
 mod worlds;
+mod worth;

@@ -97,7 +97,11 @@ impl Administrator {
     pub fn order(&self) -> Vec<u8> {
         let invite = SigningKey::<Invite>::generate().expect("a key").name();
         let labels = std::collections::BTreeMap::new();
-        let invited = InviteHost { invite, labels, not_after: now().plus(600) };
+        self.order_to(Operation::InviteHost(InviteHost { invite, labels, not_after: now().plus(600) }))
+    }
+
+    /// A new command to do this, whatever happened since somebody looked.
+    pub fn order_to(&self, operation: Operation) -> Vec<u8> {
         let command = Command {
             iss: self.key.name(),
             aud: lattice_name(),
@@ -106,7 +110,7 @@ impl Administrator {
             jti: nonce().expect("randomness"),
             basis: 0,
             because: None,
-            operations: vec![Operation::InviteHost(invited)],
+            operations: vec![operation],
             statements: Vec::new(),
         };
         self.key.sign(&command, [])

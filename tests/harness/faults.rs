@@ -2,7 +2,7 @@
 //!
 //! The shim is `tests/faults/shim.c`; which faults must come to what is left to the suite.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
@@ -42,21 +42,24 @@ pub const EVERY_CALL: &str = "wstoru";
 impl Faults {
     /// The broker's environment under which `switch` takes effect, and the switch, which is off.
     pub fn prepare(lattice: &mut Lattice) -> Self {
-        let control = lattice.path("faults");
-        std::fs::write(&control, "").expect("written");
-        let folder = lattice.path("lattice").canonicalize().expect("a folder");
+        let control = control(lattice);
         lattice.broker_sees("LD_PRELOAD", shim());
-        lattice.broker_sees("FAULTS_FOLDER", folder);
+        lattice.broker_sees("FAULTS_FOLDER", folder(lattice, "lattice"));
         lattice.broker_sees("FAULTS_CONTROL", control.clone());
         Self { control, run: 0 }
     }
 
     /// Faults in the files of another folder, and the environment of a program that is to meet them.
-    pub fn elsewhere(control: PathBuf, folder: &std::path::Path) -> (Self, [(&'static str, PathBuf); 3]) {
+    pub fn elsewhere(control: PathBuf, folder: &Path) -> (Self, [(&'static str, PathBuf); 3]) {
         std::fs::write(&control, "").expect("written");
         let folder = folder.canonicalize().expect("a folder");
         let variables = [("LD_PRELOAD", shim()), ("FAULTS_FOLDER", folder), ("FAULTS_CONTROL", control.clone())];
         (Self { control, run: 0 }, variables)
+    }
+
+    /// The same for the folder of a host.
+    pub fn prepare_host(lattice: &Lattice, host: &str) -> (Self, [(&'static str, PathBuf); 3]) {
+        Self::elsewhere(lattice.path("faults"), &lattice.path(host))
     }
 
     /// From now on, these calls fail.
@@ -65,6 +68,18 @@ impl Faults {
         let Fault { calls, done, first, count, errno } = fault;
         let form = if done { "lie" } else { "refuse" };
         self.control(&format!("{} {calls} {form} {first} {count} {errno}\n", self.run));
+    }
+
+    /// From now on, the folder holds no more than so many bytes, as on a disk of that size.
+    pub fn full(&mut self, bytes: u64) {
+        self.run += 1;
+        self.control(&format!("{} wt full {bytes} 0 {ENOSPC}\n", self.run));
+    }
+
+    /// From now on, each sync takes so much longer.
+    pub fn slow(&mut self, delay_ms: u32) {
+        self.run += 1;
+        self.control(&format!("{} s slow {delay_ms} 0 0\n", self.run));
     }
 
     /// No call fails any more.
@@ -85,6 +100,60 @@ impl Faults {
         std::fs::write(&fresh, text).expect("written");
         std::fs::rename(&fresh, &self.control).expect("renamed");
     }
+}
+
+fn control(lattice: &Lattice) -> PathBuf {
+    let control = lattice.path("faults");
+    std::fs::write(&control, "").expect("written");
+    control
+}
+
+fn folder(lattice: &Lattice, name: &str) -> PathBuf {
+    lattice.path(name).canonicalize().expect("a folder")
+}
+
+/// What a power cut would leave of a lattice's folder: of each file what was there when it was last synced.
+pub struct Power {
+    durable: PathBuf,
+}
+
+impl Power {
+    /// From its next start on, whatever the broker syncs is kept; what lies there now is taken for synced.
+    pub fn prepare(lattice: &mut Lattice) -> Self {
+        let durable = lattice.path("durable");
+        std::fs::create_dir(&durable).expect("a folder");
+        for file in files(&folder(lattice, "lattice")) {
+            std::fs::copy(&file, durable.join(file.file_name().expect("a name"))).expect("copied");
+        }
+        lattice.broker_sees("LD_PRELOAD", shim());
+        lattice.broker_sees("FAULTS_FOLDER", folder(lattice, "lattice"));
+        lattice.broker_sees("FAULTS_DURABLE", durable.clone());
+        Self { durable }
+    }
+
+    /// Cuts the power: the broker is gone, and so is whatever it did not sync. How many files are others than before.
+    pub fn cut(&self, lattice: &mut Lattice) -> usize {
+        lattice.kill_broker();
+        let mut others = 0;
+        for file in files(&lattice.path("lattice")) {
+            let durable = self.durable.join(file.file_name().expect("a name"));
+            let kept = std::fs::read(&durable).ok();
+            if kept != std::fs::read(&file).ok() {
+                others += 1;
+                std::fs::remove_file(&file).expect("removed");
+            }
+        }
+        for durable in files(&self.durable) {
+            let file = lattice.path("lattice").join(durable.file_name().expect("a name"));
+            std::fs::copy(&durable, file).expect("copied");
+        }
+        others
+    }
+}
+
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let found = std::fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").path());
+    found.filter(|path| path.is_file()).collect()
 }
 
 // Compiled beside the programs that it is preloaded into, by the compiler that they were built with.

@@ -221,6 +221,13 @@ impl Lattice {
         self.command("countersign-host", &arguments)
     }
 
+    /// The same, where the program sees these variables too.
+    pub fn host_seeing(&self, host: &str, arguments: &[&str], variables: &[(&'static str, PathBuf)]) -> Output {
+        let folder = self.path(host);
+        let mut command = self.prepared("countersign-host", &[&["--host-dir", path(&folder)], arguments].concat());
+        command.envs(variables.iter().map(|(name, value)| (name, value))).output().expect("it starts")
+    }
+
     /// Runs `countersign -o json`: its exit code and the object it printed.
     pub fn json(&self, arguments: &[&str]) -> (i32, Value) {
         let arguments = [&["-o", "json"], arguments].concat();

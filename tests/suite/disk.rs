@@ -1,7 +1,8 @@
 //! A disk that is full, broken or read-only under a real broker: nothing without a row, and it heals by itself (T67,
 //! T90).
 //!
-//! `COUNTERSIGN_FAULTS=all` lets every system call fail in turn; a few of each kind run otherwise.
+//! `COUNTERSIGN_FAULTS=all` lets every system call fail in turn; a few of each kind run otherwise. The folder holds the
+//! log with its side files, the lock with its own, and the reserve: calls on each of them are met.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -9,7 +10,7 @@ use std::time::{Duration, Instant};
 use broker::store::LogReader;
 use harness::caller::{Administrator, Caller, Said};
 use harness::faults::{EIO, ENOSPC, EROFS, EVERY_CALL, Fault, Faults};
-use harness::lattice::Lattice;
+use harness::lattice::{Lattice, path};
 use harness::process::started;
 use policy::digest::Digest;
 use policy::log::{Body, Entry};
@@ -161,4 +162,43 @@ async fn t67_f14_a_start_on_a_faulty_disk_is_sound_or_none() {
     scene.healed().await;
     let told = scene.verified().await;
     println!("{points} faults, {refused} starts refused, {told} answers: each has its row");
+}
+
+#[tokio::test]
+async fn t67_f14_a_host_whose_memory_cannot_be_written_binds_nothing_and_forgets_nothing() {
+    let every = std::env::var("COUNTERSIGN_FAULTS").is_ok_and(|faults| faults == "all");
+    let lattice = Lattice::with_cart();
+    let cart = lattice.path("cart-acme.wasm");
+    let run = ["run", path(&cart), "--id", "cart", "--invoke", "add(\"milk\", 2)"];
+    let administrator = Administrator::new(&lattice).await;
+    let (mut faults, sees) = Faults::prepare_host(&lattice, "host");
+    let (mut points, mut shut) = (0, 0);
+    for (done, errno) in [(false, ENOSPC), (true, EIO)] {
+        for first in (1..).step_by(if every { 1 } else { 3 }) {
+            // An event, so that there is something to remember before anything binds.
+            assert!(administrator.command().await.is_yes());
+            let before = remembered(&lattice);
+            faults.on(Fault { calls: EVERY_CALL, done, first, count: 1, errno });
+            let ran = lattice.host_seeing("host", &run, &sees);
+            let met = faults.met();
+            faults.off();
+            let (said, after) = (String::from_utf8_lossy(&ran.stdout).into_owned(), remembered(&lattice));
+            assert!(after >= before, "it went back from {before:?} to {after:?}");
+            // What ran was permitted by an answer that the host remembers.
+            assert_eq!(said.contains("ok(2)"), ran.status.success() && after > before, "{said}");
+            shut += u32::from(!ran.status.success());
+            if met < first {
+                assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
+                break;
+            }
+            points += 1;
+        }
+    }
+    println!("{points} faults in a host's folder, {shut} starts refused: nothing bound that is not remembered");
+}
+
+// Epoch and newest entry, as they lie on the host's disk.
+fn remembered(lattice: &Lattice) -> (u64, u64) {
+    let record = host::memory::Memory::load(&lattice.path("host")).unwrap().record();
+    (record.epoch, record.head.index)
 }

@@ -76,7 +76,7 @@ impl Tests {
 }
 
 /// The functions that stand below a `#[test]` or a `#[tokio::test…]`.
-fn test_functions(text: &str) -> impl Iterator<Item = String> + '_ {
+pub(super) fn test_functions(text: &str) -> impl Iterator<Item = String> + '_ {
     let attributes = text.lines().enumerate().filter(|(_, line)| {
         let line = line.trim_start();
         line.starts_with("#[test]") || line.starts_with("#[tokio::test")

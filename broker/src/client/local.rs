@@ -15,7 +15,7 @@ use crate::error::Error;
 use crate::folder::Folder;
 use crate::service::Service;
 use crate::settings::Settings;
-use crate::store::LogReader;
+use crate::store::{LogReader, Reserve, Room};
 use crate::view::{self, Look, Scene};
 
 /// A folder's log, folded.
@@ -23,6 +23,7 @@ pub(crate) struct Local {
     pub(crate) reader: LogReader,
     pub(crate) ledger: Ledger,
     pub(crate) inception: Vec<u8>,
+    room: Room,
 }
 
 impl Local {
@@ -37,12 +38,19 @@ impl Local {
             Ok(())
         });
         let ledger = ledger.await?;
-        Ok(Self { reader, ledger, inception })
+        Ok(Self { reader, ledger, inception, room: Reserve::shows(&folder.reserve()) })
     }
 
     /// The scene that it shows.
     pub(crate) fn scene(&self, now: Timestamp) -> Scene<'_> {
-        Scene { state: self.ledger.state(), head: self.ledger.head(), log: &self.reader, now, present: None }
+        Scene {
+            state: self.ledger.state(),
+            head: self.ledger.head(),
+            log: &self.reader,
+            now,
+            present: None,
+            room: self.room,
+        }
     }
 }
 

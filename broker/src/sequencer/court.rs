@@ -182,6 +182,12 @@ impl Court {
         Ok((court, recorded))
     }
 
+    /// Uses little space beside the log while there is little.
+    pub(crate) async fn spare(mut self, short: bool) -> Result<Self, Error> {
+        self.writer.spare(short).await?;
+        Ok(self)
+    }
+
     /// When the lock must move, if it lags behind the log.
     pub(crate) const fn lock_is_due(&self) -> Option<Instant> {
         self.lock_due

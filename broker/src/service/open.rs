@@ -26,7 +26,7 @@ use crate::folder::{Folder, refuse_unless_private};
 use crate::sequencer::court::{Court, Files};
 use crate::sequencer::{Sequencer, Shown, Unavailable};
 use crate::settings::Settings;
-use crate::store::LogReader;
+use crate::store::{LogReader, Reserve};
 
 impl Service {
     /// Opens the court of a folder.
@@ -45,7 +45,10 @@ impl Service {
     pub async fn open_with(folder: &Folder, clock: Arc<dyn Clock>, settings: Settings) -> Result<Self, Error> {
         let lock = folder.lock()?;
         let files = Files { log: folder.log(), lock: settings.lock.clone().unwrap_or_else(|| folder.lock_file()) };
-        refuse_open_files([&files.log, &files.lock, &folder.key("decision"), &folder.key("log")])?;
+        refuse_open_files([&files.log, &files.lock, &folder.key("decision"), &folder.key("log"), &folder.reserve()])?;
+        // Before the log, which needs some to be opened.
+        let mut reserve = Reserve::open(&folder.reserve())?;
+        reserve.look();
         let court = Court::open(files).await?;
         let fit = match fit(folder, &court, clock.now(), settings.warrant.as_deref()).await {
             Ok(fit) => fit,
@@ -63,7 +66,7 @@ impl Service {
         let fresh = (warrant.rank() > state.warrant_rank()).then_some(warrant);
         let memory = Memory::recalling(court.asked());
 
-        let (sequencer, shown) = Sequencer::start(court, lock, Arc::clone(&clock));
+        let (sequencer, shown) = Sequencer::start(court, reserve, lock, Arc::clone(&clock));
         if let Some(warrant) = fresh {
             let installed = sequencer.install(warrant).await.map_err(super::unavailable)?;
             installed.outcome().verdict.clone()?;

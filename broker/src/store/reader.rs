@@ -229,7 +229,7 @@ impl LogReader {
                     (_, None) => Kept::default(),
                 };
                 let how = if rejudge { Rejudge::Yes(&kept) } else { Rejudge::No };
-                step(&mut ledger, &row, how).map_err(within)?;
+                follow(&mut ledger, &row, how).map_err(within)?;
                 segments.step(ledger.as_ref(), &row).map_err(within)?;
                 visit(&row, entry.as_ref())?;
             }
@@ -242,7 +242,14 @@ impl LogReader {
     }
 }
 
-fn step(ledger: &mut Option<Ledger>, row: &Row, how: Rejudge<'_>) -> Result<(), Refusal> {
+/// Takes one row after those before it; the first begins the ledger. After a refusal the ledger is to be thrown away.
+///
+/// # Errors
+/// `log_broken`.
+pub fn follow(ledger: &mut Option<Ledger>, row: &Row, how: Rejudge<'_>) -> Result<(), Refusal> {
+    if !row.is_frozen() {
+        row.fits()?;
+    }
     match ledger {
         Some(ledger) if row.is_frozen() => ledger.pass(row.index, row.hash),
         Some(ledger) => ledger.replay(&row.bytes, how).map(drop),

@@ -42,6 +42,13 @@ impl Writer {
         Ok((self, batch.into_iter().map(Recorded::committed).collect()))
     }
 
+    /// While space is short, little of it is used beside the log: what is appended is folded in soon.
+    pub(crate) async fn spare(&mut self, short: bool) -> Result<(), Error> {
+        let folded = if short { "PRAGMA wal_autocheckpoint = 64" } else { "PRAGMA wal_autocheckpoint = 8000" };
+        let set = sqlx::raw_sql(folded).execute(&mut self.connection).await;
+        set.map(drop).map_err(failed("set up", &self.path))
+    }
+
     fn fresh<'a, T>(&mut self, batch: &'a [Step<T>]) -> BTreeMap<&'a Digest, &'a Vec<u8>> {
         // The first piece of each is its document, which lies beside the entry.
         let statements =

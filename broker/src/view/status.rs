@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 
 use super::{Scene, lists::row};
 use crate::error::Error;
+use crate::store::Room;
 
 pub(super) async fn status(scene: Scene<'_>) -> Result<Value, Error> {
     let (state, head) = (scene.state, scene.head);
@@ -68,6 +69,9 @@ async fn alarms(scene: Scene<'_>) -> Result<Vec<Value>, Error> {
             format!("a host proved that the log had {} entries; nothing is granted until it is restored", ahead.size);
         alarms.push(alarm("state_rollback", says, None));
     }
+    if let Some(says) = short(scene.room) {
+        alarms.push(alarm("space_short", says.to_owned(), None));
+    }
     for (index, restore) in &disorder.restored {
         let says = format!("an older log was put back: entries {} to {} are lost", restore.kept, restore.seen);
         alarms.push(alarm("restored", says, Some(*index)));
@@ -94,6 +98,20 @@ async fn alarms(scene: Scene<'_>) -> Result<Vec<Value>, Error> {
     });
     visited.await?;
     Ok(alarms)
+}
+
+fn short(room: Room) -> Option<&'static str> {
+    match room {
+        Room::Ample => None,
+        Room::Short => Some(
+            "the disk is full: nothing is granted; refusals, and acts that only take away, are recorded in reserved space; \
+             make room, and it goes on by itself",
+        ),
+        Room::Last => Some(
+            "the disk is full, and half of the reserved space is used: only acts that take away are recorded; make room, \
+             and it goes on by itself",
+        ),
+    }
 }
 
 // How far back refusals are looked for.

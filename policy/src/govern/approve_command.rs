@@ -115,6 +115,11 @@ impl Apply for CommandApproved {
         }
     }
 
+    // A signature lets nothing pass; what it completes is an event of its own.
+    fn narrows(&self) -> bool {
+        true
+    }
+
     fn told(&self) -> String {
         match &self.lack {
             None => format!("command {} of {} approved", self.id, self.author.key),

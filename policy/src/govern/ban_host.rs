@@ -57,6 +57,10 @@ impl Apply for HostBanned {
         state.ban(self.host);
     }
 
+    fn narrows(&self) -> bool {
+        true
+    }
+
     fn told(&self) -> String {
         format!("host {} banned{}", self.host, told(self.running))
     }

@@ -46,6 +46,10 @@ impl Apply for DefaultDeleted {
         state.defaults.remove(&self.package);
     }
 
+    fn narrows(&self) -> bool {
+        true
+    }
+
     fn told(&self) -> String {
         format!("default of {} deleted", self.package)
     }

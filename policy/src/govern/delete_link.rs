@@ -82,6 +82,10 @@ impl Apply for LinkDeleted {
         }
     }
 
+    fn narrows(&self) -> bool {
+        !self.accept_default
+    }
+
     fn told(&self) -> String {
         let accepted = if self.accept_default { ", its default accepted" } else { "" };
         format!("link {}/{}/{} deleted{accepted}{}", self.component, self.package, self.name, told(self.running))

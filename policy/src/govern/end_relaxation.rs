@@ -50,6 +50,10 @@ impl Apply for RelaxationEnded {
         state.relaxations.remove(&self.id);
     }
 
+    fn narrows(&self) -> bool {
+        true
+    }
+
     fn told(&self) -> String {
         format!("relaxation `{}` ended", self.id)
     }

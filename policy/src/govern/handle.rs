@@ -84,7 +84,9 @@ impl State {
         if let [only] = command.operations.as_slice() {
             let needs = self.may_act(only, self, command, case.now)?;
             self.on_basis(only, command.basis)?;
-            return Ok(Whole { events: vec![only.judge(self, &case.of(0))?], subjects: only.subjects(), needs });
+            let event = only.judge(self, &case.of(0))?;
+            debug_assert_eq!(only.narrows(), event.narrows(), "an act and what it changes are of one kind");
+            return Ok(Whole { events: vec![event], subjects: only.subjects(), needs });
         }
         let mut after = self.clone();
         let mut whole =
@@ -94,6 +96,7 @@ impl State {
             whole.needs.extend(self.may_act(operation, &after, command, case.now).map_err(numbered)?);
             self.on_basis(operation, command.basis).map_err(numbered)?;
             let event = operation.judge(&after, &case.of(index)).map_err(numbered)?;
+            debug_assert_eq!(operation.narrows(), event.narrows(), "an act and what it changes are of one kind");
             after.apply(&event, self.next_index());
             whole.events.push(event);
             whole.subjects.extend(operation.subjects());

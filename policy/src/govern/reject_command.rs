@@ -52,6 +52,10 @@ impl Apply for CommandRejected {
         state.waiting.remove(&self.id);
     }
 
+    fn narrows(&self) -> bool {
+        true
+    }
+
     fn told(&self) -> String {
         format!("command {} of {} rejected", self.id, self.author)
     }

@@ -54,6 +54,10 @@ impl Apply for AdministratorRemoved {
         state.administrators.remove(&self.key);
     }
 
+    fn narrows(&self) -> bool {
+        true
+    }
+
     fn told(&self) -> String {
         format!("administrator {} removed", self.key)
     }

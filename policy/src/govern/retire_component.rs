@@ -59,6 +59,10 @@ impl Apply for ComponentRetired {
         }
     }
 
+    fn narrows(&self) -> bool {
+        true
+    }
+
     fn told(&self) -> String {
         format!("component `{}` retired{}", self.id, told(self.running))
     }

@@ -79,6 +79,10 @@ impl Apply for IssuerRetired {
         state.withdraw(Ground::Issuer(self.key), self.running, index);
     }
 
+    fn narrows(&self) -> bool {
+        true
+    }
+
     fn told(&self) -> String {
         format!("issuer {} retired from {} on{}", self.key, self.at, told(self.running))
     }

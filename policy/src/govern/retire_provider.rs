@@ -59,6 +59,10 @@ impl Apply for ProviderRetired {
         }
     }
 
+    fn narrows(&self) -> bool {
+        true
+    }
+
     fn told(&self) -> String {
         format!("provider {} retired{}", self.sha256, told(self.running))
     }

@@ -63,6 +63,10 @@ impl Apply for IssuerRevoked {
         state.withdraw(Ground::Issuer(self.key), self.running, index);
     }
 
+    fn narrows(&self) -> bool {
+        true
+    }
+
     fn told(&self) -> String {
         format!("issuer {} revoked{}", self.key, told(self.running))
     }

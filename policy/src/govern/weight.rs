@@ -110,6 +110,11 @@ impl Apply for CommandProposed {
         state.waiting.insert(lack.id, Waiting { sha256, signers: vec![signer], lack, index });
     }
 
+    // What waits changes nothing.
+    fn narrows(&self) -> bool {
+        true
+    }
+
     fn told(&self) -> String {
         format!("command {} waits for {} more to sign", self.lack.id, self.lack.missing)
     }

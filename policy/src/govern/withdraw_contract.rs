@@ -60,6 +60,10 @@ impl Apply for ContractWithdrawn {
         }
     }
 
+    fn narrows(&self) -> bool {
+        true
+    }
+
     fn told(&self) -> String {
         format!("contract {} withdrawn{}", self.package, told(self.running))
     }

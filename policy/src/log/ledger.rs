@@ -11,15 +11,15 @@ use crate::decide::{Decision, Facts, decide};
 use crate::digest::Digest;
 use crate::envelope::Verified;
 use crate::examine::Examined;
-use crate::govern::{Ahead, Checked, Event, Handled, Jump, State, Times};
+use crate::govern::{Ahead, Checked, Jump, State};
 use crate::inventory::HostInventory;
 use crate::join::Join;
 use crate::log::checkpoint::{Checkpoint, NoteKey};
-use crate::log::entry::{Body, Entry, Judged, Lost, Reported, Ruled, leaf_hash};
+use crate::log::draft::{Draft, pieces};
+use crate::log::entry::{Body, Entry, Lost, Reported, Ruled, leaf_hash};
 use crate::log::ruling::Ruling;
 use crate::question::{Question, StartRequest};
 use crate::reason::{Reason, Refusal};
-use crate::relax;
 use crate::root::Agreed;
 use crate::rules::{Language, RulesRecord};
 use crate::time::Timestamp;
@@ -82,7 +82,7 @@ impl Ledger {
     pub fn incept(inception: Inception, at_ms: u64) -> Result<(Self, Step<()>), Refusal> {
         let state = State::incept(inception.clone())?;
         let mut ledger = Self::empty(state);
-        let step = ledger.record(Body::Inception(inception), at_ms, Vec::new(), ());
+        let step = ledger.record(Draft::alone(Body::Inception(inception), at_ms));
         Ok((ledger, step))
     }
 
@@ -128,35 +128,9 @@ impl Ledger {
     }
 
     /// Decides a question.
-    pub fn rule(&mut self, examined: Examined<StartRequest>, mut facts: Facts, at_ms: u64) -> Step<Ruling> {
-        let (at_ms, clock_ms) = self.moment(at_ms);
-        facts.clock_ms = clock_ms;
-        let question = Question::signed(&examined);
-        let now = Timestamp::from_millis(at_ms);
-        let decision = decide(&self.state, &question, &facts, now);
-        // What rests on one weakening gets no other.
-        let standby = match &decision {
-            Decision::Permitted(outcomes) => relax::standby(&self.state, &question, outcomes, now),
-            Decision::Relaxed { .. } | Decision::Refused { .. } => None,
-        };
-        let request = examined.document;
-        let ruled = Ruled {
-            request_sha256: request.sha256(),
-            what: request.what,
-            id: request.runs.id.clone(),
-            host: request.iss,
-            assurance: question.assurance,
-            facts,
-            rules_sha256: self.state.rules().map(RulesRecord::sha256),
-            reason: decision.refusal().map(|refusal| refusal.reason),
-            detail: decision.refusal().map(Refusal::brief),
-            outcomes: decision.outcomes().to_vec(),
-            relaxed: decision.relaxed().to_vec(),
-            standby: standby.clone(),
-            stood_in: request.stood_in.clone(),
-        };
-        let evidence = pieces(&request);
-        self.record(Body::Ruling(ruled), at_ms, evidence, Ruling { request, decision, standby })
+    pub fn rule(&mut self, examined: Examined<StartRequest>, facts: Facts, at_ms: u64) -> Step<Ruling> {
+        let draft = self.draft_rule(examined, facts, at_ms);
+        self.record(draft)
     }
 
     /// Judges a command; refused ones are recorded too.
@@ -173,70 +147,49 @@ impl Ledger {
         checked: Vec<Checked>,
         at_ms: u64,
     ) -> Step<Result<(), Refusal>> {
-        let clock = at_ms;
-        let (at_ms, clock_ms) = self.moment(clock);
-        let handled = self.state.handle_knowing(examined, &checked, Times::of(at_ms, clock));
-        // The one entry whose time may be before that of the entry before it.
-        let acknowledged = handled.as_ref().is_ok_and(|handled| acknowledges(&handled.events));
-        let at_ms = if acknowledged { clock } else { at_ms };
-        let command = &examined.document;
-        let judged = Judged {
-            clock_ms,
-            by: Some(command.iss),
-            id: Some(command.jti),
-            not_after: Some(command.not_after),
-            because: command.because.clone(),
-            checked,
-            ..Judged::of(command.sha256())
-        };
-        let evidence = pieces(command);
-        match handled {
-            Err(refusal) => self.judged(judged, Err(refusal), at_ms, evidence),
-            Ok(Handled { events, subjects, lack }) => {
-                let step = self.judged(Judged { subjects, ..judged }, Ok(events), at_ms, evidence);
-                step.map(|outcome| outcome.and(lack.map_or(Ok(()), |lack| Err(lack.refusal()))))
-            }
-        }
+        let draft = self.draft_govern(examined, checked, at_ms);
+        self.record(draft)
     }
 
     /// Judges a join; refused ones are recorded too.
     pub fn enrol(&mut self, examined: &Examined<Join>, at_ms: u64) -> Step<Result<(), Refusal>> {
-        let clock = at_ms;
-        let (at_ms, clock_ms) = self.moment(clock);
-        let verdict = Times::of(at_ms, clock).in_order();
-        let verdict = verdict.and_then(|()| self.state.handle_join(examined, Timestamp::from_millis(at_ms)));
-        let (verdict, judged) =
-            (verdict.map(|event| vec![event]), Judged { clock_ms, ..Judged::of(examined.document.sha256()) });
-        let evidence = pieces(&examined.document);
-        self.judged(judged, verdict, at_ms, evidence)
+        let draft = self.draft_enrol(examined, at_ms);
+        self.record(draft)
     }
 
     /// Installs a warrant that the root signed.
     pub fn install(&mut self, warrant: &Verified<Warrant>, at_ms: u64) -> Step<Result<(), Refusal>> {
-        let at_ms = self.later(at_ms);
-        let verdict = self.state.judge_warrant(warrant).map(|event| vec![event]);
-        let judged = Judged::of(warrant.sha256());
-        self.judged(judged, verdict, at_ms, pieces(warrant))
+        let draft = self.draft_install(warrant, at_ms);
+        self.record(draft)
     }
 
     /// Records other roots, to whom the old ones and the new ones agreed.
     pub fn change_roots(&mut self, agreed: &Agreed, at_ms: u64) -> Step<Result<(), Refusal>> {
-        let at_ms = self.later(at_ms);
-        let verdict = self.state.handle_roots(agreed).map(|event| vec![event]);
-        let change = agreed.change();
-        self.judged(Judged::of(change.sha256()), verdict, at_ms, pieces(change))
+        let draft = self.draft_roots(agreed, at_ms);
+        self.record(draft)
     }
 
     /// Records how many messages were turned away at the door.
     pub fn count(&mut self, turned_away: BTreeMap<Reason, u64>, at_ms: u64) -> Step<()> {
-        let at_ms = self.later(at_ms);
-        self.record(Body::Door(turned_away), at_ms, Vec::new(), ())
+        let draft = self.draft_count(turned_away, at_ms);
+        self.record(draft)
+    }
+
+    /// As [`Ledger::count`], not recorded yet.
+    pub fn draft_count(&self, turned_away: BTreeMap<Reason, u64>, at_ms: u64) -> Draft<()> {
+        Draft::alone(Body::Door(turned_away), self.later(at_ms))
     }
 
     /// Records what a host's inventory adds: what it closed, and a checkpoint that this log does not lead to.
     ///
     /// `held` is the hash of this log's own entry in the place of that checkpoint's last, which the broker asserts.
     pub fn report(&mut self, inventory: &Verified<HostInventory>, held: Option<Digest>, at_ms: u64) -> Step<()> {
+        let draft = self.draft_report(inventory, held, at_ms);
+        self.record(draft)
+    }
+
+    /// As [`Ledger::report`], not recorded yet.
+    pub fn draft_report(&self, inventory: &Verified<HostInventory>, held: Option<Digest>, at_ms: u64) -> Draft<()> {
         let at_ms = self.later(at_ms);
         let reported = Reported {
             request_sha256: inventory.sha256(),
@@ -244,7 +197,7 @@ impl Ledger {
             closed: inventory.closed.clone(),
             ahead: self.ahead(inventory, held),
         };
-        self.record(Body::Report(reported), at_ms, pieces(inventory), ())
+        Draft { at_ms, body: Body::Report(reported), evidence: pieces(inventory), outcome: () }
     }
 
     /// The checkpoint in an inventory, if this very log signed it and does not lead to it.
@@ -261,33 +214,18 @@ impl Ledger {
     /// Records that the broker's clock jumped ahead.
     pub fn jumped(&mut self, jump: Jump, at_ms: u64) -> Step<()> {
         let at_ms = self.later(at_ms);
-        self.record(Body::Clock(jump), at_ms, Vec::new(), ())
+        self.record(Draft::alone(Body::Clock(jump), at_ms))
     }
 
     /// Fills the place of an entry that is lost.
     pub fn lose(&mut self, at_ms: u64) -> Step<()> {
         let at_ms = self.later(at_ms);
-        self.record(Body::Lost(Lost {}), at_ms, Vec::new(), ())
+        self.record(Draft::alone(Body::Lost(Lost {}), at_ms))
     }
 
-    fn judged(
-        &mut self,
-        judged: Judged,
-        verdict: Result<Vec<Event>, Refusal>,
-        at_ms: u64,
-        evidence: Vec<(Digest, Vec<u8>)>,
-    ) -> Step<Result<(), Refusal>> {
-        let (body, outcome) = match verdict {
-            Ok(events) => (Body::Governance(Judged { events, ..judged }), Ok(())),
-            Err(refusal) => {
-                let (reason, detail) = (Some(refusal.reason), Some(refusal.brief()));
-                (Body::Refusal(Judged { reason, detail, subjects: Vec::new(), ..judged }), Err(refusal))
-            }
-        };
-        self.record(body, at_ms, evidence, outcome)
-    }
-
-    fn record<T>(&mut self, body: Body, at_ms: u64, evidence: Vec<(Digest, Vec<u8>)>, outcome: T) -> Step<T> {
+    /// Puts a draft into the log: its place, its link to the entry before, and what it changes.
+    pub fn record<T>(&mut self, draft: Draft<T>) -> Step<T> {
+        let Draft { at_ms, body, evidence, outcome } = draft;
         let index = self.head.size;
         let governs = matches!(body, Body::Governance(_));
         let entry = Entry {
@@ -334,43 +272,4 @@ impl Ledger {
         self.state.advance(entry.index, matches!(entry.body, Body::Governance(_)));
         self.head = Head { size: entry.index + 1, last: hash, epoch: entry.epoch, at_ms: entry.at_ms };
     }
-
-    // Time never runs backwards in the log; order is the index (T71).
-    fn later(&self, at_ms: u64) -> u64 {
-        at_ms.max(self.head.at_ms)
-    }
-
-    // The log's time, and the clock's where that is further behind than clocks are (T22).
-    fn moment(&self, clock_ms: u64) -> (u64, Option<u64>) {
-        let at_ms = self.later(clock_ms);
-        (at_ms, Times::of(at_ms, clock_ms).is_behind().then_some(clock_ms))
-    }
-}
-
-impl Judged {
-    const fn of(token_sha256: Digest) -> Self {
-        Self {
-            token_sha256,
-            by: None,
-            id: None,
-            not_after: None,
-            because: None,
-            subjects: Vec::new(),
-            events: Vec::new(),
-            checked: Vec::new(),
-            reason: None,
-            detail: None,
-            clock_ms: None,
-        }
-    }
-}
-
-fn acknowledges(events: &[Event]) -> bool {
-    events.iter().any(|event| matches!(event, Event::ClockAcknowledged(_)))
-}
-
-// A document's token and its attachments, each by its own digest.
-fn pieces<T>(document: &Verified<T>) -> Vec<(Digest, Vec<u8>)> {
-    let token = std::iter::once((document.sha256(), document.token().to_vec()));
-    token.chain(document.attachments().iter().map(|attachment| (Digest::of(attachment), attachment.clone()))).collect()
 }

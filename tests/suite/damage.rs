@@ -1,0 +1,112 @@
+//! Files that came back otherwise than they were left: what is wrong is found before anything is granted.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use broker::clock::SystemClock;
+use broker::error::Error;
+use broker::folder::Folder;
+use broker::service::Service;
+use harness::caller::{Administrator, Caller};
+use harness::lattice::Lattice;
+use policy::reason::Reason;
+
+async fn opened(lattice: &Lattice) -> Result<(), Error> {
+    let folder = Folder::open(&lattice.path("lattice"))?;
+    Service::open(&folder, Arc::new(SystemClock::default())).await?.close().await
+}
+
+fn beside(log: &Path, suffix: &str) -> std::path::PathBuf {
+    let mut name = log.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
+}
+
+#[tokio::test]
+async fn t72_t28_without_what_lies_beside_the_log_it_is_older_and_does_not_open() {
+    let mut lattice = Lattice::with_cart();
+    let (host, administrator) = (Caller::new(&lattice, "host").await, Administrator::new(&lattice).await);
+    for _ in 0..3 {
+        assert!(host.ask().await.is_yes());
+        assert!(administrator.command().await.is_yes());
+    }
+    // Killed, so that the newest rows lie in the log's side file alone.
+    lattice.kill_broker();
+    let side = beside(&lattice.log(), "-wal");
+    let kept = std::fs::read(&side).unwrap();
+    assert!(!kept.is_empty());
+    std::fs::remove_file(&side).unwrap();
+    assert_eq!(opened(&lattice).await.unwrap_err().reason(), Some(Reason::StateRollback));
+    // Half of it is as good as none.
+    std::fs::write(&side, &kept[..kept.len() / 2]).unwrap();
+    set_private(&side);
+    assert_eq!(opened(&lattice).await.unwrap_err().reason(), Some(Reason::StateRollback));
+    std::fs::write(&side, &kept).unwrap();
+    set_private(&side);
+    opened(&lattice).await.unwrap();
+}
+
+fn set_private(path: &Path) {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).unwrap();
+}
+
+#[tokio::test]
+async fn t72_t63_a_damaged_page_is_found_at_the_start_or_by_verify() {
+    let lattice = Lattice::quiet();
+    lattice.furnish();
+    let sound = std::fs::read(lattice.log()).unwrap();
+    let pages = sound.len() / PAGE;
+    let (mut at_start, mut by_verify) = (0, 0);
+    for page in 0..pages {
+        let mut damaged = sound.clone();
+        damaged[page * PAGE..(page + 1) * PAGE].iter_mut().for_each(|byte| *byte ^= 0x5a);
+        std::fs::write(lattice.log(), &damaged).unwrap();
+        match opened(&lattice).await {
+            Err(_) => at_start += 1,
+            Ok(()) => {
+                let (code, verified) = lattice.json(&["audit", "verify"]);
+                assert_ne!(code, 0, "page {page}: {verified}");
+                by_verify += 1;
+            }
+        }
+        for suffix in ["-wal", "-shm"] {
+            drop(std::fs::remove_file(beside(&lattice.log(), suffix)));
+        }
+    }
+    std::fs::write(lattice.log(), &sound).unwrap();
+    opened(&lattice).await.unwrap();
+    println!("{pages} pages: {at_start} damages found at the start, {by_verify} by verify");
+}
+
+#[tokio::test]
+async fn t72_what_is_no_part_of_the_schema_does_not_open() {
+    for (file, sql) in [
+        ("log.db", "CREATE TABLE more (x)"),
+        ("log.db", "CREATE INDEX more ON entries (hash)"),
+        ("log.db", "CREATE TRIGGER more AFTER INSERT ON evidence BEGIN SELECT 1; END"),
+        (
+            "log.db",
+            "DROP TRIGGER evidence_is_not_replaced; CREATE TRIGGER evidence_is_not_replaced \
+                    BEFORE INSERT ON evidence BEGIN SELECT 1; END",
+        ),
+        ("lock.db", "CREATE TABLE more (x)"),
+        ("lock.db", "DROP TRIGGER lock_never_goes_back"),
+    ] {
+        let lattice = Lattice::quiet_with(&["--bare"]);
+        execute(&lattice.path("lattice").join(file), sql).await;
+        let refused = opened(&lattice).await.unwrap_err();
+        assert!(matches!(refused, Error::Unsafe { .. }), "{file}: {sql}: {refused}");
+        let (code, said) = lattice.json(&["audit", "verify"]);
+        assert_eq!(code == 0, file == "lock.db", "{file}: {sql}: {said}");
+    }
+}
+
+async fn execute(path: &Path, sql: &'static str) {
+    use sqlx::{ConnectOptions, Connection};
+    let mut connection = sqlx::sqlite::SqliteConnectOptions::new().filename(path).connect().await.unwrap();
+    sqlx::raw_sql(sql).execute(&mut connection).await.unwrap();
+    connection.close().await.unwrap();
+}
+
+const PAGE: usize = 4096;

@@ -1,0 +1,92 @@
+//! A log that was cut, and a lock that was put back: what somebody does who owns the files.
+
+use std::path::{Path, PathBuf};
+
+use broker::store::LogReader;
+use policy::log::Entry;
+use sqlx::{ConnectOptions, Connection, SqliteConnection};
+
+use super::Scene;
+
+async fn raw(file: &Path) -> SqliteConnection {
+    sqlx::sqlite::SqliteConnectOptions::new().filename(file).connect().await.unwrap()
+}
+
+// A database administrator takes the guard rails away…
+pub(super) async fn without_rails(file: &Path) -> (SqliteConnection, Vec<String>) {
+    let mut connection = raw(file).await;
+    let rails = "SELECT sql FROM sqlite_schema WHERE type = 'trigger'";
+    let rails: Vec<String> = sqlx::query_scalar(rails).fetch_all(&mut connection).await.unwrap();
+    for sql in [
+        "DROP TRIGGER IF EXISTS entries_are_not_updated",
+        "DROP TRIGGER IF EXISTS entries_are_not_deleted",
+        "DROP TRIGGER IF EXISTS entries_are_not_replaced",
+        "DROP TRIGGER IF EXISTS evidence_is_not_updated",
+        "DROP TRIGGER IF EXISTS evidence_is_not_deleted",
+        "DROP TRIGGER IF EXISTS evidence_is_not_replaced",
+        "DROP TRIGGER IF EXISTS lock_stays",
+        "DROP TRIGGER IF EXISTS lock_never_goes_back",
+    ] {
+        sqlx::query(sql).execute(&mut connection).await.unwrap();
+    }
+    (connection, rails)
+}
+
+// …and puts them back.
+pub(super) async fn with_rails(mut connection: SqliteConnection, rails: Vec<String>) {
+    for sql in rails {
+        sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(&mut connection).await.unwrap();
+    }
+    connection.close().await.unwrap();
+}
+
+/// A copy of the lattice's folder whose log ends earlier.
+pub(super) struct Older {
+    place: tempfile::TempDir,
+}
+
+impl Older {
+    pub(super) async fn of(scene: &Scene, size: u64) -> Self {
+        let older = Self { place: tempfile::tempdir().unwrap() };
+        copy(&scene.lattice.path("lattice"), &older.folder());
+        let (mut connection, rails) = without_rails(&older.folder().join("log.db")).await;
+        let cut = sqlx::query("DELETE FROM entries WHERE idx >= ?").bind(size.cast_signed());
+        cut.execute(&mut connection).await.unwrap();
+        with_rails(connection, rails).await;
+        older
+    }
+
+    pub(super) fn folder(&self) -> PathBuf {
+        self.place.path().join("lattice")
+    }
+
+    // Moves the lock to where the log ends, as if both had been put back together.
+    pub(super) async fn with_its_lock(&self) {
+        let reader = LogReader::open(&self.folder().join("log.db")).await.unwrap();
+        let last = reader.tail(1).await.unwrap().remove(0);
+        let entry = Entry::read(&last.bytes).unwrap();
+        drop(reader);
+        let (mut connection, rails) = without_rails(&self.folder().join("lock.db")).await;
+        let set = sqlx::query("UPDATE lock SET size = ?, last = ?, epoch = ?").bind((last.index + 1).cast_signed());
+        let set = set.bind(last.hash.as_bytes().to_vec()).bind(entry.epoch.cast_signed());
+        set.execute(&mut connection).await.unwrap();
+        with_rails(connection, rails).await;
+    }
+
+    pub(super) fn with_lock_of(&self, scene: &Scene) {
+        std::fs::copy(scene.lattice.path("lattice/lock.db"), self.folder().join("lock.db")).unwrap();
+    }
+}
+
+fn copy(from: &Path, to: &Path) {
+    use std::os::unix::fs::DirBuilderExt;
+    std::fs::DirBuilder::new().mode(0o700).create(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap().map(Result::unwrap) {
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy(&entry.path(), &target);
+        } else if entry.file_name() != "reserve" {
+            std::fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}
