@@ -338,6 +338,7 @@ fn inventory(scene: &Scene, service: &Service) -> Vec<u8> {
         checkpoint: Some(String::from_utf8(scene.checkpoint.clone()).unwrap()),
         builtins_sha256: Digest::of(&asker.attachments[1]),
         at_hand: None,
+        forked: None,
         running: Vec::new(),
         closed: Vec::new(),
     };
