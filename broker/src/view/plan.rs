@@ -103,7 +103,8 @@ async fn newest(scene: Scene<'_>, running: Option<&Running>) -> Result<(Vec<Entr
             && !found.contains_key(place)
             && let Some(row) = scene.log.row(*index).await?.filter(|row| row.index < scene.head.size)
         {
-            let entry = Entry::read(&row.bytes)?;
+            // What lies in a segment cannot be asked again from here.
+            let Some(entry) = row.entry()? else { continue };
             // A host may name any entry as the one that permitted it.
             let is_its_start = matches!(&entry.body, Body::Ruling(it) if (it.host, &it.id) == (place.0, &place.1));
             found.extend(is_its_start.then(|| (place.clone(), entry)));
