@@ -6,14 +6,18 @@ mod checkpoint;
 mod entry;
 mod fork;
 mod ledger;
+mod proof;
 mod replay;
 mod ruling;
+mod tile;
 mod tree;
 
 pub use checkpoint::{Checkpoint, NoteKey};
 pub use entry::{Body, Entry, EntryKind, Judged, Lost, Reported, Ruled, leaf_hash};
 pub use fork::{Contradiction, Place, contradiction};
 pub use ledger::{Head, Ledger, Step};
+pub use proof::{Node, Outline, prove_consistency, prove_inclusion};
 pub use replay::{Evidences, Rejudge, question_anew};
 pub use ruling::Ruling;
+pub use tile::{Edge, Tile};
 pub use tree::Frontier;

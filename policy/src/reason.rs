@@ -172,6 +172,7 @@ reasons! {
     ArtifactUnavailable = "artifact_unavailable", "the provider's bytes of the permitted digest are not here", "put the file into the folder of `--artifacts`";
     LimitExceeded = "limit_exceeded", "the component used more memory, time, instances, handles or calls than it may", "raise the host's limit, or mend the component";
     LogBroken = "log_broken", "a row of the log does not follow from those before it", "keep the file: it is evidence";
+    ProofInvalid = "proof_invalid", "a proof does not lead from the entry to the checkpoint, or a tile or a kept checkpoint is not of this log", "get the proof again from who keeps the log, and keep this one: it is evidence";
 }
 
 /// A reason with the sentence that an administrator may read.

@@ -117,9 +117,12 @@ impl Who {
             | R::ArtifactUnavailable
             | R::LogFork
             | R::LimitExceeded => Self::HostOperator,
-            R::AuditUnavailable | R::StateRollback | R::JournalMismatch | R::ClockRollback | R::LogBroken => {
-                Self::BrokerOperator
-            }
+            R::AuditUnavailable
+            | R::StateRollback
+            | R::JournalMismatch
+            | R::ClockRollback
+            | R::LogBroken
+            | R::ProofInvalid => Self::BrokerOperator,
             R::BrokerKeyUnknown => Self::RootHolder,
             R::KeyInUse
             | R::IssuerUnknown
