@@ -4,6 +4,7 @@
 
 mod checkpoint;
 mod entry;
+mod exhibit;
 mod fork;
 mod ledger;
 mod proof;
@@ -14,6 +15,7 @@ mod tree;
 
 pub use checkpoint::{Checkpoint, NoteKey};
 pub use entry::{Body, Entry, EntryKind, Judged, Lost, Reported, Ruled, leaf_hash};
+pub use exhibit::{Exhibit, Proven};
 pub use fork::{Contradiction, Place, contradiction};
 pub use ledger::{Head, Ledger, Step};
 pub use proof::{Node, Outline, prove_consistency, prove_inclusion};

@@ -103,6 +103,16 @@ impl Edge {
         }
         changed
     }
+
+    /// The tiles above the leaves that are not whole yet.
+    pub fn open(&self) -> Vec<(Tile, Vec<Digest>)> {
+        let above = self.open.iter().zip(0_u32..).skip(1).filter(|(hashes, _)| !hashes.is_empty());
+        let tile = |(hashes, level): (&Vec<Digest>, u32)| {
+            let index = (self.size >> (level * HEIGHT)) / Tile::FULL as u64;
+            (Tile { level, index, width: hashes.len() }, hashes.clone())
+        };
+        above.map(tile).collect()
+    }
 }
 
 // Among all subtrees of its tile's level, the first that a node is made of.
