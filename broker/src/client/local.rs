@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use policy::envelope::Unverified;
-use policy::log::{Entry, Ledger};
+use policy::log::{Entry, Frontier, Ledger};
 use policy::name::Lattice;
 use policy::reason::{Reason, Refusal};
 use policy::time::Timestamp;
@@ -23,6 +23,7 @@ pub(crate) struct Local {
     pub(crate) reader: LogReader,
     pub(crate) ledger: Ledger,
     pub(crate) inception: Vec<u8>,
+    tree: Frontier,
 }
 
 impl Local {
@@ -30,19 +31,22 @@ impl Local {
     pub(crate) async fn read(folder: &Folder) -> Result<Self, Error> {
         let reader = LogReader::open(&folder.log()).await?;
         let mut inception = Vec::new();
-        let ledger = reader.replay(false, |row, _| {
+        let mut tree = Frontier::default();
+        let ledger = reader.replay(None, |row, _| {
+            tree.append(row.hash);
             if row.index == 0 {
                 inception.clone_from(&row.bytes);
             }
             Ok(())
         });
         let ledger = ledger.await?;
-        Ok(Self { reader, ledger, inception })
+        Ok(Self { reader, ledger, inception, tree })
     }
 
     /// The scene that it shows.
     pub(crate) fn scene(&self, now: Timestamp) -> Scene<'_> {
-        Scene { state: self.ledger.state(), head: self.ledger.head(), log: &self.reader, now, present: None }
+        let (state, head, root) = (self.ledger.state(), self.ledger.head(), self.tree.root());
+        Scene { state, head, root, log: &self.reader, now, present: None }
     }
 }
 

@@ -1,27 +1,22 @@
 //! `audit`: the log as evidence: its newest entries, and the proof that each follows from those before it.
 //!
-//! Verification needs the folder and public keys only; it trusts no broker and asks none.
+//! How it is verified, and how one entry is proved, is left to the files beside.
 
+mod prove;
 mod reconcile;
+mod verify;
+mod walk;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Subcommand;
-use indicatif::ProgressBar;
-use policy::digest::Digest;
-use policy::govern::{Event, WarrantInstalled};
-use policy::log::{Body, Checkpoint, Entry, Frontier, NoteKey, leaf_hash};
-use policy::reason::{Reason, Refusal};
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use crate::client::{Client, told};
+use crate::client::Client;
+use crate::command::Globals;
 use crate::command::acting::member;
-use crate::command::{Globals, files};
-use crate::error::Error;
-use crate::folder::Folder;
 use crate::output::{self, Format, Report};
-use crate::store::{LogReader, Row};
 use crate::view::{Look, rows};
 
 /// Read and verify the log.
@@ -47,11 +42,32 @@ enum Command {
     /// Prove that each entry follows from those before it, every ruling and command decided again
     #[command(after_help = "Exit code 3 when a row does not follow; the first such row is named.\n\n\
         Examples:\n  countersign audit verify\n  countersign --root DIGEST audit verify\n  \
-        countersign audit verify --checkpoint checkpoint.note")]
+        countersign audit verify --checkpoint checkpoint.note\n  \
+        countersign audit verify --from yesterday.note\n  \
+        countersign --root DIGEST audit verify --proof entry-413.proof")]
     Verify {
         /// A signed checkpoint that the log must hold.
         #[arg(long, value_name = "FILE")]
         checkpoint: Option<PathBuf>,
+        /// A signed checkpoint of an earlier verification: what it covers is not decided again.
+        #[arg(long, value_name = "FILE")]
+        from: Option<PathBuf>,
+        /// What `audit prove` wrote: it is checked with nothing else, no folder and no broker.
+        #[arg(long, value_name = "FILE", conflicts_with_all = ["checkpoint", "from"])]
+        proof: Option<PathBuf>,
+    },
+    /// Write one entry with all that proves it, to whoever knows the lattice's digest
+    #[command(after_help = "The file holds the entry, its evidence, the way from it to a signed checkpoint, and the \
+        papers of the key that signed: `audit verify --proof` checks it anywhere.\n\n\
+        Examples:\n  countersign audit prove 413\n  countersign audit prove 9f86d081 --out start.proof\n  \
+        countersign --root DIGEST audit verify --proof entry-413.proof")]
+    Prove {
+        /// An index, the start of an entry's hash, the id of a command or request, or a component's id.
+        #[arg(value_name = "INDEX|HASH|ID")]
+        about: String,
+        /// The file to write [default: entry-INDEX.proof].
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
     },
     /// Hold hosts' journals against the log: nothing that was acted on is missing, and nothing was invented
     Reconcile(reconcile::Args),
@@ -66,7 +82,9 @@ impl Args {
                 Ok(Report::new(text, seen.view))
             }
             Command::Tail { lines, follow: true } => follow(globals, lines),
-            Command::Verify { checkpoint } => verify(globals, checkpoint.as_deref()),
+            Command::Verify { proof: Some(proof), .. } => prove::verify(globals, &proof),
+            Command::Verify { checkpoint, from, .. } => verify::verify(globals, checkpoint.as_deref(), from.as_deref()),
+            Command::Prove { about, out } => prove::prove(globals, about, out.as_deref()),
             Command::Reconcile(args) => args.run(globals),
         }
     }
@@ -100,146 +118,5 @@ fn follow(globals: &Globals, lines: u64) -> anyhow::Result<Report> {
     }
 }
 
-// What is learnt on the way through the log.
-#[derive(Default)]
-struct Walk {
-    tree: Frontier,
-    rulings: u64,
-    judged: u64,
-    older_law: u64,
-    checkpoint: Option<Checkpoint>,
-    // The signed note that the log must hold, until the key that signed it was met.
-    note: Option<Vec<u8>>,
-    pinned: Option<Digest>,
-}
-
-fn verify(globals: &Globals, checkpoint: Option<&Path>) -> anyhow::Result<Report> {
-    let folder = Folder::open(&globals.folder()).map_err(told)?;
-    let note = checkpoint.map(files::read).transpose()?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(async {
-        let reader = LogReader::open(&folder.log()).await.map_err(told)?;
-        let size = reader.size().await.map_err(told)?;
-        let progress = if size > MANY { ProgressBar::new(size) } else { ProgressBar::hidden() };
-        let mut walk = Walk { pinned: globals.root, note, ..Walk::default() };
-        let walked = reader.replay(true, |row, entry| {
-            progress.inc(1);
-            walk.step(row, entry)
-        });
-        let walked = walked.await;
-        progress.finish_and_clear();
-        let ledger = match walked {
-            Ok(ledger) => ledger,
-            Err(Error::Refused(refusal)) => return Ok(broken(refusal, walk.tree.size(), size)),
-            Err(error) => return Err(error.into()),
-        };
-        if let Err(refusal) = evidence(&reader).await.map_err(told)? {
-            return Ok(broken(refusal, walk.tree.size(), size));
-        }
-        let head = ledger.head();
-        if walk.note.is_some() {
-            let detail = "the checkpoint is signed by no key that the log names";
-            return Err(Refusal::new(Reason::SignatureInvalid, detail).into());
-        }
-        if let Some(checkpoint) = walk.checkpoint.filter(|checkpoint| checkpoint.size > head.size) {
-            let detail = format!("the log ends at {}, the checkpoint was signed at {}", head.size, checkpoint.size);
-            return Ok(broken(Refusal::new(Reason::StateRollback, detail), head.size, size));
-        }
-        let text = output::fields([
-            ("entries", format!("{}: each follows from those before it", head.size)),
-            ("decided again", format!("{} rulings, {} commands, joins and warrants", walk.rulings, walk.judged)),
-            ("under an older law", walk.older_law.to_string()),
-            ("tree root", walk.tree.root().to_string()),
-            ("last", head.last.to_string()),
-            ("epoch", head.epoch.to_string()),
-            ("lattice", ledger.state().lattice().to_string()),
-        ]);
-        let members = json!({
-            "entries": head.size, "rulings": walk.rulings, "judged": walk.judged, "older_law": walk.older_law,
-            "tree_root": walk.tree.root(), "last": head.last, "epoch": head.epoch, "lattice": ledger.state().lattice(),
-        });
-        Ok(Report::new(format!("the log holds\n{text}"), members))
-    })
-}
-
-impl Walk {
-    fn step(&mut self, row: &Row, entry: &Entry) -> Result<(), Error> {
-        let hash = leaf_hash(&row.bytes);
-        if let Body::Inception(inception) = &entry.body {
-            if let Some(pinned) = self.pinned.filter(|pinned| *pinned != hash) {
-                let detail = format!("row 0: the log is of the lattice {hash}, pinned is {pinned}");
-                return Err(Refusal::new(Reason::LogBroken, detail).into());
-            }
-            self.under(&inception.log_key, row.index)?;
-        }
-        if let Body::Governance(judged) = &entry.body {
-            for event in &judged.events {
-                if let Event::WarrantInstalled(WarrantInstalled { log_key: Some(key), .. }) = event {
-                    self.under(key, row.index)?;
-                }
-            }
-        }
-        match &entry.body {
-            _ if !policy::decide::judges_again(entry.law) => self.older_law += 1,
-            Body::Ruling(_) => self.rulings += 1,
-            Body::Governance(_) | Body::Refusal(_) => self.judged += 1,
-            Body::Inception(_) | Body::Door(_) | Body::Report(_) | Body::Clock(_) | Body::Lost(_) => {}
-        }
-        self.tree.append(hash);
-        match &self.checkpoint {
-            Some(signed) if signed.size == self.tree.size() && signed.root != self.tree.root() => {
-                let detail =
-                    format!("row {}: the tree's root is {}, signed was {}", row.index, self.tree.root(), signed.root);
-                Err(Refusal::new(Reason::LogBroken, detail).into())
-            }
-            _ => Ok(()),
-        }
-    }
-}
-
-impl Walk {
-    // From this row on the log is signed for by this key, and by no other (T66).
-    fn under(&mut self, key: &str, index: u64) -> Result<(), Refusal> {
-        if let Some(signed) = self.checkpoint.as_ref().filter(|signed| signed.size > index) {
-            let detail =
-                format!("the checkpoint of {} entries is signed by a key that was replaced at {index}", signed.size);
-            return Err(Refusal::new(Reason::BrokerKeyUnknown, detail));
-        }
-        let Some(note) = &self.note else { return Ok(()) };
-        if let Ok(checkpoint) = NoteKey::parse(key)?.open(note) {
-            if checkpoint.size <= index {
-                let detail =
-                    format!("the checkpoint of {} entries is signed by the key of entry {index}", checkpoint.size);
-                return Err(Refusal::new(Reason::BrokerKeyUnknown, detail));
-            }
-            (self.checkpoint, self.note) = (Some(checkpoint), None);
-        }
-        Ok(())
-    }
-}
-
-// Every piece of evidence lies under its own digest, those that no entry names too.
-async fn evidence(reader: &LogReader) -> Result<Result<(), Refusal>, Error> {
-    let mut after = None;
-    loop {
-        let page = reader.evidence_after(after).await?;
-        for (sha256, bytes) in &page {
-            if Digest::of(bytes) != *sha256 {
-                return Ok(Err(Refusal::new(Reason::LogBroken, format!("the evidence under {sha256} was changed"))));
-            }
-        }
-        let Some((last, _)) = page.last() else {
-            return Ok(Ok(()));
-        };
-        after = Some(*last);
-    }
-}
-
-fn broken(refusal: Refusal, row: u64, size: u64) -> Report {
-    let text = format!("the log is broken: of {size} rows the first {row} hold\n");
-    Report::new(text, json!({"row": row, "entries": size})).refused(refusal)
-}
-
 const PAGE: u64 = 200;
-const MANY: u64 = 2000;
 const PAUSE: Duration = Duration::from_millis(250);

@@ -210,7 +210,8 @@ impl Views for Looks {
     ) -> BoxFuture<'a, Result<Value, Refusal>> {
         async move {
             let now = SystemClock::default().now();
-            let scene = Scene { state: &snapshot.state, head: snapshot.head, log, now, present: Some(present) };
+            let Snapshot { state, head, root } = snapshot;
+            let scene = Scene { state, head: *head, root: *root, log, now, present: Some(present) };
             match view::answer_query(scene, what, query).await {
                 Ok(view) => Ok(view),
                 // Signed like any view, so that nobody else can say no in the broker's name.

@@ -11,6 +11,7 @@ use sqlx::SqliteConnection;
 use tokio::sync::Mutex;
 
 use super::recorded::Recorded;
+use super::shelf::Shelf;
 use super::sqlite::{LOG, failed, open_to_read};
 use crate::error::Error;
 
@@ -67,6 +68,26 @@ impl LogReader {
         let rows = rows.bind(from).bind(i64::from(limit)).fetch_all(&mut *connection).await;
         let rows: Vec<(i64, Vec<u8>, Vec<u8>)> = rows.map_err(failed("read", &self.path))?;
         rows.into_iter().map(|(index, hash, bytes)| Row::read(index, hash, bytes)).collect()
+    }
+
+    /// At most `limit` hashes from an index on, in order, as they stand beside the bytes: whoever uses them proves them.
+    ///
+    /// # Errors
+    /// As [`LogReader::rows`].
+    pub async fn hashes(&self, from: u64, limit: u32) -> Result<Vec<Digest>, Error> {
+        let from = i64::try_from(from).unwrap_or(i64::MAX);
+        let mut connection = self.connection.lock().await;
+        let hashes = sqlx::query_scalar("SELECT hash FROM entries WHERE idx >= ? ORDER BY idx LIMIT ?");
+        let hashes = hashes.bind(from).bind(i64::from(limit)).fetch_all(&mut *connection).await;
+        let hashes: Vec<Vec<u8>> = hashes.map_err(failed("read", &self.path))?;
+        let read = hashes.into_iter().map(|hash| <[u8; 32]>::try_from(hash).map(Digest::from_bytes));
+        let read: Result<_, _> = read.collect();
+        read.map_err(|_| Error::refused(Reason::LogBroken, "the hash of a row has not 32 bytes"))
+    }
+
+    /// What is derived from this log, and lies beside it.
+    pub fn shelf(&self) -> Shelf {
+        Shelf::beside(&self.path)
     }
 
     /// The row of an index.
@@ -166,13 +187,14 @@ impl LogReader {
         Ok(Recorded::read_back(index, row.hash, entry.epoch, ruling))
     }
 
-    /// Replays the whole log: its chain, and with `rejudge` every decision anew. Visits each row with its entry.
+    /// Replays the whole log: its chain, and from the entry `rejudge` on, where one is named, every decision anew. Visits
+    /// each row with its entry.
     ///
     /// # Errors
     /// `log_broken` with the row, [`Error::Store`], or the visitor's own error.
     pub async fn replay(
         &self,
-        rejudge: bool,
+        rejudge: Option<u64>,
         mut visit: impl FnMut(&Row, &Entry) -> Result<(), Error>,
     ) -> Result<Ledger, Error> {
         let mut ledger: Option<Ledger> = None;
@@ -186,6 +208,7 @@ impl LogReader {
             for row in &page {
                 row.fits().map_err(|refusal| refusal.within(format!("row {}", row.index)))?;
                 let entry = Entry::read(&row.bytes).map_err(|refusal| refusal.within(format!("row {}", row.index)))?;
+                let rejudge = rejudge.is_some_and(|first| row.index >= first);
                 let kept = if rejudge { self.kept(&entry).await? } else { Kept::default() };
                 let how = if rejudge { Rejudge::Yes(&kept) } else { Rejudge::No };
                 let stepped = step(&mut ledger, row, how);
