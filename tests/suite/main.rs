@@ -22,6 +22,7 @@ mod nkeys;
 mod outage;
 mod plans;
 mod poison;
+mod proofs;
 mod published;
 mod refusals;
 mod relax;

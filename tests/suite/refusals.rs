@@ -179,6 +179,7 @@ fn attack(reason: Reason) -> (Chapter, Attack) {
         Reason::ArtifactUnavailable => (Evidence, evidence::bytes_not_here),
         Reason::LimitExceeded => (Evidence, evidence::greedy),
         Reason::LogBroken => (Evidence, evidence::changed_row),
+        Reason::ProofInvalid => (Evidence, evidence::another_way_to_the_root),
     }
 }
 
