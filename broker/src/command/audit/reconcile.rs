@@ -46,7 +46,7 @@ impl Args {
         let walked = runtime.block_on(async {
             let reader = LogReader::open(&folder.log()).await?;
             reader
-                .replay(false, |row, entry| {
+                .replay(None, |row, entry| {
                     reconciliation.entry(entry, row.hash);
                     Ok(())
                 })
