@@ -38,7 +38,7 @@ pub struct Outline(Vec<Vec<Node>>);
 impl Outline {
     /// The root of the first `size` leaves; one hash, or none where there are no leaves.
     pub fn root(size: u64) -> Self {
-        Self::over(if size == 0 { Vec::new() } else { vec![0..size] })
+        Self(if size == 0 { Vec::new() } else { vec![complete(0..size)] })
     }
 
     /// The proof that the leaf of that index is among the first `size` (section 2.1.3.1).
