@@ -2,20 +2,25 @@
 //!
 //! Public keys only; nobody is asked. How it is told is left to the command line.
 
+mod beside;
+mod brought;
 mod exports;
 
 use std::path::PathBuf;
 
 use policy::digest::Digest;
 use policy::govern::{Event, WarrantInstalled};
-use policy::log::{Body, Checkpoint, Entry, Frontier, Head, NoteKey, leaf_hash};
+use policy::log::{Body, Entry, Frontier, Head, NoteKey, leaf_hash};
 use policy::name::Lattice;
 use policy::reason::{Reason, Refusal};
 
 use crate::error::Error;
 use crate::export::Bulk;
-use crate::store::{LogReader, Row};
+use crate::store::{LogReader, Row, Shelf, says};
 
+pub use beside::Shelved;
+use beside::{Beside, Place};
+use brought::Brought;
 pub use exports::exports;
 
 /// What the log is held to, besides itself.
@@ -27,6 +32,10 @@ pub struct Against {
     pub note: Option<Vec<u8>>,
     /// Where its segments are.
     pub segments: Option<PathBuf>,
+    /// A signed checkpoint of an earlier verification, which it must hold: what it covers is not decided again.
+    pub since: Option<Vec<u8>>,
+    /// What was derived from it and lies beside it.
+    pub shelf: Option<Shelf>,
 }
 
 /// What was found sound.
@@ -50,6 +59,10 @@ pub struct Sound {
     pub older_law: u64,
     /// The entries that could not be decided again, as ranges: first, and one after the last.
     pub undecided: Vec<(u64, u64)>,
+    /// How many entries were verified before: their chain was checked, their decisions were not.
+    pub since: u64,
+    /// What came of tiles and kept checkpoints, where they were looked at.
+    pub shelved: Option<Shelved>,
 }
 
 /// What does not follow, and how many entries before it hold.
@@ -70,8 +83,11 @@ pub type Verdict = Result<Sound, Broken>;
 /// [`Error::Store`] or [`Error::Io`]; what does not follow is a verdict.
 pub async fn log(reader: &LogReader, against: Against, mut progress: impl FnMut()) -> Result<Verdict, Error> {
     let mut bulk = Bulk::of(against.segments.as_deref());
-    let mut walk = Walk::against(against);
-    let walked = reader.replay_with(&mut bulk, true, |row, entry| {
+    let mut walk = match Walk::against(against) {
+        Err(Error::Refused(refusal)) => return Ok(Err(Broken { refusal, held: 0 })),
+        begun => begun?,
+    };
+    let walked = reader.replay_with(&mut bulk, Some(walk.since), |row, entry| {
         progress();
         Ok(walk.step(row, entry, entry.is_some())?)
     });
@@ -97,35 +113,39 @@ struct Walk {
     judged: u64,
     older_law: u64,
     undecided: Vec<(u64, u64)>,
-    checkpoint: Option<Checkpoint>,
-    // The signed note that the log must hold, until the key that signed it was met.
-    note: Option<Vec<u8>>,
+    brought: Brought,
     pinned: Option<Digest>,
+    // How many entries were verified before.
+    since: u64,
+    // The key that signs for the log at this point.
+    log_key: Option<NoteKey>,
+    beside: Option<Beside>,
 }
 
 impl Walk {
-    fn against(against: Against) -> Self {
-        Self { pinned: against.pinned, note: against.note, ..Self::default() }
+    fn against(against: Against) -> Result<Self, Error> {
+        let Against { pinned, note, since, shelf, .. } = against;
+        let says =
+            |note: &Vec<u8>| says(note).ok_or_else(|| Refusal::new(Reason::SchemaMismatch, "not a signed checkpoint"));
+        let verified = since.as_ref().map(says).transpose()?.unwrap_or_default();
+        let brought = Brought::of(note.into_iter().chain(since));
+        let beside = shelf.map(Beside::of).transpose()?;
+        Ok(Self { pinned, brought, since: verified, beside, ..Self::default() })
     }
 
     fn broken(&self, refusal: Refusal) -> Broken {
         Broken { refusal, held: self.entries }
     }
 
-    fn end(self, head: Option<Head>, lattice: Option<Lattice>, whole: bool) -> Verdict {
-        if self.note.is_some() {
-            let detail = "the checkpoint is signed by no key that the log names";
-            return Err(self.broken(Refusal::new(Reason::SignatureInvalid, detail)));
-        }
+    fn end(mut self, head: Option<Head>, lattice: Option<Lattice>, whole: bool) -> Verdict {
         let size = self.tree.size();
-        if let Some(checkpoint) = self.checkpoint.as_ref().filter(|checkpoint| checkpoint.size > size) {
-            let detail = format!("the log ends at {size}, the checkpoint was signed at {}", checkpoint.size);
-            return Err(self.broken(Refusal::new(Reason::StateRollback, detail)));
-        }
-        let Self { tree, last, entries, rulings, judged, older_law, undecided, .. } = self;
+        self.brought.end(size).map_err(|refusal| self.broken(refusal))?;
+        let beside = self.beside.take().map(|beside| beside.end(size, self.log_key.as_ref())).transpose();
+        let shelved = beside.map_err(|refusal| self.broken(refusal))?;
+        let Self { tree, last, entries, rulings, judged, older_law, undecided, since, .. } = self;
         let tree_root = whole.then(|| tree.root());
         let last = last.unwrap_or(Digest::from_bytes([0; 32]));
-        Ok(Sound { head, entries, last, tree_root, lattice, rulings, judged, older_law, undecided })
+        Ok(Sound { head, entries, last, tree_root, lattice, rulings, judged, older_law, undecided, since, shelved })
     }
 
     fn step(&mut self, row: &Row, entry: Option<&Entry>, decided: bool) -> Result<(), Refusal> {
@@ -135,14 +155,15 @@ impl Walk {
         }
         self.tree.append(row.hash);
         (self.last, self.entries) = (Some(row.hash), self.entries + 1);
-        match &self.checkpoint {
-            Some(signed) if signed.size == self.tree.size() && signed.root != self.tree.root() => {
-                let detail =
-                    format!("row {}: the tree's root is {}, signed was {}", row.index, self.tree.root(), signed.root);
-                Err(Refusal::new(Reason::LogBroken, detail))
+        let (tree, size) = (&self.tree, self.tree.size());
+        if let Some(beside) = &mut self.beside {
+            beside.grow(row.hash);
+            if beside.awaits(size) {
+                let epoch = entry.map(|entry| entry.epoch);
+                beside.hold(&Place { size, leaf: row.hash, root: tree.root(), epoch }, self.log_key.as_ref());
             }
-            _ => Ok(()),
         }
+        self.brought.hold(size, || tree.root())
     }
 
     fn read(&mut self, row: &Row, entry: &Entry, decided: bool) -> Result<(), Refusal> {
@@ -156,12 +177,11 @@ impl Walk {
         }
         if let Body::Governance(judged) = &entry.body {
             for event in &judged.events {
-                if let Event::WarrantInstalled(WarrantInstalled { log_key: Some(key), .. }) = event {
-                    self.under(key, row.index)?;
-                }
+                self.governed(event, row.index)?;
             }
         }
         match &entry.body {
+            _ if row.index < self.since => {}
             _ if !decided => self.undecided(row.index),
             _ if !policy::decide::judges_again(entry.law) => self.older_law += 1,
             Body::Ruling(_) => self.rulings += 1,
@@ -171,6 +191,17 @@ impl Walk {
         Ok(())
     }
 
+    fn governed(&mut self, event: &Event, index: u64) -> Result<(), Refusal> {
+        match event {
+            Event::WarrantInstalled(WarrantInstalled { log_key: Some(key), .. }) => self.under(key, index),
+            Event::LogRestored(restored) => {
+                self.beside.iter_mut().for_each(|beside| beside.put_right(restored));
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
     fn undecided(&mut self, index: u64) {
         match self.undecided.last_mut() {
             Some((_, end)) if *end == index => *end += 1,
@@ -178,22 +209,10 @@ impl Walk {
         }
     }
 
-    // From this row on the log is signed for by this key, and by no other (T66).
     fn under(&mut self, key: &str, index: u64) -> Result<(), Refusal> {
-        if let Some(signed) = self.checkpoint.as_ref().filter(|signed| signed.size > index) {
-            let detail =
-                format!("the checkpoint of {} entries is signed by a key that was replaced at {index}", signed.size);
-            return Err(Refusal::new(Reason::BrokerKeyUnknown, detail));
-        }
-        let Some(note) = &self.note else { return Ok(()) };
-        if let Ok(checkpoint) = NoteKey::parse(key)?.open(note) {
-            if checkpoint.size <= index {
-                let detail =
-                    format!("the checkpoint of {} entries is signed by the key of entry {index}", checkpoint.size);
-                return Err(Refusal::new(Reason::BrokerKeyUnknown, detail));
-            }
-            (self.checkpoint, self.note) = (Some(checkpoint), None);
-        }
+        let key = NoteKey::parse(key)?;
+        self.brought.under(&key, index)?;
+        self.log_key = Some(key);
         Ok(())
     }
 }

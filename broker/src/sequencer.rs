@@ -348,7 +348,8 @@ impl Bench {
         match &self.snapshot {
             Some(snapshot) if snapshot.head == ledger.head() => Arc::clone(snapshot),
             _ => {
-                let snapshot = Arc::new(Snapshot { state: ledger.state().clone(), head: ledger.head() });
+                let snapshot =
+                    Arc::new(Snapshot { state: ledger.state().clone(), head: ledger.head(), root: court.root() });
                 self.snapshot = Some(Arc::clone(&snapshot));
                 snapshot
             }

@@ -64,6 +64,7 @@ pub struct Service {
     sequencer: Sequencer,
     speech: Speech,
     epochs: watch::Receiver<Vec<u8>>,
+    keeper: Arc<notary::Keeper>,
     tasks: Vec<JoinHandle<()>>,
     tip: watch::Receiver<Tip>,
     present: Arc<Present>,
@@ -233,6 +234,10 @@ impl Service {
         let counted = open::record_counts(&self.door, &self.sequencer).await;
         self.tasks.iter().for_each(JoinHandle::abort);
         self.sequencer.close().await?;
+        // The last word of this process, for proofs while nobody serves.
+        if let Some(note) = notary::sign(&self.speech.ring, &self.tip.borrow()) {
+            self.keeper.keep(&note);
+        }
         counted.map_err(unavailable)
     }
 

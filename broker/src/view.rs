@@ -12,6 +12,7 @@ mod links;
 mod lists;
 mod page;
 mod plan;
+mod proof;
 mod relaxations;
 mod rules;
 mod signing;
@@ -20,6 +21,7 @@ mod warrants;
 mod why;
 
 use policy::artifact::Import;
+use policy::digest::Digest;
 use policy::envelope::Verified;
 use policy::govern::State;
 use policy::log::{Entry, Head};
@@ -51,6 +53,8 @@ pub struct Scene<'a> {
     pub state: &'a State,
     /// The end of the log.
     pub head: Head,
+    /// The root of the tree over it.
+    pub root: Digest,
     /// The log; entries from the head on are not looked at.
     pub log: &'a LogReader,
     /// The time to judge at.
@@ -151,6 +155,23 @@ pub enum Look {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         contract: Option<Package>,
     },
+    /// Proofs over the tree of the first entries: that one is among them, that the tree grew out of a smaller one.
+    Proof {
+        /// The entry; none is proved when absent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        index: Option<u64>,
+        /// How many entries; all that there are when absent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        size: Option<u64>,
+        /// The size of the smaller tree; nothing is proved of one when absent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        from: Option<u64>,
+    },
+    /// One entry with all that proves it.
+    Prove {
+        /// As of a past decision.
+        about: String,
+    },
 }
 
 impl Look {
@@ -220,6 +241,8 @@ impl Look {
             Self::Explain(_) => "explain",
             Self::Plan(_) => "plan",
             Self::Why { .. } => "why",
+            Self::Proof { .. } => "proof",
+            Self::Prove { .. } => "prove",
         }
     }
 }
@@ -253,6 +276,8 @@ pub async fn answer(scene: Scene<'_>, look: &Look) -> Result<Value, Error> {
         Look::Explain(supposition) => explain::explain(scene, supposition).await?,
         Look::Plan(proposal) => plan::plan(scene, proposal).await?,
         Look::Why { about, contract } => why::why(scene, about, contract.as_ref()).await?,
+        Look::Proof { index, size, from } => proof::proof(scene, *index, *size, *from).await?,
+        Look::Prove { about } => proof::prove(scene, about).await?,
     })
 }
 
@@ -332,6 +357,11 @@ impl Scene<'_> {
         }
         Err(Refusal::new(Reason::LogBroken, format!("row {from} is missing")).into())
     }
+}
+
+/// One entry as people read it.
+pub fn told(entry: &Entry, bytes: &[u8]) -> Value {
+    history::tell(entry, bytes)
 }
 
 /// A package at a version with its interfaces, as people write it.

@@ -5,20 +5,26 @@
 mod checkpoint;
 mod draft;
 mod entry;
+mod exhibit;
 mod fork;
 mod frozen;
 mod ledger;
+mod proof;
 mod replay;
 mod ruling;
+mod tile;
 mod tree;
 mod worth;
 
 pub use checkpoint::{Checkpoint, NoteKey};
 pub use draft::Draft;
 pub use entry::{Body, Entry, EntryKind, Judged, Lost, Reported, Ruled, leaf_hash};
+pub use exhibit::{Exhibit, Proven};
 pub use fork::{Contradiction, Place, contradiction};
 pub use ledger::{Head, Ledger, Step};
+pub use proof::{Node, Outline, prove_consistency, prove_inclusion};
 pub use replay::{Evidences, Rejudge, question_anew};
 pub use ruling::Ruling;
+pub use tile::{Edge, Tile};
 pub use tree::Frontier;
 pub use worth::Worth;

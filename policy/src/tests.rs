@@ -13,6 +13,7 @@ mod links;
 mod order;
 mod owners;
 mod plans;
+mod proofs;
 mod reasons;
 mod relaxations;
 mod roots;

@@ -11,6 +11,7 @@
     missing_docs
 )]
 
+mod audit;
 mod changes;
 mod cold;
 mod disk;
@@ -51,6 +52,9 @@ fn measure(chosen: &[String]) {
     if wanted("append") {
         board.doing("append");
         runtime.block_on(disk::append(&mut board));
+    }
+    if wanted("audit") {
+        runtime.block_on(audit::measure(&mut board));
     }
     if wanted("memory") {
         board.doing("memory");

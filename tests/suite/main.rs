@@ -26,6 +26,7 @@ mod outage;
 mod plans;
 mod poison;
 mod power;
+mod proofs;
 mod published;
 mod refusals;
 mod relax;

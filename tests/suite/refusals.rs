@@ -182,6 +182,7 @@ fn attack(reason: Reason) -> (Chapter, Attack) {
         Reason::LogBroken => (Evidence, evidence::changed_row),
         Reason::SegmentMissing => (Evidence, keeping::frozen_and_gone),
         Reason::ExportMismatch => (Evidence, keeping::export_of_another_log),
+        Reason::ProofInvalid => (Evidence, evidence::another_way_to_the_root),
     }
 }
 

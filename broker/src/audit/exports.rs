@@ -9,7 +9,7 @@ use policy::digest::Digest;
 use policy::log::{Entry, Frontier, Ledger, NoteKey, Rejudge};
 use policy::reason::{Reason, Refusal};
 
-use super::{Against, Verdict, Walk};
+use super::{Against, Brought, Verdict, Walk};
 use crate::error::Error;
 use crate::export::{Item, Line, Lines, Seal};
 use crate::store::Row;
@@ -19,7 +19,7 @@ use crate::store::Row;
 /// # Errors
 /// [`Error::Io`]; what does not follow is a verdict.
 pub async fn exports(files: &[PathBuf], against: Against, mut progress: impl FnMut()) -> Result<Verdict, Error> {
-    let mut proof = Proof { walk: Walk::against(against), ledger: None, first: None, next: 0, hashes: Vec::new() };
+    let mut proof = Proof { walk: Walk::against(against)?, ledger: None, first: None, next: 0, hashes: Vec::new() };
     for path in files {
         let mut lines = Lines::open(path)?;
         loop {
@@ -44,7 +44,7 @@ pub async fn exports(files: &[PathBuf], against: Against, mut progress: impl FnM
     let mut walk = proof.walk;
     if head.is_none() {
         // A checkpoint counts entries from the first on, which are not here.
-        walk.note = None;
+        walk.brought = Brought::default();
     }
     Ok(walk.end(head, lattice, head.is_some()))
 }

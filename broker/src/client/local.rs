@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use policy::envelope::Unverified;
-use policy::log::{Entry, Ledger};
+use policy::log::{Entry, Frontier, Ledger};
 use policy::name::Lattice;
 use policy::reason::{Reason, Refusal};
 use policy::time::Timestamp;
@@ -24,6 +24,7 @@ pub(crate) struct Local {
     pub(crate) ledger: Ledger,
     pub(crate) inception: Vec<u8>,
     room: Room,
+    tree: Frontier,
 }
 
 impl Local {
@@ -31,26 +32,22 @@ impl Local {
     pub(crate) async fn read(folder: &Folder) -> Result<Self, Error> {
         let reader = LogReader::open(&folder.log()).await?;
         let mut inception = Vec::new();
-        let ledger = reader.replay(false, |row, _| {
+        let mut tree = Frontier::default();
+        let ledger = reader.replay(None, |row, _| {
+            tree.append(row.hash);
             if row.index == 0 {
                 inception.clone_from(&row.bytes);
             }
             Ok(())
         });
         let ledger = ledger.await?;
-        Ok(Self { reader, ledger, inception, room: Reserve::shows(&folder.reserve()) })
+        Ok(Self { reader, ledger, inception, room: Reserve::shows(&folder.reserve()), tree })
     }
 
     /// The scene that it shows.
     pub(crate) fn scene(&self, now: Timestamp) -> Scene<'_> {
-        Scene {
-            state: self.ledger.state(),
-            head: self.ledger.head(),
-            log: &self.reader,
-            now,
-            present: None,
-            room: self.room,
-        }
+        let (state, head, root) = (self.ledger.state(), self.ledger.head(), self.tree.root());
+        Scene { state, head, root, log: &self.reader, now, present: None, room: self.room }
     }
 }
 

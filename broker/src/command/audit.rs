@@ -5,6 +5,7 @@
 mod backup;
 mod export;
 mod freeze;
+mod prove;
 mod reconcile;
 mod verify;
 
@@ -39,10 +40,12 @@ enum Command {
         #[arg(short, long)]
         follow: bool,
     },
-    /// Prove that each entry follows from those before it, every ruling and command decided again
     /// Hold hosts' journals against the log: nothing that was acted on is missing, and nothing was invented
     Reconcile(reconcile::Args),
+    /// Prove that each entry follows from those before it, every ruling and command decided again
     Verify(verify::Args),
+    /// Write one entry with all that proves it, to whoever knows the lattice's digest
+    Prove(prove::Args),
     /// Write the log as lines of JSON, and go on where the file ends
     Export(export::Args),
     /// Copy the log while a broker writes it, with what a restore needs; verified before it is there
@@ -62,6 +65,7 @@ impl Args {
             Command::Tail { lines, follow: true } => follow(globals, lines),
             Command::Reconcile(args) => args.run(globals),
             Command::Verify(args) => args.run(globals),
+            Command::Prove(args) => args.run(globals),
             Command::Export(args) => args.run(globals),
             Command::Backup(args) => args.run(globals),
             Command::Freeze(args) => args.run(globals),

@@ -210,14 +210,9 @@ impl Views for Looks {
     ) -> BoxFuture<'a, Result<Value, Refusal>> {
         async move {
             let now = SystemClock::default().now();
-            let scene = Scene {
-                state: &snapshot.state,
-                head: snapshot.head,
-                log,
-                now,
-                present: Some(present),
-                room: present.room(),
-            };
+            let Snapshot { state, head, root } = snapshot;
+            let room = present.room();
+            let scene = Scene { state, head: *head, root: *root, log, now, present: Some(present), room };
             match view::answer_query(scene, what, query).await {
                 Ok(view) => Ok(view),
                 // Signed like any view, so that nobody else can say no in the broker's name.

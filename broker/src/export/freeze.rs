@@ -69,7 +69,7 @@ pub async fn freeze(folder: &Folder, now: Timestamp, freeze: &Freeze) -> Result<
     Court::open(files).await?.close().await?;
     let log = LogReader::open(&folder.log()).await?;
     let mut cut = Cut::of(&log, freeze.until, now, log.size().await?);
-    let ledger = log.replay(false, |row, entry| Ok(cut.step(row, entry)?)).await?;
+    let ledger = log.replay(None, |row, entry| Ok(cut.step(row, entry)?)).await?;
     cut.refuse_unfit()?;
     let lattice = ledger.state().lattice();
     let key = LogKey::load(&folder.key("log"), lattice)?;

@@ -10,7 +10,7 @@ use policy::log::{Body, Checkpoint, Frontier, Ledger, Step};
 use policy::wire::FRESHNESS_S;
 
 use crate::error::Error;
-use crate::store::{Act, Lock, LogReader, Recorded, Row, Writer};
+use crate::store::{Act, Lock, LogReader, Recorded, Retiler, Row, Shelf, Tiler, Writer};
 
 /// Where the files of a lattice are.
 #[derive(Debug, Clone)]
@@ -24,6 +24,8 @@ pub(crate) struct Court {
     files: Files,
     ledger: Ledger,
     frontier: Frontier,
+    // None while an older log is put right: what lacks is made at the next start.
+    tiler: Option<Tiler>,
     origin: String,
     writer: Writer,
     lock: Lock,
@@ -45,7 +47,8 @@ pub(crate) struct Asked {
 impl Court {
     /// Replays the log, holds it to the lock, and opens it to write.
     pub(crate) async fn open(files: Files) -> Result<Self, Error> {
-        let (court, locked) = Self::found(files).await?;
+        let tiles = Retiler::new(Shelf::beside(&files.log));
+        let (court, locked) = Self::read(files, Some(tiles)).await?;
         court.lock.refuse_older(court.ledger.head(), locked.as_ref())?;
         // What is durable and not yet behind the lock was never acted on; now it will be.
         let lock = court.lock.advance(court.ledger.head()).await?;
@@ -54,12 +57,19 @@ impl Court {
 
     /// Opens what is there, though it may be behind its lock: for whoever looks what is lost, and restores it.
     pub(crate) async fn found(files: Files) -> Result<(Self, Option<Row>), Error> {
+        Self::read(files, None).await
+    }
+
+    async fn read(files: Files, mut tiles: Option<Retiler>) -> Result<(Self, Option<Row>), Error> {
         let lock = Lock::open(&files.lock).await?;
         let reader = LogReader::open(&files.log).await?;
         let (mut frontier, mut warrant, mut inception, mut locked) = (Frontier::default(), None, Vec::new(), None);
         let (mut asked, mut rerooted) = (VecDeque::new(), Vec::new());
-        let ledger = reader.replay(false, |row, entry| {
+        let ledger = reader.replay(None, |row, entry| {
             frontier.append(row.hash);
+            if let Some(tiles) = &mut tiles {
+                tiles.append(row.hash);
+            }
             // What lies in a segment is older than what is remembered, and changes no state.
             let Some(entry) = entry else { return Ok(()) };
             if let Body::Inception(_) = &entry.body {
@@ -87,9 +97,21 @@ impl Court {
         let writer = Writer::open(&files.log).await?;
         let origin = format!("countersign/{}", ledger.state().lattice());
         let asked = asked.into();
-        let lock_due = None;
-        let court =
-            Self { files, ledger, frontier, origin, writer, lock, warrant, rerooted, inception, lock_due, asked };
+        let (tiler, lock_due) = (tiles.map(Retiler::live), None);
+        let court = Self {
+            files,
+            ledger,
+            frontier,
+            tiler,
+            origin,
+            writer,
+            lock,
+            warrant,
+            rerooted,
+            inception,
+            lock_due,
+            asked,
+        };
         Ok((court, locked))
     }
 
@@ -156,6 +178,11 @@ impl Court {
         &self.inception
     }
 
+    /// The root of what is durable.
+    pub(crate) fn root(&self) -> Digest {
+        self.frontier.root()
+    }
+
     /// The size and root of what is durable.
     pub(crate) fn checkpoint(&self) -> Checkpoint {
         let head = self.ledger.head();
@@ -173,6 +200,9 @@ impl Court {
         steps.iter().for_each(|step| court.frontier.append(step.hash));
         let (writer, recorded) = court.writer.commit(steps).await?;
         court.writer = writer;
+        if let Some(tiler) = &mut court.tiler {
+            recorded.iter().for_each(|recorded| tiler.append(recorded.hash()));
+        }
         let now = Instant::now();
         let due = *court.lock_due.get_or_insert(now + LOCK_LAG);
         // Under steady load nobody waits for the lock to be due, so it is looked at here too.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use policy::digest::Digest;
 use policy::govern::{AdministratorKeys, HostKeys, State};
 use policy::log::{Checkpoint, Head};
 use tokio::sync::watch;
@@ -17,6 +18,8 @@ pub struct Snapshot {
     pub state: State,
     /// The end of the log that it is the fold of.
     pub head: Head,
+    /// The root of the tree over it.
+    pub root: Digest,
 }
 
 /// What the sequencer shows to everyone.

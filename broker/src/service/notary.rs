@@ -1,8 +1,8 @@
-//! Signs checkpoints: with each governance event at once, else each second in which the log grew.
+//! Signs checkpoints: with each governance event at once, else each second in which the log grew; and keeps the newest.
 //!
 //! With the key that the log itself names at that end, so that a warrant which names another changes it in place (T66).
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -11,6 +11,7 @@ use tokio::time::MissedTickBehavior;
 
 use crate::keys::LogKey;
 use crate::sequencer::Tip;
+use crate::store::{Shelf, says};
 
 /// The log keys that this process holds: the one in use, and one that a warrant is about to name.
 pub(super) type Ring = Arc<ArcSwap<Vec<Arc<LogKey>>>>;
@@ -36,6 +37,46 @@ pub(super) async fn notarise(ring: Ring, mut tip: watch::Receiver<Tip>, notes: w
                 notes.send_replace(note);
             }
             signed = newest;
+        }
+    }
+}
+
+/// The checkpoints of one log, kept beside it so that proofs have a signed head while nobody serves.
+pub(super) struct Keeper {
+    shelf: Shelf,
+    // The size of the newest: an older one that comes late is dropped.
+    newest: Mutex<u64>,
+}
+
+impl Keeper {
+    /// For the checkpoints on that shelf.
+    pub(super) const fn new(shelf: Shelf) -> Self {
+        Self { shelf, newest: Mutex::new(0) }
+    }
+
+    /// Keeps a checkpoint. It proves nothing that the log does not, so nobody is refused when it cannot be written.
+    pub(super) fn keep(&self, note: &[u8]) {
+        let mut newest = self.newest.lock().unwrap_or_else(PoisonError::into_inner);
+        let size = says(note).unwrap_or_default();
+        if size < *newest {
+            return;
+        }
+        match self.shelf.keep(note) {
+            Ok(()) => *newest = size,
+            Err(error) => tracing::warn!(%error, "a signed checkpoint could not be kept"),
+        }
+    }
+}
+
+/// Keeps what is signed, until nobody signs any more.
+pub(super) async fn keep(keeper: Arc<Keeper>, mut notes: watch::Receiver<Vec<u8>>) {
+    loop {
+        let note = notes.borrow_and_update().clone();
+        let keeper = Arc::clone(&keeper);
+        // The disk may take its time; the next one waits, and those between are not missed by anybody.
+        let kept = tokio::task::spawn_blocking(move || keeper.keep(&note)).await;
+        if kept.is_err() || notes.changed().await.is_err() {
+            return;
         }
     }
 }

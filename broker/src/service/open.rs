@@ -16,7 +16,7 @@ use tokio::sync::{Mutex, OnceCell, watch};
 
 use super::Service;
 use super::memory::Memory;
-use super::notary::{self, Ring};
+use super::notary::{self, Keeper, Ring};
 use super::speech::{InForce, Speech};
 use super::voice::{Pinned, Voice};
 use crate::clock::Clock;
@@ -26,7 +26,7 @@ use crate::folder::{Folder, refuse_unless_private};
 use crate::sequencer::court::{Court, Files};
 use crate::sequencer::{Sequencer, Shown, Unavailable};
 use crate::settings::Settings;
-use crate::store::{LogReader, Reserve};
+use crate::store::{LogReader, Reserve, Shelf};
 
 impl Service {
     /// Opens the court of a folder.
@@ -86,7 +86,9 @@ impl Service {
         let ring: Ring = Arc::new(ArcSwap::from_pointee(vec![Arc::clone(&voice.log)]));
         let first = notary::sign(&ring, &tip.borrow()).unwrap_or_default();
         let (notes, epochs) = watch::channel(first);
+        let keeper = Arc::new(Keeper::new(Shelf::beside(&folder.log())));
         let tasks = vec![
+            tokio::spawn(notary::keep(Arc::clone(&keeper), epochs.clone())),
             tokio::spawn(notary::notarise(Arc::clone(&ring), tip.clone(), notes)),
             tokio::spawn(count_each_minute(Arc::clone(&door), sequencer.clone())),
         ];
@@ -104,6 +106,7 @@ impl Service {
             sequencer,
             speech,
             epochs,
+            keeper,
             tasks,
             tip,
             present,

@@ -12,6 +12,7 @@ use tokio::sync::Mutex;
 
 use super::recorded::Recorded;
 use super::schema::LOG;
+use super::shelf::Shelf;
 use super::sqlite::{failed, open_to_read};
 use crate::error::Error;
 use crate::export::Bulk;
@@ -86,6 +87,26 @@ impl LogReader {
         let rows = rows.bind(from).bind(i64::from(limit)).fetch_all(&mut *connection).await;
         let rows: Vec<(i64, Vec<u8>, Vec<u8>)> = rows.map_err(failed("read", &self.path))?;
         rows.into_iter().map(|(index, hash, bytes)| Row::read(index, hash, bytes)).collect()
+    }
+
+    /// At most `limit` hashes from an index on, in order, as they stand beside the bytes: whoever uses them proves them.
+    ///
+    /// # Errors
+    /// As [`LogReader::rows`].
+    pub async fn hashes(&self, from: u64, limit: u32) -> Result<Vec<Digest>, Error> {
+        let from = i64::try_from(from).unwrap_or(i64::MAX);
+        let mut connection = self.connection.lock().await;
+        let hashes = sqlx::query_scalar(if self.segments.is_empty() { HASHES } else { frozen::HASHES });
+        let hashes = hashes.bind(from).bind(i64::from(limit)).fetch_all(&mut *connection).await;
+        let hashes: Vec<Vec<u8>> = hashes.map_err(failed("read", &self.path))?;
+        let read = hashes.into_iter().map(|hash| <[u8; 32]>::try_from(hash).map(Digest::from_bytes));
+        let read: Result<_, _> = read.collect();
+        read.map_err(|_| Error::refused(Reason::LogBroken, "the hash of a row has not 32 bytes"))
+    }
+
+    /// What is derived from this log, and lies beside it.
+    pub fn shelf(&self) -> Shelf {
+        Shelf::beside(&self.path)
     }
 
     /// The row of an index.
@@ -185,14 +206,14 @@ impl LogReader {
         Ok(Recorded::read_back(index, row.hash, entry.epoch, ruling))
     }
 
-    /// Replays the whole log: its chain, and with `rejudge` every decision anew. Visits each row with its entry; with
-    /// none where its bytes lie in a segment.
+    /// Replays the whole log: its chain, and from the entry `rejudge` on, where one is named, every decision anew. Visits
+    /// each row with its entry; with none where its bytes lie in a segment.
     ///
     /// # Errors
     /// `log_broken` with the row, [`Error::Store`], or the visitor's own error.
     pub async fn replay(
         &self,
-        rejudge: bool,
+        rejudge: Option<u64>,
         visit: impl FnMut(&Row, Option<&Entry>) -> Result<(), Error>,
     ) -> Result<Ledger, Error> {
         self.replay_with(&mut Bulk::default(), rejudge, visit).await
@@ -205,7 +226,7 @@ impl LogReader {
     pub async fn replay_with(
         &self,
         bulk: &mut Bulk,
-        rejudge: bool,
+        rejudge: Option<u64>,
         mut visit: impl FnMut(&Row, Option<&Entry>) -> Result<(), Error>,
     ) -> Result<Ledger, Error> {
         let mut ledger: Option<Ledger> = None;
@@ -220,6 +241,7 @@ impl LogReader {
             for row in page {
                 let at = row.index;
                 let within = |refusal: Refusal| refusal.within(format!("row {at}"));
+                let rejudge = rejudge.is_some_and(|first| at >= first);
                 let found = if row.is_frozen() { bulk.find(&row, &self.segments)? } else { None };
                 let (row, found) = found.map_or((row, None), |(row, kept)| (row, Some(kept)));
                 let entry = row.entry().map_err(within)?;
@@ -298,6 +320,7 @@ impl Evidences for Kept {
 }
 
 const PAGE: u32 = 256;
+const HASHES: &str = "SELECT hash FROM entries WHERE idx >= ? ORDER BY idx LIMIT ?";
 const WHOLE: &str = "SELECT idx, hash, bytes FROM entries WHERE idx >= ?1 ORDER BY idx LIMIT ?2";
 // The version of the schema from which on a log may have segments.
 const FREEZES: usize = 2;

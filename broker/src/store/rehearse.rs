@@ -23,6 +23,25 @@ impl Log {
         Ok(Self(Some(Writer::open(path).await?)))
     }
 
+    /// Opens one that is there: whoever measures appends what follows from its end.
+    ///
+    /// # Errors
+    /// As [`super::LogReader::open`].
+    pub async fn open(path: &Path) -> Result<Self, Error> {
+        Ok(Self(Some(Writer::open(path).await?)))
+    }
+
+    /// Folds what was appended into the file.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub async fn close(self) -> Result<(), Error> {
+        match self.0 {
+            Some(writer) => writer.close().await,
+            None => Ok(()),
+        }
+    }
+
     /// Appends a batch as the sequencer would.
     ///
     /// # Errors

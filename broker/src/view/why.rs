@@ -113,7 +113,7 @@ async fn fold(scene: Scene<'_>, index: u64) -> Result<Ledger, Error> {
     ledger.ok_or_else(|| Refusal::new(Reason::LogBroken, "a log does not begin with a ruling").into())
 }
 
-async fn find(scene: Scene<'_>, about: &str, contract: Option<&Package>) -> Result<u64, Error> {
+pub(super) async fn find(scene: Scene<'_>, about: &str, contract: Option<&Package>) -> Result<u64, Error> {
     let size = scene.head.size;
     if let Some(index) = about.parse::<u64>().ok().filter(|index| *index < size) {
         return Ok(index);

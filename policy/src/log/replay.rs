@@ -226,7 +226,7 @@ fn request_of(
 }
 
 // The document as it came: its token first, then its attachments, in the order in which the entry names them.
-fn gather(entry: &Entry, first: Digest, evidences: &dyn Evidences) -> Result<Vec<u8>, Refusal> {
+pub(super) fn gather(entry: &Entry, first: Digest, evidences: &dyn Evidences) -> Result<Vec<u8>, Refusal> {
     if entry.evidence.first() != Some(&first) {
         return Err(broken("its evidence does not begin with the token it is about"));
     }

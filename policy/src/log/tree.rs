@@ -46,7 +46,8 @@ impl Frontier {
     }
 }
 
-fn parent(left: Digest, right: Digest) -> Digest {
+/// The hash of two subtrees side by side.
+pub(super) fn parent(left: Digest, right: Digest) -> Digest {
     Digest::of_parts(&[&[1], left.as_bytes(), right.as_bytes()])
 }
 

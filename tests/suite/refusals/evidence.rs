@@ -105,6 +105,19 @@ pub(super) fn changed_row(stage: &Stage) -> Seen {
     stage.alone("changed", &["audit", "verify"])
 }
 
+// A genuine entry and a genuine checkpoint, and a way between them that is none.
+pub(super) fn another_way_to_the_root(stage: &Stage) -> Seen {
+    let file = stage.found("proved").join("entry.proof");
+    let done = stage.alone("proved", &["host", "invite"]);
+    assert!(done.is_done(), "{done:?}");
+    let proved = stage.alone("proved", &["audit", "prove", "0", "--out", path(&file)]);
+    assert!(proved.is_done(), "{proved:?}");
+    let mut exhibit: Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+    exhibit["inclusion"].as_array_mut().unwrap().push(json!("0".repeat(64)));
+    std::fs::write(&file, policy::json::write(&exhibit)).unwrap();
+    stage.alone("proved", &["audit", "verify", "--proof", path(&file)])
+}
+
 pub(super) fn nobody_listens(stage: &Stage) -> Seen {
     let live = stage.live();
     live.run(&cart(live), "cart", &["--nats-url", "nats://127.0.0.1:1"])

@@ -50,7 +50,7 @@ impl Args {
         let walked = runtime.block_on(async {
             let reader = LogReader::open(&folder.log()).await?;
             reader
-                .replay_with(&mut Bulk::of(self.segments.as_deref()), false, |row, entry| {
+                .replay_with(&mut Bulk::of(self.segments.as_deref()), None, |row, entry| {
                     let missing = || Error::refused(Reason::SegmentMissing, format!("entry {} lies in one", row.index));
                     reconciliation.entry(entry.ok_or_else(missing)?, row.hash);
                     Ok(())

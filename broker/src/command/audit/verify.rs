@@ -4,11 +4,12 @@
 
 use std::path::PathBuf;
 
-use indicatif::ProgressBar;
+use indicatif::{ProgressBar, ProgressStyle};
 use policy::reason::{Reason, Refusal};
 use serde_json::{Value, json};
 
-use crate::audit::{self, Against, Broken, Sound};
+use super::prove;
+use crate::audit::{self, Against, Broken, Shelved, Sound};
 use crate::client::told;
 use crate::command::{Globals, files};
 use crate::folder::Folder;
@@ -21,13 +22,20 @@ use crate::store::LogReader;
     after_help = "Exit code 3 when a row does not follow, the first such row is named; also when old entries lie in \
     segments that are not here, or an export has no evidence: then these are named.\n\n\
     Examples:\n  countersign audit verify\n  countersign --root DIGEST audit verify\n  \
-    countersign audit verify --checkpoint checkpoint.note\n  countersign audit verify --segments /srv/segments\n  \
+    countersign audit verify --checkpoint checkpoint.note\n  countersign audit verify --from yesterday.note\n  \
+    countersign audit verify --segments /srv/segments\n  countersign --root DIGEST audit verify --proof entry-413.proof\n  \
     countersign audit verify --export first.jsonl --export second.jsonl"
 )]
 pub(super) struct Args {
     /// A signed checkpoint that the log must hold.
     #[arg(long, value_name = "FILE")]
     checkpoint: Option<PathBuf>,
+    /// A signed checkpoint of an earlier verification: what it covers is not decided again.
+    #[arg(long, value_name = "FILE", conflicts_with = "exports")]
+    from: Option<PathBuf>,
+    /// What `audit prove` wrote: it is checked with nothing else, no folder and no broker.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["checkpoint", "from", "segments", "exports"])]
+    proof: Option<PathBuf>,
     /// Where the segments are that old entries were moved to.
     #[arg(long, value_name = "DIR", conflicts_with = "exports")]
     segments: Option<PathBuf>,
@@ -38,8 +46,12 @@ pub(super) struct Args {
 
 impl Args {
     pub(super) fn run(self, globals: &Globals) -> anyhow::Result<Report> {
+        if let Some(proof) = &self.proof {
+            return prove::verify(globals, proof);
+        }
         let note = self.checkpoint.as_deref().map(files::read).transpose()?;
-        let against = Against { pinned: globals.root, note, segments: self.segments };
+        let since = self.from.as_deref().map(files::read).transpose()?;
+        let against = Against { pinned: globals.root, note, segments: self.segments, since, shelf: None };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         runtime.block_on(async {
             if !self.exports.is_empty() {
@@ -51,7 +63,8 @@ impl Args {
             let folder = Folder::open(&globals.folder()).map_err(told)?;
             let reader = LogReader::open(&folder.log()).await.map_err(told)?;
             let size = reader.size().await.map_err(told)?;
-            let progress = if size > MANY { ProgressBar::new(size) } else { ProgressBar::hidden() };
+            let progress = progress(size);
+            let against = Against { shelf: Some(reader.shelf()), ..against };
             let verdict = audit::log(&reader, against, || progress.inc(1)).await.map_err(told);
             progress.finish_and_clear();
             Ok(told_of("the log", Some(size), Reason::SegmentMissing, verdict?))
@@ -64,7 +77,10 @@ fn told_of(what: &str, size: Option<u64>, lacks: Reason, verdict: audit::Verdict
         Ok(sound) => sound,
         Err(Broken { refusal, held }) => {
             let of = size.map(|size| format!("of {size} rows ")).unwrap_or_default();
-            let text = format!("{what} is broken: {of}the first {held} hold\n");
+            let text = match refusal.reason {
+                Reason::ProofInvalid => format!("{what} holds; what is kept beside it does not\n"),
+                _ => format!("{what} is broken: {of}the first {held} hold\n"),
+            };
             return Report::new(text, json!({"row": held, "entries": size.unwrap_or(held)})).refused(refusal);
         }
     };
@@ -80,7 +96,8 @@ fn told_of(what: &str, size: Option<u64>, lacks: Reason, verdict: audit::Verdict
 }
 
 fn report(what: &str, sound: &Sound) -> Report {
-    let Sound { head, entries, last, tree_root, lattice, rulings, judged, older_law, undecided } = sound;
+    let Sound { head, entries, last, tree_root, lattice, rulings, judged, older_law, undecided, since, shelved } =
+        sound;
     let mut pairs = vec![
         ("entries", format!("{entries}: each follows from those before it")),
         ("decided again", format!("{rulings} rulings, {judged} commands, joins and warrants")),
@@ -90,6 +107,15 @@ fn report(what: &str, sound: &Sound) -> Report {
         pairs.push(("not decided again", ranges(undecided)));
     }
     pairs.extend(tree_root.map(|root| ("tree root", root.to_string())));
+    if *since > 0 {
+        let before = format!("the first {since} entries: their chain was checked, their decisions were not");
+        pairs.push(("verified before", before));
+    }
+    if let Some(Shelved { tiles, tiles_missing, notes, notes_restored }) = shelved {
+        pairs.push(("tiles", format!("{tiles} hold, {tiles_missing} are not there")));
+        let notes = format!("{notes} hold, {notes_restored} are of a log that a restore put right");
+        pairs.push(("kept checkpoints", notes));
+    }
     pairs.push(("last", last.to_string()));
     pairs.extend(head.map(|head| ("epoch", head.epoch.to_string())));
     pairs.extend(lattice.as_ref().map(|lattice| ("lattice", lattice.to_string())));
@@ -97,6 +123,9 @@ fn report(what: &str, sound: &Sound) -> Report {
     let mut members = json!({
         "entries": entries, "rulings": rulings, "judged": judged, "older_law": older_law, "undecided": undecided,
         "tree_root": tree_root, "last": last, "epoch": head.map(|head| head.epoch), "lattice": lattice,
+        "verified_before": since, "tiles": shelved.map(|found| found.tiles),
+        "tiles_missing": shelved.map(|found| found.tiles_missing), "checkpoints": shelved.map(|found| found.notes),
+        "checkpoints_restored": shelved.map(|found| found.notes_restored),
     });
     if let Some(members) = members.as_object_mut() {
         members.retain(|_, value| *value != Value::Null);
@@ -114,6 +143,14 @@ fn ranges(ranges: &[(u64, u64)]) -> String {
         told.push(format!("and {} more ranges", ranges.len() - MOST));
     }
     told.join(", ")
+}
+
+fn progress(size: u64) -> ProgressBar {
+    if size <= MANY {
+        return ProgressBar::hidden();
+    }
+    let style = ProgressStyle::with_template("{bar:40} {pos} of {len} entries, {per_sec}, {eta} left");
+    ProgressBar::new(size).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
 }
 
 const MANY: u64 = 2000;

@@ -19,7 +19,7 @@ async fn every_row_comes_out_again_as_it_was_recorded() {
     let lattice = lattice.reopened().await;
     let reader = lattice.service.log().await.unwrap();
     let mut rows = 0;
-    let ledger = reader.replay(true, |_, _| {
+    let ledger = reader.replay(Some(0), |_, _| {
         rows += 1;
         Ok(())
     });

@@ -95,5 +95,7 @@ pub(super) async fn segments(connection: &mut SqliteConnection, path: &Path) -> 
 }
 
 /// The rows from an index on, those without bytes among them, by two primary keys.
+pub(super) const HASHES: &str = "SELECT hash FROM (SELECT idx, hash FROM entries WHERE idx >= ?1 \
+    UNION ALL SELECT idx, hash FROM frozen WHERE idx >= ?1 ORDER BY idx LIMIT ?2)";
 pub(super) const PLACES: &str = "SELECT idx, hash, bytes FROM entries WHERE idx >= ?1 \
     UNION ALL SELECT idx, hash, x'' FROM frozen WHERE idx >= ?1 ORDER BY idx LIMIT ?2";

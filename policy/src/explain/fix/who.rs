@@ -123,7 +123,8 @@ impl Who {
             | R::ClockRollback
             | R::LogBroken
             | R::SegmentMissing
-            | R::ExportMismatch => Self::BrokerOperator,
+            | R::ExportMismatch
+            | R::ProofInvalid => Self::BrokerOperator,
             R::BrokerKeyUnknown => Self::RootHolder,
             R::KeyInUse
             | R::IssuerUnknown

@@ -1,0 +1,188 @@
+//! A long log: how fast it is verified, proved, opened and appended to, next to reading and hashing the same rows bare.
+//!
+//! `COUNTERSIGN_BENCH_ROWS` says how long it grows: 100 000 entries when it says nothing, where goals that are meant for
+//! a million are told and held to nothing.
+
+use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use broker::clock::{Clock, SystemClock};
+use broker::folder::Folder;
+use broker::service::Service;
+use broker::store::{Claim, LogReader, rehearse};
+use harness::asker::Asker;
+use harness::lattice::{Lattice, path};
+use harness::program::program;
+use policy::decide::Facts;
+use policy::envelope::{Afresh, Unverified};
+use policy::examine;
+use policy::log::{Frontier, Ledger, Step, leaf_hash};
+use policy::question::StartRequest;
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{Connection, SqliteConnection};
+
+use crate::figure::{Board, Goal, median};
+
+/// All of it, at each length up to the one that is wanted.
+pub(crate) async fn measure(board: &mut Board) {
+    let most = std::env::var("COUNTERSIGN_BENCH_ROWS").ok().and_then(|rows| rows.parse().ok()).unwrap_or(100_000);
+    let mut lattice = Lattice::with_cart();
+    lattice.stop_broker();
+    let mut grown = Grown::new(&lattice).await;
+    let short = grown.append_rate().await;
+    for rows in [10_000, 100_000, 1_000_000, 10_000_000].into_iter().filter(|rows| *rows <= most) {
+        board.doing(&format!("audit: growing to {rows} entries"));
+        let (before, began) = (size_of(&lattice.log()), grown.ledger.head().size);
+        grown.grow(rows).await;
+        let each = (size_of(&lattice.log()) - before) as f64 / (rows - began) as f64;
+        board.put(&format!("bytes per recorded start, to {rows} entries"), each, "B", Goal::AtMost(2048.0));
+        figures(board, &lattice, rows).await;
+        let ratio = grown.append_rate().await / short;
+        board.put(&format!("append rate behind {rows} entries / behind none"), ratio, "ratio", Goal::AtLeast(0.8));
+    }
+}
+
+async fn figures(board: &mut Board, lattice: &Lattice, rows: u64) {
+    let at = |goal: Goal| if rows >= MEANT { goal } else { Goal::Told };
+    board.doing(&format!("audit: {rows} entries"));
+    let began = Instant::now();
+    let folder = Folder::open(&lattice.path("lattice")).expect("a folder");
+    let service = Service::open(&folder, Arc::new(SystemClock::default())).await.expect("it opens");
+    let opened = began.elapsed();
+    service.answer_start(&Asker::of(lattice, "host").question()).await.expect("an answer");
+    let first = began.elapsed();
+    service.close().await.expect("it closes");
+    let name = |what: &str| format!("{what}, {rows} entries");
+    board.put(&name("first decision after start, tiles missing"), first.as_secs_f64(), "s", Goal::Told);
+    board.put(&name("of which opening"), opened.as_secs_f64(), "s", Goal::Told);
+    let began = Instant::now();
+    let service = Service::open(&folder, Arc::new(SystemClock::default())).await.expect("it opens");
+    service.answer_start(&Asker::of(lattice, "host").question()).await.expect("an answer");
+    board.put(&name("first decision after start"), began.elapsed().as_secs_f64(), "s", at(Goal::AtMost(2.0)));
+    service.close().await.expect("it closes");
+
+    let newest = lattice.path("lattice/tree/checkpoint");
+    let (bare, size) = bare_scan(&lattice.log()).await;
+    let chain = verified(lattice, &["--from", path(&newest)]);
+    let goal = Goal::AtLeast(0.5);
+    board.put(
+        &name("verify entries, chain, tree / bare scan and SHA-256"),
+        bare.as_secs_f64() / chain.as_secs_f64(),
+        "ratio",
+        goal,
+    );
+    let million = chain.as_secs_f64() * 1e6 / size as f64;
+    board.put(&name("the same, a million of them"), million, "s", Goal::AtMost(20.0));
+    if rows <= MEANT {
+        let all = verified(lattice, &[]);
+        board.put(&name("verify, all decided again, per second"), size as f64 / all.as_secs_f64(), "1/s", Goal::Told);
+    }
+    board.put(&name("inclusion proof"), proof_ms(&lattice.log()).await, "ms", Goal::AtMost(5.0));
+}
+
+fn verified(lattice: &Lattice, how: &[&str]) -> Duration {
+    let folder = lattice.path("lattice");
+    let mut command: Command = program("countersign");
+    command.args(["-o", "json", "--dir", path(&folder), "audit", "verify"]).args(how);
+    let began = Instant::now();
+    let output = command.output().expect("it runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+    began.elapsed()
+}
+
+// The same rows in the same pages, each hashed: what nobody can do without.
+async fn bare_scan(log: &Path) -> (Duration, u64) {
+    let began = Instant::now();
+    let mut connection = SqliteConnection::connect_with(&SqliteConnectOptions::new().filename(log).read_only(true))
+        .await
+        .expect("a database");
+    let mut next = 0_i64;
+    loop {
+        let page = sqlx::query_as("SELECT idx, hash, bytes FROM entries WHERE idx >= ? ORDER BY idx LIMIT 256");
+        let page: Vec<(i64, Vec<u8>, Vec<u8>)> = page.bind(next).fetch_all(&mut connection).await.expect("rows");
+        let Some((last, _, _)) = page.last() else { break };
+        next = last + 1;
+        for (_, hash, bytes) in &page {
+            assert_eq!(leaf_hash(bytes).as_bytes().as_slice(), hash.as_slice());
+        }
+    }
+    (began.elapsed(), next.unsigned_abs())
+}
+
+async fn proof_ms(log: &Path) -> f64 {
+    let reader = LogReader::open(log).await.expect("a log");
+    let mut tree = Frontier::default();
+    while let Some(page) = Some(reader.hashes(tree.size(), 4096).await.expect("hashes")).filter(|page| !page.is_empty())
+    {
+        page.into_iter().for_each(|leaf| tree.append(leaf));
+    }
+    let (size, root) = (tree.size(), tree.root());
+    let mut took = Vec::new();
+    for turn in 0..101_u64 {
+        let claim = Claim { size, index: Some(turn.wrapping_mul(0x9e37_79b9_7f4a_7c15) % size), from: None };
+        let began = Instant::now();
+        reader.prove(claim, (size, root)).await.expect("a proof");
+        took.push(began.elapsed());
+    }
+    median(took).as_secs_f64() * 1000.0
+}
+
+fn size_of(log: &Path) -> u64 {
+    std::fs::metadata(log).map(|found| found.len()).unwrap_or_default()
+}
+
+/// The lattice's log, made longer by one genuine question that is decided again and again.
+struct Grown<'a> {
+    lattice: &'a Lattice,
+    ledger: Ledger,
+    question: Vec<u8>,
+}
+
+impl<'a> Grown<'a> {
+    async fn new(lattice: &'a Lattice) -> Self {
+        Self { lattice, ledger: read(lattice).await, question: Asker::of(lattice, "host").question() }
+    }
+
+    async fn grow(&mut self, rows: u64) {
+        // What was measured in between was recorded, too.
+        self.ledger = read(self.lattice).await;
+        let mut log = rehearse::Log::open(&self.lattice.log()).await.expect("a log");
+        while self.ledger.head().size < rows {
+            let most = (rows - self.ledger.head().size).min(256);
+            log.append(self.batch(most)).await.expect("it is appended");
+        }
+        log.close().await.expect("it is folded in");
+    }
+
+    // Entries a second, in batches as a busy broker makes them.
+    async fn append_rate(&mut self) -> f64 {
+        self.ledger = read(self.lattice).await;
+        let mut log = rehearse::Log::open(&self.lattice.log()).await.expect("a log");
+        let mut took = Vec::new();
+        for _ in 0..60 {
+            let batch = self.batch(64);
+            let began = Instant::now();
+            log.append(batch).await.expect("it is appended");
+            took.push(began.elapsed());
+        }
+        log.close().await.expect("it is folded in");
+        64.0 / median(took).as_secs_f64()
+    }
+
+    fn batch(&mut self, rows: u64) -> Vec<Step<()>> {
+        let request = Unverified::<StartRequest>::parse(&self.question).expect("a question");
+        let request = request.verify(self.ledger.state().host_keys()).expect("an enrolled host");
+        let examined = examine::start(request, &Afresh).expect("sound evidence");
+        let now = SystemClock::default().now_ms();
+        (0..rows).map(|_| self.ledger.rule(examined.clone(), Facts::default(), now).map(drop)).collect()
+    }
+}
+
+async fn read(lattice: &Lattice) -> Ledger {
+    let reader = LogReader::open(&lattice.log()).await.expect("a log");
+    reader.replay(None, |_, _| Ok(())).await.expect("it follows")
+}
+
+const MEANT: u64 = 1_000_000;

@@ -1,0 +1,418 @@
+#!/usr/bin/env python3
+"""Verifies a log, its checkpoints and its tiles, or one exhibit: a second implementation, from docs/log-format.md alone.
+
+    verify_log.py log FOLDER [--root DIGEST]
+    verify_log.py proof FILE --root DIGEST
+
+Prints one line and ends with 0 where everything holds, with 3 where something does not. Python 3 and its standard
+library; decisions are not judged again here, which is the other implementation's part.
+"""
+
+import base64
+import hashlib
+import json
+import os
+import re
+import sqlite3
+import sys
+
+
+class Broken(Exception):
+    """What does not hold."""
+
+
+def need(holds, what):
+    if not holds:
+        raise Broken(what)
+
+
+def sha256(*parts):
+    return hashlib.sha256(b"".join(parts)).digest()
+
+
+def strict_base64(text):
+    return base64.b64decode(text, validate=True)
+
+
+# Ed25519 (RFC 8032, section 5.1), verification alone.
+
+P = 2**255 - 19
+L = 2**252 + 27742317777372353535851937790883648493
+D = -121665 * pow(121666, P - 2, P) % P
+ROOT_OF_MINUS_ONE = pow(2, (P - 1) // 4, P)
+
+
+def point_add(a, b):
+    e = (a[1] - a[0]) * (b[1] - b[0]) % P
+    f = (a[1] + a[0]) * (b[1] + b[0]) % P
+    g = 2 * a[3] * b[3] * D % P
+    h = 2 * a[2] * b[2] % P
+    x, y, z, w = f - e, h - g, h + g, f + e
+    return (x * y % P, z * w % P, y * z % P, x * w % P)
+
+
+def point_times(scalar, point):
+    result = (0, 1, 1, 0)
+    while scalar:
+        if scalar & 1:
+            result = point_add(result, point)
+        point = point_add(point, point)
+        scalar >>= 1
+    return result
+
+
+def point_equal(a, b):
+    return (a[0] * b[2] - b[0] * a[2]) % P == 0 and (a[1] * b[2] - b[1] * a[2]) % P == 0
+
+
+def point_read(raw):
+    y = int.from_bytes(raw, "little")
+    sign, y = y >> 255, y & ((1 << 255) - 1)
+    if y >= P:
+        return None
+    square = (y * y - 1) * pow(D * y * y + 1, P - 2, P) % P
+    x = pow(square, (P + 3) // 8, P)
+    if (x * x - square) % P:
+        x = x * ROOT_OF_MINUS_ONE % P
+    if (x * x - square) % P or (x == 0 and sign):
+        return None
+    if x & 1 != sign:
+        x = P - x
+    return (x, y, 1, x * y % P)
+
+
+BASE = point_read((4 * pow(5, P - 2, P) % P).to_bytes(32, "little"))
+
+
+def signed(key, message, signature):
+    if len(key) != 32 or len(signature) != 64:
+        return False
+    a, r = point_read(key), point_read(signature[:32])
+    s = int.from_bytes(signature[32:], "little")
+    if a is None or r is None or s >= L:
+        return False
+    k = int.from_bytes(hashlib.sha512(signature[:32] + key + message).digest(), "little") % L
+    return point_equal(point_times(s, BASE), point_add(r, point_times(k, a)))
+
+
+# Entries.
+
+
+def leaf_hash(entry):
+    return sha256(b"\0", entry)
+
+
+SHORT = {"b": "0008", "t": "0009", "n": "000a", "f": "000c", "r": "000d"}
+
+
+def canonical(value):
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    # Controls have one spelling, the long one.
+    long = re.sub(r"\\(.)", lambda found: "\\u" + SHORT[found[1]] if found[1] in SHORT else found[0], text)
+    return long.replace("\x7f", "\\u007f").encode()
+
+
+def read_entry(raw):
+    try:
+        entry = json.loads(raw)
+    except ValueError as error:
+        raise Broken(f"no JSON: {error}") from error
+    need(isinstance(entry, dict) and canonical(entry) == raw, "not in its canonical form")
+    members = {"at_ms", "body", "epoch", "evidence", "index", "kind", "lattice", "law", "prev"}
+    need(set(entry) == members, "other members than an entry has")
+    return entry
+
+
+def events(entry):
+    return entry["body"].get("events", []) if entry["kind"] == "governance" else []
+
+
+# The tree (RFC 6962, section 2.1; RFC 9162, section 2.1.3).
+
+
+def parent(left, right):
+    return sha256(b"\1", left, right)
+
+
+class Tree:
+    """The roots of the complete subtrees at the right edge, the largest first."""
+
+    def __init__(self):
+        self.size, self.peaks = 0, []
+
+    def append(self, leaf):
+        node, rest = leaf, self.size
+        while rest & 1:
+            node, rest = parent(self.peaks.pop(), node), rest >> 1
+        self.peaks.append(node)
+        self.size += 1
+
+    def root(self):
+        if not self.peaks:
+            return sha256()
+        node = self.peaks[-1]
+        for left in reversed(self.peaks[:-1]):
+            node = parent(left, node)
+        return node
+
+
+def inclusion_root(leaf, index, size, proof):
+    need(0 <= index < size, "the entry is not among those of the checkpoint")
+    node, place, last = leaf, index, size - 1
+    for beside in proof:
+        need(last != 0, "the proof is too long")
+        if place & 1 or place == last:
+            node = parent(beside, node)
+            while not place & 1 and place:
+                place, last = place >> 1, last >> 1
+        else:
+            node = parent(node, beside)
+        place, last = place >> 1, last >> 1
+    need(last == 0, "the proof is too short")
+    return node
+
+
+# Checkpoints.
+
+
+def read_log_key(text):
+    origin, identity, key = text.split("+", 2)
+    raw = strict_base64(key)
+    need(len(raw) == 33 and raw[0] == 1, "the log's key is no Ed25519 key")
+    need(sha256(origin.encode(), b"\n", raw)[:4].hex() == identity, "the id of the log's key is another")
+    return origin, bytes.fromhex(identity), raw[1:]
+
+
+def open_note(note, log_key):
+    origin, identity, key = read_log_key(log_key)
+    text, _, signatures = note.rpartition("\n\n")
+    text += "\n"
+    lines = [line for line in signatures.splitlines() if line.startswith(f"\u2014 {origin} ")]
+    need(lines, "the checkpoint has no signature of the log's origin")
+    signature = strict_base64(lines[0].rsplit(" ", 1)[1])
+    need(signature[:4] == identity, "the checkpoint is signed by another key")
+    need(signed(key, text.encode(), signature[4:]), "the signature of the checkpoint does not verify")
+    said = text.split("\n")
+    need(len(said) == 6 and said[0] == origin, "the checkpoint is of another origin, or has other lines")
+    need(said[3].startswith("epoch ") and said[4].startswith("last "), "the checkpoint has other extension lines")
+    return {
+        "size": int(said[1]),
+        "root": strict_base64(said[2]),
+        "epoch": int(said[3][6:]),
+        "last": bytes.fromhex(said[4][5:]),
+    }
+
+
+# A whole log.
+
+
+def tile_path(level, index):
+    groups = [f"{index % 1000:03}"]
+    while index >= 1000:
+        index //= 1000
+        groups.insert(0, f"x{index % 1000:03}")
+    return os.path.join("tile", str(level), *groups)
+
+
+class Tiles:
+    """The whole tiles as they come about, held to the files of the folder `tree`; one that is missing is derived."""
+
+    def __init__(self, folder):
+        self.folder, self.open, self.made = folder, [], []
+
+    def append(self, leaf):
+        level = 0
+        while leaf is not None:
+            if len(self.open) <= level:
+                self.open.append([])
+                self.made.append(0)
+            self.open[level].append(leaf)
+            if len(self.open[level]) < 256:
+                return
+            leaf = self.whole(level)
+            level += 1
+
+    def whole(self, level):
+        hashes, self.open[level] = self.open[level], []
+        path = tile_path(level, self.made[level])
+        self.made[level] += 1
+        if os.path.exists(os.path.join(self.folder, path)):
+            with open(os.path.join(self.folder, path), "rb") as file:
+                need(file.read() == b"".join(hashes), f"{path} is not the tile of its entries")
+        tree = Tree()
+        for one in hashes:
+            tree.append(one)
+        return tree.root()
+
+
+def kept_notes(folder):
+    older = os.path.join(folder, "checkpoints")
+    paths = [os.path.join(older, name) for name in os.listdir(older)] if os.path.isdir(older) else []
+    newest = os.path.join(folder, "checkpoint")
+    paths += [newest] if os.path.exists(newest) else []
+    notes = {}
+    for path in paths:
+        with open(path, encoding="utf-8") as file:
+            note = file.read()
+        lines = note.split("\n")
+        need(len(lines) > 1 and lines[1].isdecimal(), f"{path} is no checkpoint")
+        notes.setdefault(int(lines[1]), []).append((path, note))
+    return notes
+
+
+def verify_log(folder, pinned):
+    shelf = os.path.join(folder, "tree")
+    notes, tree, tiles = kept_notes(shelf), Tree(), Tiles(shelf)
+    log = sqlite3.connect(f"file:{os.path.join(folder, 'log.db')}?mode=ro", uri=True)
+    before = {"hash": bytes(32), "at_ms": 0, "epoch": 0}
+    lattice = log_key = None
+    held = 0
+    for index, found, raw, document in log.execute("SELECT idx, hash, bytes, document FROM entries ORDER BY idx"):
+        try:
+            entry = read_entry(raw)
+            leaf = leaf_hash(raw)
+            need(found == leaf, "the hash beside the bytes is not theirs")
+            need(index == tree.size and entry["index"] == index, "its index is not the next one")
+            need(entry["prev"] == before["hash"].hex(), "it does not name the entry before it")
+            back = any("clock_acknowledged" in event for event in events(entry))
+            need(back or entry["at_ms"] >= before["at_ms"], "its time is before that of the entry before it")
+            need(entry["epoch"] == (index if entry["kind"] == "governance" else before["epoch"]), "its epoch is another")
+            if index == 0:
+                need(entry["kind"] == "inception", "the first entry is no inception")
+                need(pinned in (None, leaf.hex()), f"the log is of the lattice {leaf.hex()}")
+                lattice, log_key = entry["lattice"], entry["body"]["log_key"]
+            need(entry["lattice"] == lattice, "it is of another lattice")
+            check_evidence(log, entry, document)
+            before = {"hash": leaf, "at_ms": entry["at_ms"], "epoch": entry["epoch"]}
+            for event in events(entry):
+                log_key = event.get("warrant_installed", {}).get("log_key", log_key)
+            tree.append(leaf)
+            tiles.append(leaf)
+            for path, note in notes.pop(tree.size, []):
+                said = open_note(note, log_key)
+                need(said["root"] == tree.root(), f"the tree's root is not the one that was signed in {path}")
+                need(said["last"] == leaf and said["epoch"] == entry["epoch"], f"{path} names another end")
+                held += 1
+        except Broken as broken:
+            raise Broken(f"row {index}: {broken}") from broken
+    need(tree.size, "the log is empty")
+    need(not notes, f"a checkpoint was signed for {max(notes, default=0)} entries, the log ends at {tree.size}")
+    return f"{tree.size} entries hold, tree root {tree.root().hex()}, {held} checkpoints"
+
+
+def check_evidence(log, entry, document):
+    for place, name in enumerate(entry["evidence"]):
+        piece = document
+        if place:
+            row = log.execute("SELECT bytes FROM evidence WHERE sha256 = ?", (bytes.fromhex(name),)).fetchone()
+            piece = row and row[0]
+        need(piece is not None, f"evidence {name} is missing")
+        need(sha256(piece).hex() == name, f"evidence {name} was changed")
+
+
+# Exhibits.
+
+
+def base64url(text):
+    return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+
+
+def nkey(text):
+    raw = base64.b32decode(text + "=" * (-len(text) % 8))
+    need(len(raw) == 35, "a key is no nkey")
+    return raw[1:33]
+
+
+def header(kind):
+    text = base64.urlsafe_b64encode(f'{{"alg":"EdDSA","typ":"countersign.{kind}.v1"}}'.encode())
+    return text.rstrip(b"=").decode()
+
+
+def open_token(token, kind):
+    first, second, third = token.split(".")
+    need(first == header(kind), f"not a {kind}")
+    document = json.loads(base64url(second))
+    key = nkey(document["iss"])
+    need(signed(key, f"{first}.{second}".encode(), base64url(third)), f"the signature of the {kind} does not verify")
+    return document
+
+
+def follow_roots(roots, change):
+    """Another set of roots, to which enough of both sets agreed."""
+    documents = [open_token(token, "root") for token in change]
+    new = documents[0]["roots"]
+    need(all(document["roots"] == new for document in documents), "the roots signed different changes")
+    signers = {document["iss"] for document in documents}
+    for quorum in (roots, new):
+        need(len(signers & set(quorum["keys"])) >= quorum["threshold"], "too few roots signed their change")
+    return new
+
+
+def open_warrant(token, sets, inception):
+    warrant = open_token(token, "warrant")
+    need(warrant["inception_sha256"] == inception, "the warrant is for another lattice")
+    others = warrant.pop("cosigned", {})
+    for name, signature in others.items():
+        statement = canonical({**warrant, "iss": name})
+        statement = header("warrant") + "." + base64.urlsafe_b64encode(statement).rstrip(b"=").decode()
+        need(signed(nkey(name), statement.encode(), base64url(signature)), f"{name} did not sign the warrant")
+    signers = {warrant["iss"], *others}
+    enough = [roots for roots in sets if signers <= set(roots["keys"]) and len(signers) >= roots["threshold"]]
+    need(enough, "no roots of this lattice signed the warrant")
+    return warrant
+
+
+def verify_proof(path, pinned):
+    with open(path, "rb") as file:
+        raw = file.read().rstrip(b"\n")
+    exhibit = json.loads(raw)
+    members = {"checkpoint", "entry", "evidence", "format", "inception", "inclusion", "roots", "warrant"}
+    need(canonical(exhibit) == raw and set(exhibit) == members, "no exhibit in canonical form")
+    need(exhibit["format"] == "countersign.exhibit.v1", "another format")
+    inception = leaf_hash(exhibit["inception"].encode()).hex()
+    need(inception == pinned, f"the exhibit is from the lattice of {inception}")
+    first = read_entry(exhibit["inception"].encode())
+    sets = [first["body"]["roots"]]
+    for change in exhibit["roots"]:
+        sets.append(follow_roots(sets[-1], change))
+    warrant = open_warrant(exhibit["warrant"], sets, inception)
+    said = open_note(exhibit["checkpoint"], warrant["log_key"])
+    raw = exhibit["entry"].encode()
+    entry = read_entry(raw)
+    need(entry["lattice"] == first["lattice"], "the entry is of another lattice")
+    proof = [bytes.fromhex(one) for one in exhibit["inclusion"]]
+    root = inclusion_root(leaf_hash(raw), entry["index"], said["size"], proof)
+    need(root == said["root"], "the entry does not lead to the root that was signed")
+    pieces = [strict_base64(piece) for piece in exhibit["evidence"]]
+    need([sha256(piece).hex() for piece in pieces] == entry["evidence"], "the evidence is not what the entry names")
+    if entry["kind"] == "ruling":
+        asked = open_token(pieces[0].decode(), json_type(pieces[0]))
+        need(asked["iss"] == entry["body"]["host"], "the question is of another host")
+    return f"entry {entry['index']} of {said['size']} holds, warrant {warrant['serial']}"
+
+
+def json_type(token):
+    typ = json.loads(base64url(token.decode().split(".")[0]))["typ"]
+    return typ.removeprefix("countersign.").removesuffix(".v1")
+
+
+def main(arguments):
+    pinned = None
+    if "--root" in arguments:
+        at = arguments.index("--root")
+        pinned = arguments[at + 1]
+        del arguments[at : at + 2]
+    if len(arguments) != 2 or arguments[0] not in ("log", "proof"):
+        print(__doc__, file=sys.stderr)
+        return 2
+    verify = verify_log if arguments[0] == "log" else verify_proof
+    try:
+        print(verify(arguments[1], pinned))
+        return 0
+    except (Broken, sqlite3.DatabaseError, ValueError, LookupError, TypeError, AttributeError) as error:
+        print(f"broken: {error}")
+        return 3
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
