@@ -1,7 +1,7 @@
 //! What lies beside the log, tiles and kept checkpoints: none of it is trusted, and all of it is held against the log.
 
 use std::collections::VecDeque;
-use std::path::PathBuf;
+use std::path::Path;
 
 use policy::digest::Digest;
 use policy::govern::LogRestored;
@@ -137,6 +137,6 @@ fn wrong(tile: Tile) -> Refusal {
     Refusal::new(Reason::ProofInvalid, detail)
 }
 
-fn stray(path: &PathBuf, refusal: &Refusal) -> Refusal {
+fn stray(path: &Path, refusal: &Refusal) -> Refusal {
     Refusal::new(Reason::ProofInvalid, format!("`{}` is no checkpoint of this log: {refusal}", path.display()))
 }
