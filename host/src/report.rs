@@ -67,15 +67,21 @@ pub(crate) fn report(asker: Arc<Asker>, register: Arc<Register>, stock: Arc<Stoc
 pub(crate) async fn leave(asker: &Asker, register: &Register, offers: &[Offer]) {
     register.settle(asker.clock.now());
     let offered = Offered { builtins_sha256: builtins(offers), at_hand: None };
-    tell(asker, register, &offered, vec![Vec::new()]).await;
+    for _ in 0..FAREWELLS {
+        // There is no next beat: what was not heard would be shown as running until it is forgotten.
+        if tell(asker, register, &offered, vec![Vec::new()]).await {
+            return;
+        }
+    }
 }
 
 fn builtins(offers: &[Offer]) -> Digest {
     Digest::of(&policy::json::write(&Inventory { builtins: offers.to_vec() }))
 }
 
-// What goes wrong here is tried again with the next beat; nothing that runs depends on it.
-async fn tell(asker: &Asker, register: &Register, offered: &Offered, pages: Vec<Vec<Runs>>) {
+// What goes wrong here is tried again with the next beat; nothing that runs depends on it. Whether all was answered.
+async fn tell(asker: &Asker, register: &Register, offered: &Offered, pages: Vec<Vec<Runs>>) -> bool {
+    let mut answered = true;
     let (sequence, count) = (register.next(), (pages.len() as u64).min(MAX_PAGES));
     for (page, running) in (0..count).zip(pages) {
         let record = asker.memory.record();
@@ -96,9 +102,11 @@ async fn tell(asker: &Asker, register: &Register, offered: &Offered, pages: Vec<
             at_hand: offered.at_hand.clone().filter(|_| page == 0),
         };
         if let Err(error) = exchange(asker, register, &inventory).await {
+            answered = false;
             tracing::debug!("an inventory was not answered: {error}");
         }
     }
+    answered
 }
 
 async fn exchange(asker: &Asker, register: &Register, inventory: &HostInventory) -> Result<(), Error> {
@@ -154,4 +162,6 @@ impl Drop for Reporting {
 const BEAT: Duration = Duration::from_secs(2);
 // How often it looks whether what it closes has ended.
 const GLANCE: Duration = Duration::from_millis(20);
+// How often a process that ends says so, if nobody answers.
+const FAREWELLS: u32 = 3;
 const PATIENCE: Duration = Duration::from_secs(1);

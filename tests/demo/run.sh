@@ -11,6 +11,7 @@ vectors=$PWD/tests/vectors
 rules=$PWD/docs/rules
 . tests/demo/everybody.sh
 . tests/demo/act-two.sh
+. tests/demo/act-three.sh
 nats=${NATS_SERVER:-$(command -v nats-server || echo "$PWD/.tools/nats/bin/nats-server")}
 room=$(mktemp -d)
 jobs_started=()
@@ -143,11 +144,14 @@ everybody_who_would_join
 everybody_on_the_wire
 
 act_two
+a_proof
+a_backup
 
-bold "17. The log proves it"
+bold "20. The log proves it"
 run countersign audit verify
 kill -TERM "$broker"; wait "$broker" 2>/dev/null || true
-say "(the broker was stopped; the last rows of the table)"
+a_backup_put_back
+say "(the last rows of the table)"
 heading
 everybody_at_the_disk
 printf '\n'

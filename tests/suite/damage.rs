@@ -1,6 +1,7 @@
 //! Files that came back otherwise than they were left: what is wrong is found before anything is granted.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::Arc;
 
 use broker::clock::SystemClock;
@@ -12,8 +13,26 @@ use harness::lattice::Lattice;
 use policy::reason::Reason;
 
 async fn opened(lattice: &Lattice) -> Result<(), Error> {
-    let folder = Folder::open(&lattice.path("lattice"))?;
+    opened_at(&lattice.path("lattice")).await
+}
+
+async fn opened_at(folder: &Path) -> Result<(), Error> {
+    let folder = Folder::open(folder)?;
     Service::open(&folder, Arc::new(SystemClock::default())).await?.close().await
+}
+
+// A copy of the folder, in which the log's side file is another: whoever opened one copy may still be closing it.
+fn copy_with_side(lattice: &Lattice, name: &str, side: Option<&[u8]>) -> PathBuf {
+    let copy = lattice.path(name);
+    let copied = Command::new("cp").arg("-a").arg(lattice.path("lattice")).arg(&copy).status().unwrap();
+    assert!(copied.success());
+    let file = beside(&copy.join("log.db"), "-wal");
+    std::fs::remove_file(beside(&copy.join("log.db"), "-shm")).unwrap();
+    match side {
+        Some(bytes) => std::fs::write(&file, bytes).unwrap(),
+        None => std::fs::remove_file(&file).unwrap(),
+    }
+    copy
 }
 
 fn beside(log: &Path, suffix: &str) -> std::path::PathBuf {
@@ -32,23 +51,14 @@ async fn t72_t28_without_what_lies_beside_the_log_it_is_older_and_does_not_open(
     }
     // Killed, so that the newest rows lie in the log's side file alone.
     lattice.kill_broker();
-    let side = beside(&lattice.log(), "-wal");
-    let kept = std::fs::read(&side).unwrap();
+    let kept = std::fs::read(beside(&lattice.log(), "-wal")).unwrap();
     assert!(!kept.is_empty());
-    std::fs::remove_file(&side).unwrap();
-    assert_eq!(opened(&lattice).await.unwrap_err().reason(), Some(Reason::StateRollback));
+    let without = copy_with_side(&lattice, "without", None);
+    assert_eq!(opened_at(&without).await.unwrap_err().reason(), Some(Reason::StateRollback));
     // Half of it is as good as none.
-    std::fs::write(&side, &kept[..kept.len() / 2]).unwrap();
-    set_private(&side);
-    assert_eq!(opened(&lattice).await.unwrap_err().reason(), Some(Reason::StateRollback));
-    std::fs::write(&side, &kept).unwrap();
-    set_private(&side);
-    opened(&lattice).await.unwrap();
-}
-
-fn set_private(path: &Path) {
-    use std::os::unix::fs::PermissionsExt;
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).unwrap();
+    let half = copy_with_side(&lattice, "half", Some(&kept[..kept.len() / 2]));
+    assert_eq!(opened_at(&half).await.unwrap_err().reason(), Some(Reason::StateRollback));
+    opened_at(&copy_with_side(&lattice, "whole", Some(&kept))).await.unwrap();
 }
 
 #[tokio::test]

@@ -8,7 +8,6 @@ use policy::govern::LogRestored;
 use policy::log::{Edge, NoteKey, Tile};
 use policy::reason::{Reason, Refusal};
 
-use crate::error::Error;
 use crate::store::{Note, Shelf};
 
 /// What came of it.
@@ -46,10 +45,9 @@ pub(super) struct Place {
 
 impl Beside {
     /// Reads the kept checkpoints. Before the log is: a broker that runs meanwhile signs for no more than it wrote.
-    pub(super) fn of(shelf: Shelf) -> Result<Self, Error> {
-        let path = shelf.path().to_owned();
-        let kept =
-            shelf.notes().map_err(|source| Error::Io { act: "read the kept checkpoints in", path, source })?.into();
+    pub(super) fn of(shelf: Shelf) -> Result<Self, Refusal> {
+        let unread = |error: std::io::Error| Refusal::new(Reason::ProofInvalid, error.to_string());
+        let kept = shelf.notes().map_err(unread)?.into();
         let (edge, contradicted, wrong_tile) = (Edge::default(), Vec::new(), None);
         Ok(Self { shelf, edge, kept, contradicted, wrong_tile, found: Shelved::default() })
     }

@@ -18,7 +18,7 @@ use crate::clock::Clock;
 use crate::error::Error;
 use crate::folder::Folder;
 use crate::sequencer::court::{Court, Files};
-use crate::store::{Act, Judgement, Told};
+use crate::store::{Act, Judgement, Shelf, Told};
 
 /// What is left of a log, and what of it was seen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -91,6 +91,8 @@ pub async fn restore(folder: &Folder, clock: Arc<dyn Clock>, bytes: &[u8]) -> Re
     }
     let lack = ledger.state().lack_of(examined.document()).filter(|_| waits).cloned();
     steps.push(judged.map(|verdict| Act::Judged(Judgement { request_sha256, verdict, lack })));
+    let (shelf, path) = (Shelf::beside(&folder.log()), folder.log());
+    shelf.forget_tiles().map_err(|source| Error::Io { act: "take away the tiles beside", path, source })?;
     let (court, recorded) = court.mended(ledger).mend(steps).await?;
     court.close().await?;
     match recorded.into_iter().next_back().map(crate::store::Recorded::told) {

@@ -54,6 +54,14 @@ impl Shelf {
         Some(tile.read(&bytes).is_some_and(|found| found == hashes))
     }
 
+    /// Takes the tiles away, for a log that is about to go another way: the next start makes them of what it then is.
+    pub(crate) fn forget_tiles(&self) -> io::Result<()> {
+        match fs::remove_dir_all(self.0.join("tile")) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
+
     fn exactly(&self, tile: Tile) -> Option<Vec<Digest>> {
         tile.read(&fs::read(self.0.join(tile.path())).ok()?)
     }

@@ -15,20 +15,13 @@ async fn raw(file: &Path) -> SqliteConnection {
 // A database administrator takes the guard rails away…
 pub(super) async fn without_rails(file: &Path) -> (SqliteConnection, Vec<String>) {
     let mut connection = raw(file).await;
-    let rails = "SELECT sql FROM sqlite_schema WHERE type = 'trigger'";
-    let rails: Vec<String> = sqlx::query_scalar(rails).fetch_all(&mut connection).await.unwrap();
-    for sql in [
-        "DROP TRIGGER IF EXISTS entries_are_not_updated",
-        "DROP TRIGGER IF EXISTS entries_are_not_deleted",
-        "DROP TRIGGER IF EXISTS entries_are_not_replaced",
-        "DROP TRIGGER IF EXISTS evidence_is_not_updated",
-        "DROP TRIGGER IF EXISTS evidence_is_not_deleted",
-        "DROP TRIGGER IF EXISTS evidence_is_not_replaced",
-        "DROP TRIGGER IF EXISTS lock_stays",
-        "DROP TRIGGER IF EXISTS lock_never_goes_back",
-    ] {
-        sqlx::query(sql).execute(&mut connection).await.unwrap();
+    let rails = "SELECT name, sql FROM sqlite_schema WHERE type = 'trigger'";
+    let rails: Vec<(String, String)> = sqlx::query_as(rails).fetch_all(&mut connection).await.unwrap();
+    for (name, _) in &rails {
+        let sql = ["DROP TRIGGER ", name.as_str()].concat();
+        sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(&mut connection).await.unwrap();
     }
+    let rails = rails.into_iter().map(|(_, sql)| sql).collect();
     (connection, rails)
 }
 

@@ -78,7 +78,7 @@ fn told_of(what: &str, size: Option<u64>, lacks: Reason, verdict: audit::Verdict
         Err(Broken { refusal, held }) => {
             let of = size.map(|size| format!("of {size} rows ")).unwrap_or_default();
             let text = match refusal.reason {
-                Reason::ProofInvalid => format!("{what} holds; what is kept beside it does not\n"),
+                Reason::ProofInvalid => format!("{of}the first {held} hold; what is kept beside {what} does not\n"),
                 _ => format!("{what} is broken: {of}the first {held} hold\n"),
             };
             return Report::new(text, json!({"row": held, "entries": size.unwrap_or(held)})).refused(refusal);
