@@ -27,7 +27,10 @@ pub(crate) async fn listen(memory: Arc<Memory>, transport: &dyn Transport) -> Re
     let mut notices = transport.listen(Topic::Epoch.subject(&memory.record().lattice)).await?;
     let task = async move {
         while let Some(note) = notices.next().await {
-            match take(&memory, &note) {
+            let memory = Arc::clone(&memory);
+            // It waits for the disk, and whatever else this host does must not wait with it.
+            let Ok(taken) = tokio::task::spawn_blocking(move || take(&memory, &note)).await else { break };
+            match taken {
                 Err(error) if error.reason() == Some(Reason::StateRollback) => {
                     tracing::error!("a checkpoint contradicts what this host has seen: {error}")
                 }
