@@ -12,6 +12,7 @@ mod ledger;
 mod proof;
 mod replay;
 mod ruling;
+mod skim;
 mod tile;
 mod tree;
 mod worth;

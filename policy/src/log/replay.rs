@@ -34,6 +34,27 @@ pub enum Rejudge<'a> {
     Yes(&'a dyn Evidences),
 }
 
+/// What ties an entry to those before it.
+pub(super) struct Link<'a> {
+    pub(super) at_ms: u64,
+    pub(super) epoch: u64,
+    pub(super) index: u64,
+    pub(super) lattice: &'a str,
+    pub(super) law: u64,
+    pub(super) prev: Digest,
+    pub(super) governs: bool,
+    // The one kind of entry whose time may be before that of the entry before it (T22).
+    pub(super) sets_clock: bool,
+}
+
+impl<'a> Link<'a> {
+    fn of(entry: &'a Entry) -> Self {
+        let Entry { at_ms, epoch, index, law, prev, .. } = *entry;
+        let (governs, sets_clock) = (matches!(entry.body, Body::Governance(_)), entry.acknowledges_clock());
+        Self { at_ms, epoch, index, lattice: entry.lattice.as_str(), law, prev, governs, sets_clock }
+    }
+}
+
 impl Ledger {
     /// Begins a replay with the first entry's bytes.
     ///
@@ -45,7 +66,7 @@ impl Ledger {
             return Err(broken("the first entry is no inception"));
         };
         let mut ledger = Self::empty(State::incept(inception.clone())?);
-        ledger.follows(&entry)?;
+        ledger.follows(&Link::of(&entry))?;
         ledger.fold(&entry, leaf_hash(bytes));
         Ok(ledger)
     }
@@ -56,7 +77,7 @@ impl Ledger {
     /// `log_broken`, with what does not follow; the ledger is to be thrown away.
     pub fn replay(&mut self, bytes: &[u8], rejudge: Rejudge<'_>) -> Result<Entry, Refusal> {
         let entry = Entry::read(bytes)?;
-        self.follows(&entry)?;
+        self.follows(&Link::of(&entry))?;
         match rejudge {
             Rejudge::No => self.fold(&entry, leaf_hash(bytes)),
             Rejudge::Yes(evidences) if !judges_again(entry.law) => {
@@ -89,23 +110,22 @@ impl Ledger {
         let Body::Ruling(ruled) = &entry.body else {
             return Err(Refusal::new(Reason::NotFound, format!("entry {} is no ruling", entry.index)));
         };
-        self.follows(entry)?;
+        self.follows(&Link::of(entry))?;
         self.request_of(entry, ruled, evidences).map(|examined| Question::signed(&examined))
     }
 
-    fn follows(&self, entry: &Entry) -> Result<(), Refusal> {
-        let governs = matches!(entry.body, Body::Governance(_));
-        let epoch = if governs { entry.index } else { self.head.epoch };
+    pub(super) fn follows(&self, link: &Link<'_>) -> Result<(), Refusal> {
+        let epoch = if link.governs { link.index } else { self.head.epoch };
         let wrong = |what: &str| Err(broken(what));
-        match entry {
-            _ if entry.index != self.head.size => wrong("its index is not the next one"),
-            _ if entry.prev != self.head.last => wrong("it does not name the entry before it"),
-            _ if entry.at_ms < self.head.at_ms && !entry.acknowledges_clock() => {
+        match link {
+            _ if link.index != self.head.size => wrong("its index is not the next one"),
+            _ if link.prev != self.head.last => wrong("it does not name the entry before it"),
+            _ if link.at_ms < self.head.at_ms && !link.sets_clock => {
                 wrong("its time is before that of the entry before it")
             }
-            _ if entry.epoch != epoch => wrong("its epoch is not that of the newest governance event"),
-            _ if entry.lattice != *self.state.lattice() => wrong("it is of another lattice"),
-            _ if entry.law == 0 || entry.law > LAW => wrong("it was judged under a law that is not known here"),
+            _ if link.epoch != epoch => wrong("its epoch is not that of the newest governance event"),
+            _ if link.lattice != self.state.lattice().as_str() => wrong("it is of another lattice"),
+            _ if link.law == 0 || link.law > LAW => wrong("it was judged under a law that is not known here"),
             _ => Ok(()),
         }
     }
