@@ -157,6 +157,9 @@ pub(super) fn recorded<T>(before: &Ledger, step: Step<T>) {
     let mut again = before.clone();
     again.replay(&step.bytes, Rejudge::Yes(&kept)).expect("what was recorded is judged again to the same bytes");
     before.clone().replay(&step.bytes, Rejudge::No).expect("what was recorded follows");
+    let mut skimmed = before.clone();
+    skimmed.skim(&step.bytes, step.hash).expect("what was recorded follows, read or not");
+    assert_eq!(skimmed.head(), again.head());
 }
 
 struct Kept(BTreeMap<Digest, Vec<u8>>);
