@@ -4,6 +4,7 @@
 
 mod copies;
 mod lock;
+mod packed;
 mod prover;
 mod reader;
 mod recorded;

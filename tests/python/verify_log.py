@@ -282,7 +282,7 @@ def verify_log(folder, pinned):
                 need(pinned in (None, leaf.hex()), f"the log is of the lattice {leaf.hex()}")
                 lattice, log_key = entry["lattice"], entry["body"]["log_key"]
             need(entry["lattice"] == lattice, "it is of another lattice")
-            check_evidence(log, entry, document)
+            check_evidence(log, entry, unpack(document, raw))
             before = {"hash": leaf, "at_ms": entry["at_ms"], "epoch": entry["epoch"]}
             for event in events(entry):
                 log_key = event.get("warrant_installed", {}).get("log_key", log_key)
@@ -308,6 +308,54 @@ def check_evidence(log, entry, document):
             piece = row and row[0]
         need(piece is not None, f"evidence {name} is missing")
         need(sha256(piece).hex() == name, f"evidence {name} was changed")
+
+
+def unpack(stored, entry):
+    """The token that was stored as these bytes beside its entry's; most are packed."""
+    if not stored or stored[0]:
+        return stored
+    size = int.from_bytes(stored[1:5], "little")
+    plain = lz4_block(stored[5:], USUAL + entry, size)
+    parts = plain.split(b"\0", 2)
+    need(len(plain) == size and len(parts) == 3, "the document beside it is not packed as documents are")
+    return b".".join(base64.urlsafe_b64encode(part).rstrip(b"=") for part in parts)
+
+
+def lz4_block(packed, known, most):
+    """An LZ4 block, whose text follows `known`."""
+    text, place = bytearray(known), 0
+
+    def length(nibble):
+        nonlocal place
+        while nibble >= 15 and packed[place] == 255:
+            nibble, place = nibble + 255, place + 1
+        if nibble >= 15:
+            nibble, place = nibble + packed[place], place + 1
+        return nibble
+
+    try:
+        while place < len(packed) and len(text) <= len(known) + most:
+            token, place = packed[place], place + 1
+            literals = length(token >> 4)
+            text += packed[place : place + literals]
+            place += literals
+            if place >= len(packed):
+                break
+            back, place = int.from_bytes(packed[place : place + 2], "little"), place + 2
+            need(0 < back <= len(text), "the document beside it refers to nothing")
+            for _ in range(length(token & 15) + 4):
+                text.append(text[-back])
+    except IndexError:
+        raise Broken("the document beside it ends too soon") from None
+    return bytes(text[len(known) :])
+
+
+USUAL = (
+    b'{"alg":"EdDSA","typ":"countersign.start.v1"}\0'
+    b'{"aud":"default","component":{"claims_sha256":"","id":"","sha256":"","subject":"M"},"iat":17,'
+    b'"imports":[{"interfaces":[""],"package":"wasi:","version":"0.2.0"}],"inventory_sha256":"","iss":"N",'
+    b'"jti":"","seen":{"entry_sha256":"","epoch":,"index":}}\0'
+)
 
 
 # Exhibits.

@@ -119,4 +119,4 @@ async fn execute(path: &Path, sql: &'static str) {
     connection.close().await.unwrap();
 }
 
-const PAGE: usize = 4096;
+const PAGE: usize = 8192;

@@ -10,6 +10,7 @@ use policy::reason::{Reason, Refusal};
 use sqlx::{Connection, SqliteConnection};
 use tokio::sync::Mutex;
 
+use super::packed::unpack;
 use super::recorded::Recorded;
 use super::schema::LOG;
 use super::shelf::Shelf;
@@ -156,12 +157,14 @@ impl LogReader {
     /// The signed document that an entry judged; none beside an inception or a count.
     ///
     /// # Errors
-    /// [`Error::Store`].
+    /// [`Error::Store`], or `log_broken` when it is not stored as documents are.
     pub async fn document(&self, index: u64) -> Result<Option<Vec<u8>>, Error> {
         let mut connection = self.connection.lock().await;
-        let found = sqlx::query_scalar("SELECT document FROM entries WHERE idx = ?").bind(index.cast_signed());
-        let found: Result<Option<Option<Vec<u8>>>, _> = found.fetch_optional(&mut *connection).await;
-        found.map(Option::flatten).map_err(failed("read", &self.path))
+        let found = sqlx::query_as("SELECT document, bytes FROM entries WHERE idx = ? AND document IS NOT NULL");
+        let found = found.bind(index.cast_signed()).fetch_optional(&mut *connection).await;
+        let found: Option<(Vec<u8>, Vec<u8>)> = found.map_err(failed("read", &self.path))?;
+        let within = |refusal: Refusal| refusal.within(format!("row {index}"));
+        Ok(found.map(|(stored, entry)| unpack(stored, &entry)).transpose().map_err(within)?)
     }
 
     /// The evidence of an entry, for replay; what is missing is left out, and replay says so.

@@ -15,7 +15,8 @@ pub(crate) async fn create(path: &Path, schema: &Schema) -> Result<(), Error> {
     // SQLite gives its side files the mode of this one.
     write_private(path, &[])?;
     let failed = failed("make", path);
-    let mut connection = options(path).journal_mode(SqliteJournalMode::Wal).connect().await.map_err(&failed)?;
+    let new = options(path).page_size(PAGE_BYTES).journal_mode(SqliteJournalMode::Wal);
+    let mut connection = new.connect().await.map_err(&failed)?;
     schema.make(&mut connection).await.map_err(&failed)?;
     connection.close().await.map_err(&failed)
 }
@@ -61,7 +62,7 @@ pub(super) fn options(path: &Path) -> SqliteConnectOptions {
         .pragma("cell_size_check", "ON")
         .pragma("recursive_triggers", "ON")
         // Thirty-two MiB of the log are folded in at once: whoever commits waits for that less often.
-        .pragma("wal_autocheckpoint", "8000")
+        .pragma("wal_autocheckpoint", "4000")
         // Each size of a batch is a statement of its own.
         .statement_cache_capacity(STATEMENTS)
         .disable_statement_logging()
@@ -103,6 +104,8 @@ async fn refuse_weak_settings(connection: &mut SqliteConnection, path: &Path) ->
     Ok(())
 }
 
+// Five starts of two imports fit, of which four thousand bytes would hold two.
+const PAGE_BYTES: u32 = 8192;
 const STATEMENTS: usize = 300;
 // A lock that somebody else holds longer than this is a failed write.
 const BUSY_MS: u64 = 400;

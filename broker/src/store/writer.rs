@@ -9,6 +9,7 @@ use policy::digest::Digest;
 use policy::log::Step;
 use sqlx::{Connection, QueryBuilder, Sqlite, SqliteConnection};
 
+use super::packed::pack;
 use super::recorded::Recorded;
 use super::schema::LOG;
 use super::sqlite::{failed, open};
@@ -44,7 +45,7 @@ impl Writer {
 
     /// While space is short, little of it is used beside the log: what is appended is folded in soon.
     pub(crate) async fn spare(&mut self, short: bool) -> Result<(), Error> {
-        let folded = if short { "PRAGMA wal_autocheckpoint = 64" } else { "PRAGMA wal_autocheckpoint = 8000" };
+        let folded = if short { "PRAGMA wal_autocheckpoint = 32" } else { "PRAGMA wal_autocheckpoint = 4000" };
         let set = sqlx::raw_sql(folded).execute(&mut self.connection).await;
         set.map(drop).map_err(failed("set up", &self.path))
     }
@@ -86,7 +87,7 @@ async fn write<T>(
             row.push_bind(step.index.cast_signed())
                 .push_bind(step.hash.as_bytes().to_vec())
                 .push_bind(step.bytes.clone())
-                .push_bind(step.evidence.first().map(|(_, document)| document.clone()));
+                .push_bind(step.evidence.first().map(|(_, document)| pack(document, &step.bytes)));
         });
         sql.push("; ");
     }
