@@ -222,12 +222,12 @@ impl Client {
     /// # Errors
     /// Why nobody judged it. A command that is judged and refused is no error: its receipt says so.
     pub fn command(&self, basis: u64, act: Act) -> anyhow::Result<Done> {
-        let signed = self.signed(basis, act)?;
         let pin = self.pin()?;
+        let signed = self.signed(&pin, basis, act)?;
         self.runtime.block_on(self.submit(&signed, &pin))
     }
 
-    fn signed(&self, basis: u64, act: Act) -> anyhow::Result<Signed> {
+    fn signed(&self, pin: &Pin, basis: u64, act: Act) -> anyhow::Result<Signed> {
         let key = self.administrator()?;
         let Act { operations, statements, beside, because, open_for } = act;
         if because.as_ref().is_some_and(|because| because.len() > policy::json::MAX_STRING) {
@@ -237,6 +237,7 @@ impl Client {
         let command = Command {
             iss: key.name(),
             aud: self.lattice.clone(),
+            inception_sha256: Some(pin.root()),
             iat: now,
             not_after: now.plus(open_for.unwrap_or(LIFETIME_S)),
             jti: nonce()?,

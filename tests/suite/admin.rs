@@ -662,6 +662,7 @@ fn withdrawal(bench: &Bench, aud: &str) -> Vec<u8> {
     let command = Command {
         iss: key.name(),
         aud: Lattice::parse(aud).unwrap(),
+        inception_sha256: None,
         iat: now,
         not_after: now.plus(600),
         jti: nonce().unwrap(),

@@ -129,6 +129,7 @@ impl Lattice {
         Command {
             iss: admin.name(),
             aud: self.report.lattice.clone(),
+            inception_sha256: None,
             iat: self.clock.now(),
             not_after: self.clock.now().plus(60),
             jti: nonce().unwrap(),
