@@ -94,8 +94,11 @@ pub(super) fn still(plan: &Plan, shown: Digest) -> Result<(), Refusal> {
     if plan.sha256 == shown {
         return Ok(());
     }
-    let detail =
-        format!("the plan {shown} is not this one: {} at epoch {}; look with `--plan` again", plan.sha256, plan.epoch);
+    let detail = format!(
+        "the plan {shown} is not this one: {} at epoch {}; look with `--plan` again, and give times as dates: a span such as \
+         `+7d` is another each second, and so is what is made anew (a proof, the salt of a configuration, an invitation)",
+        plan.sha256, plan.epoch
+    );
     Err(Refusal::new(Reason::Superseded, detail))
 }
 
