@@ -312,7 +312,8 @@ impl Client {
         let wire = wire::Wire::connect(self.nats()?, &command.iss).await?;
         let subject = Topic::Command.subject(&self.lattice);
         let check = |answer: &[u8]| pin.receipt(answer, *token_sha256, &self.lattice, SystemClock::default().now());
-        let receipt = wire.ask(&subject, &signed.message(), DEADLINE, check).await?;
+        let receipt = wire.ask(&subject, &signed.message(), DEADLINE, check).await;
+        let receipt = receipt.map_err(|error| unheard(error, command))?;
         Ok(Done { receipt, id: command.jti, over: Over::Nats })
     }
 }
@@ -323,6 +324,18 @@ fn is_unreachable(error: &anyhow::Error) -> bool {
         Error::Wire { source, .. } => !source.downcast_ref::<Advised>().is_some_and(Advised::is_answered),
         _ => false,
     })
+}
+
+// What was sent and not answered may be judged late: whoever thinks of giving it again should know.
+fn unheard(error: anyhow::Error, command: &Command) -> anyhow::Error {
+    let heard = |error: &Error| !matches!(error, Error::Wire { source, .. } if !source.is::<wire::NobodyListens>());
+    if error.downcast_ref::<Error>().is_none_or(heard) {
+        return error;
+    }
+    let Command { jti, not_after, .. } = command;
+    error.context(format!(
+        "command {jti} was sent and not answered; until {not_after} it may still be done: `countersign why {jti}`"
+    ))
 }
 
 /// A refusal as itself, so that it ends the program as one.
