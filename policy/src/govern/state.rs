@@ -1,6 +1,7 @@
 //! The state of one lattice: the fold of everything that was recorded.
 //!
-//! What it keeps of one thing is left to `records`. Fields are private; what changes them is in the files of the operations, through the few doors at the end.
+//! What it keeps of one thing is left to `records`. Fields are private; what changes them is in the files of the
+//! operations, through the few doors at the end.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
