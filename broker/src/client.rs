@@ -222,12 +222,12 @@ impl Client {
     /// # Errors
     /// Why nobody judged it. A command that is judged and refused is no error: its receipt says so.
     pub fn command(&self, basis: u64, act: Act) -> anyhow::Result<Done> {
-        let signed = self.signed(basis, act)?;
         let pin = self.pin()?;
+        let signed = self.signed(&pin, basis, act)?;
         self.runtime.block_on(self.submit(&signed, &pin))
     }
 
-    fn signed(&self, basis: u64, act: Act) -> anyhow::Result<Signed> {
+    fn signed(&self, pin: &Pin, basis: u64, act: Act) -> anyhow::Result<Signed> {
         let key = self.administrator()?;
         let Act { operations, statements, beside, because, open_for } = act;
         if because.as_ref().is_some_and(|because| because.len() > policy::json::MAX_STRING) {
@@ -237,6 +237,7 @@ impl Client {
         let command = Command {
             iss: key.name(),
             aud: self.lattice.clone(),
+            inception_sha256: Some(pin.root()),
             iat: now,
             not_after: now.plus(open_for.unwrap_or(LIFETIME_S)),
             jti: nonce()?,
@@ -311,7 +312,8 @@ impl Client {
         let wire = wire::Wire::connect(self.nats()?, &command.iss).await?;
         let subject = Topic::Command.subject(&self.lattice);
         let check = |answer: &[u8]| pin.receipt(answer, *token_sha256, &self.lattice, SystemClock::default().now());
-        let receipt = wire.ask(&subject, &signed.message(), DEADLINE, check).await?;
+        let receipt = wire.ask(&subject, &signed.message(), DEADLINE, check).await;
+        let receipt = receipt.map_err(|error| unheard(error, command))?;
         Ok(Done { receipt, id: command.jti, over: Over::Nats })
     }
 }
@@ -322,6 +324,18 @@ fn is_unreachable(error: &anyhow::Error) -> bool {
         Error::Wire { source, .. } => !source.downcast_ref::<Advised>().is_some_and(Advised::is_answered),
         _ => false,
     })
+}
+
+// What was sent and not answered may be judged late: whoever thinks of giving it again should know.
+fn unheard(error: anyhow::Error, command: &Command) -> anyhow::Error {
+    let heard = |error: &Error| !matches!(error, Error::Wire { source, .. } if !source.is::<wire::NobodyListens>());
+    if error.downcast_ref::<Error>().is_none_or(heard) {
+        return error;
+    }
+    let Command { jti, not_after, .. } = command;
+    error.context(format!(
+        "command {jti} was sent and not answered; until {not_after} it may still be done: `countersign why {jti}`"
+    ))
 }
 
 /// A refusal as itself, so that it ends the program as one.

@@ -12,6 +12,7 @@ use policy::digest::Digest;
 use policy::key;
 use policy::name::Lattice;
 
+use crate::folder::Folder;
 use crate::output::{self, Format, Report, Usage};
 use crate::place::Place;
 
@@ -103,9 +104,11 @@ pub struct Globals {
 }
 
 impl Globals {
-    /// The lattice's folder: as told, else the nearest `.countersign`, else in the user's configuration folder.
+    /// The lattice's folder: as told, else the nearest `.countersign`, else in the user's configuration folder; where there
+    /// is none, where `init` would make one.
     pub fn folder(&self) -> PathBuf {
-        self.dir.clone().or_else(nearest_folder).unwrap_or_else(user_folder)
+        let users = || Some(user_folder()).filter(|folder| folder.is_dir());
+        self.dir.clone().or_else(nearest_folder).or_else(users).unwrap_or_else(|| Folder::place(None))
     }
 
     /// The NATS server that was named, by option or environment.

@@ -196,6 +196,8 @@ impl Door {
         let check = self.shares.check(inventory.says().iss, false, self.clock.elapsed_ms())?;
         let inventory = inventory.verify(hosts.as_ref())?;
         self.fresh(inventory.iat, Whose::Host)?;
+        // Whoever repeats what a host said uses up nothing of its share (T87).
+        self.present.refuse_repeated(&inventory)?;
         self.shares.charge(check)?;
         Ok(inventory)
     }

@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use std::io::Write as _;
 use std::process::ExitCode;
 
-use comfy_table::{ContentArrangement, Table, presets};
+use comfy_table::{ColumnConstraint, ContentArrangement, Table, Width, presets};
 use policy::json;
 use policy::reason::{Reason, Refusal};
 use serde_json::{Map, Value};
@@ -146,9 +146,12 @@ fn placed(mut members: Value, report: &Report, place: &Place) -> Value {
 
 /// The error as it is printed on standard error.
 pub fn describe(format: Format, place: &Place, error: &anyhow::Error) -> String {
-    let chain: Vec<String> = error.chain().skip(1).map(ToString::to_string).collect();
-    let message = error.downcast_ref::<Refusal>().map_or_else(|| error.to_string(), Refusal::sentence);
     let refusal = within::<Refusal>(error);
+    // A cause that is the message itself says nothing more.
+    let said = refusal.map(ToString::to_string);
+    let chain = error.chain().skip(1).map(ToString::to_string).filter(|cause| said.as_ref() != Some(cause));
+    let chain: Vec<String> = chain.collect();
+    let message = error.downcast_ref::<Refusal>().map_or_else(|| error.to_string(), Refusal::sentence);
     if format == Format::Json {
         let mut members = serde_json::json!({
             "success": false, "error": code(error), "message": message, "error_chain": chain,
@@ -233,7 +236,8 @@ pub fn shown(text: &str) -> String {
 /// Pairs of a label and a value, one a line, indented under their heading.
 pub fn fields<'a>(pairs: impl IntoIterator<Item = (&'a str, String)>) -> String {
     let mut table = borderless();
-    for (label, value) in pairs {
+    // A label without a value says nothing.
+    for (label, value) in pairs.into_iter().filter(|(_, value)| !value.is_empty()) {
         table.add_row([format!("  {label}"), shown(&value)]);
     }
     trimmed(&table)
@@ -243,8 +247,19 @@ pub fn fields<'a>(pairs: impl IntoIterator<Item = (&'a str, String)>) -> String 
 pub fn table<const N: usize>(heading: [&str; N], rows: impl IntoIterator<Item = [String; N]>) -> String {
     let mut table = borderless();
     table.set_header(heading);
+    let mut longest = [0; N];
     for row in rows {
-        table.add_row(row.iter().map(|cell| shown(cell)));
+        let cells = row.map(|cell| shown(&cell));
+        for (longest, cell) in longest.iter_mut().zip(&cells) {
+            *longest =
+                cell.split(' ').map(str::len).filter(|word| WHOLE.contains(word)).max().unwrap_or(0).max(*longest);
+        }
+        table.add_row(cells);
+    }
+    // What people copy stays on one line; it is the other columns that are made narrow.
+    for (column, longest) in table.column_iter_mut().zip(longest).filter(|(_, longest)| *longest > 0) {
+        let width = Width::Fixed(u16::try_from(longest + PADDING).unwrap_or(u16::MAX));
+        column.set_constraint(ColumnConstraint::LowerBoundary(width));
     }
     trimmed(&table)
 }
@@ -297,6 +312,10 @@ fn complain(text: &str) {
 
 // Recorded, and neither done nor refused yet.
 const WAITING: u8 = 4;
+// The lengths of words that are never broken: ids, keys, digests.
+const WHOLE: std::ops::RangeInclusive<usize> = 32..=64;
+// What stands around each cell.
+const PADDING: usize = 2;
 /// How wide what is printed may be, where it can be.
 pub const WIDTH: usize = 120;
 
@@ -324,6 +343,23 @@ mod tests {
     fn tables_are_at_most_120_columns_wide() {
         let text = table(["A", "B"], [["x ".repeat(100), "y".repeat(150)]]);
         assert!(text.lines().all(|line| line.len() <= 120), "{text}");
+    }
+
+    #[test]
+    fn a_key_is_never_broken_over_two_lines_and_what_stands_beside_it_is() {
+        let key = format!("A{}", "B".repeat(55));
+        let row = || [key.clone(), "wasi:cli, wasi:clocks, wasi:io ".repeat(4), "x ".repeat(60), "active".to_owned()];
+        let text = table(["KEY", "SCOPE", "KINDS", "STANDING"], [row(), row()]);
+        assert_eq!(text.matches(&key).count(), 2, "{text}");
+        assert!(text.lines().all(|line| line.len() <= 120), "{text}");
+    }
+
+    #[test]
+    fn what_is_said_is_said_once() {
+        let refusal = Refusal::new(Reason::KeyRole, "the seed is another role's");
+        let error = anyhow::Error::from(refusal).context("the administrator's key");
+        let text = describe(Format::Text, &Place::default(), &error);
+        assert_eq!(text.matches("another role").count(), 1, "{text}");
     }
 
     #[test]

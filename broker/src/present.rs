@@ -43,8 +43,8 @@ struct Order {
 struct Known {
     hosts: BTreeMap<Name<Host>, BTreeMap<Nonce, Process>>,
     effects: Effects,
-    // What each host says that it found, and nobody has looked at there.
-    forks: BTreeMap<Name<Host>, Forked>,
+    // What each host says that it found, and nobody has looked at there; and when it said so or the contrary.
+    forks: BTreeMap<Name<Host>, (Timestamp, Option<Forked>)>,
 }
 
 /// What one process of a host said last.
@@ -138,15 +138,23 @@ impl Present {
     /// Takes in whether a host says that this log was forked.
     pub(crate) fn forked(&self, inventory: &HostInventory) {
         let mut known = self.known();
-        let _before = match inventory.forked {
-            Some(forked) => known.forks.insert(inventory.iss, forked),
-            None => known.forks.remove(&inventory.iss),
-        };
+        // An older word that somebody repeats takes no newer one's place.
+        if known.forks.get(&inventory.iss).is_none_or(|(said, _)| inventory.iat > *said) {
+            known.forks.insert(inventory.iss, (inventory.iat, inventory.forked));
+        }
+    }
+
+    /// Refuses an inventory that was heard before, whoever brings it again.
+    pub(crate) fn refuse_repeated(&self, inventory: &HostInventory) -> Result<(), Refusal> {
+        let known = self.known();
+        let process = known.hosts.get(&inventory.iss).and_then(|processes| processes.get(&inventory.process));
+        process.map_or(Ok(()), |process| process.refuse_repeated(inventory))
     }
 
     /// The hosts that found this log forked, each with what it keeps.
     pub fn forks(&self) -> BTreeMap<Name<Host>, Forked> {
-        self.known().forks.clone()
+        let known = self.known();
+        known.forks.iter().filter_map(|(host, (_, forked))| Some((*host, (*forked)?))).collect()
     }
 
     /// What of this page is to be closed.
@@ -230,12 +238,21 @@ impl Process {
         }
     }
 
-    fn take(&mut self, inventory: &HostInventory, now_ms: u64, now: Timestamp) -> Result<(), Refusal> {
-        let stale = |what: &str| Err(Refusal::new(Reason::RequestStale, format!("the inventory {what}")));
-        // What is lower was overtaken; nothing is told twice.
-        if inventory.sequence < self.sequence || (inventory.sequence == self.sequence && self.pages.is_empty()) {
+    // What is lower was overtaken; nothing is told twice.
+    fn refuse_repeated(&self, inventory: &HostInventory) -> Result<(), Refusal> {
+        let is_same = inventory.sequence == self.sequence;
+        if inventory.sequence < self.sequence || (is_same && self.pages.is_empty()) {
             return stale("is not newer than what its host said");
         }
+        let page = usize::try_from(inventory.page).ok().and_then(|page| self.pages.get(page));
+        if is_same && self.pages.len() as u64 == inventory.pages && matches!(page, Some(Some(_))) {
+            return stale("repeats a page");
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, inventory: &HostInventory, now_ms: u64, now: Timestamp) -> Result<(), Refusal> {
+        self.refuse_repeated(inventory)?;
         if inventory.sequence > self.sequence || self.pages.len() as u64 != inventory.pages {
             let pages = usize::try_from(inventory.pages).unwrap_or_default();
             (self.sequence, self.pages) = (inventory.sequence, vec![None; pages]);
@@ -255,6 +272,10 @@ impl Process {
         }
         Ok(())
     }
+}
+
+fn stale(what: &str) -> Result<(), Refusal> {
+    Err(Refusal::new(Reason::RequestStale, format!("the inventory {what}")))
 }
 
 /// How much longer a host may start by a standby permit: its clock may be that far behind the broker's.

@@ -121,6 +121,7 @@ impl Court {
         let command = Command {
             iss: name(),
             aud: lattice(),
+            inception_sha256: None,
             iat: at(NOW),
             not_after: at(NOW + 600),
             jti: Nonce::from_random([u8::try_from(number).expect("few") + 1; 16]),

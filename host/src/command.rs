@@ -8,6 +8,7 @@ mod journal;
 mod run;
 mod wire;
 
+use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -18,7 +19,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::output::{Output, Place, USUAL_DIR, failed, misused};
 
-/// Runs WebAssembly components, and lets in what a lattice's broker permits.
+/// Run WebAssembly components, and let in what a lattice's broker permits.
 #[derive(Debug, Parser)]
 #[command(name = "countersign-host", version, after_help = EXAMPLES)]
 struct Line {
@@ -30,12 +31,13 @@ struct Line {
         long,
         global = true,
         env = "COUNTERSIGN_HOST_DIR",
+        hide_env_values = true,
         default_value = USUAL_DIR,
         value_name = "DIR"
     )]
     host_dir: PathBuf,
     /// Where NATS listens; else `NATS_URL`, else where the invitation says.
-    #[arg(long, global = true, env = "COUNTERSIGN_NATS_URL", value_name = "URL")]
+    #[arg(long, global = true, env = "COUNTERSIGN_NATS_URL", hide_env_values = true, value_name = "URL")]
     nats_url: Option<String>,
     #[command(flatten)]
     wire: wire::Wire,
@@ -45,15 +47,15 @@ struct Line {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Enters a lattice with an invitation of `countersign host invite`.
+    /// Enter a lattice with an invitation of `countersign host invite`.
     Join(join::Join),
-    /// Starts a component, says who answers each of its imports, and calls it.
+    /// Start a component, say who answers each of its imports, and call it.
     Run(run::Run),
-    /// Shows the forks of the log that this host has found, and has it go on once somebody has looked.
+    /// Show the forks of the log that this host has found, and have it go on once somebody has looked.
     Fork(fork::Fork),
-    /// Prints what this host acted on, line by line.
+    /// Print what this host acted on, line by line.
     Journal(journal::Journal),
-    /// Prints the completions of a shell.
+    /// Print the completions of a shell.
     #[command(after_help = "Examples:\n  countersign-host completions bash > countersign-host.bash")]
     Completions {
         /// The shell.
@@ -77,7 +79,8 @@ pub(crate) fn main() -> ExitCode {
         Err(error) => return misused(&error),
     };
     let filter = EnvFilter::try_from_env("COUNTERSIGN_LOG").unwrap_or_else(|_| EnvFilter::new("warn"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let terminal = std::io::stderr().is_terminal();
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(terminal).init();
     let (output, place) = (line.output, Place::new(line.host_dir, nats_url(line.nats_url)));
     let runtime = match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime,
@@ -91,7 +94,10 @@ pub(crate) fn main() -> ExitCode {
         Command::Fork(fork) => fork.run(output, &place),
         Command::Journal(journal) => journal.run(output, &place),
         Command::Completions { shell } => {
-            clap_complete::generate(shell, &mut Line::command(), "countersign-host", &mut std::io::stdout());
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Line::command(), "countersign-host", &mut script);
+            // A closed pipe is the reader's choice, not an error worth telling it about.
+            let _ = std::io::stdout().write_all(&script);
             Ok(())
         }
     };

@@ -41,6 +41,9 @@ pub struct Command {
     pub iss: Name<Administrator>,
     /// The lattice; a command for another is refused.
     pub aud: Lattice,
+    /// The entry hash of its inception: two lattices may have one name, and an administrator who serves both (T82).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inception_sha256: Option<Digest>,
     /// When it was signed.
     pub iat: Timestamp,
     /// The last second in which it may be judged.

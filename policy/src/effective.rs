@@ -77,8 +77,20 @@ impl Effects {
         };
         self.acts.insert(index, act);
         while self.acts.len() > MOST {
-            self.acts.pop_first();
+            self.forget_first();
         }
+    }
+
+    // Whoever is still waited for on behalf of an act that is forgotten is waited for on behalf of all before it: rather
+    // too long than effective too early.
+    fn forget_first(&mut self) {
+        let Some((index, act)) = self.acts.pop_first() else { return };
+        for (host, until) in act.waiting {
+            let latest = self.before.waiting.entry(host).or_default();
+            *latest = until.max(*latest);
+        }
+        self.before.settled_ms = act.settled_ms.max(self.before.settled_ms);
+        self.epoch = index.max(self.epoch);
     }
 
     /// A host signed that it holds an epoch.
@@ -138,6 +150,18 @@ mod tests {
         effects.acknowledged(host(1), 9, 99_000);
         assert_eq!(effects.of(7, 99_000).after_ms, Some(2000));
         assert_eq!(effects.held(&host(1)), Some(9));
+    }
+
+    #[test]
+    fn t23_an_act_that_many_came_after_is_not_told_as_effective_too_early() {
+        let mut effects = Effects::since(0);
+        effects.permitted(host(1), 10_000, 600_000);
+        (0..2000).for_each(|number| effects.recorded(7 + number, 11_000 + number));
+        assert_eq!(effects.of(7, 20_000).after_ms, None, "a standby permit from before it is good for minutes yet");
+        effects.acknowledged(host(1), 7, 20_000);
+        assert_eq!(effects.of(7, 20_000).after_ms, None, "what it holds is older than another act that is forgotten");
+        effects.acknowledged(host(1), 2006, 21_000);
+        assert!([7, 1000, 2006].into_iter().all(|act| effects.of(act, 21_000).after_ms.is_some()));
     }
 
     #[test]

@@ -145,7 +145,7 @@ reasons! {
     CommandExpired = "command_expired", "the command's last moment has passed, or lies too far ahead", "sign it again";
     CommandSeen = "command_seen", "a command of that id was already judged", "sign a new one";
     Superseded = "superseded", "something changed since the command's signer last looked", "look again, then repeat the command";
-    AlreadyExists = "already_exists", "it is already so", "nothing to do";
+    AlreadyExists = "already_exists", "it is already so", "nothing, where it stands as you want it: `show` and `list` tell";
     NotFound = "not_found", "there is no such thing here", "look at the matching `list`";
     NotDefaultable = "not_defaultable", "the contract says that no default may answer it", "link to a provider";
     NotSupportedYet = "not_supported_yet", "this form is reserved until hosts report inventories", "use `--bind builtin` or a link";

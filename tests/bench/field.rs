@@ -154,6 +154,7 @@ pub(crate) fn command(admin: &SigningKey<Administrator>, basis: u64, operations:
     let command = Command {
         iss: admin.name(),
         aud: lattice_name(),
+        inception_sha256: None,
         iat: now(),
         not_after: now().plus(60),
         jti: nonce().expect("randomness"),

@@ -105,6 +105,7 @@ impl Administrator {
         let command = Command {
             iss: self.key.name(),
             aud: lattice_name(),
+            inception_sha256: None,
             iat: now(),
             not_after: now().plus(60),
             jti: nonce().expect("randomness"),

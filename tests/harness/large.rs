@@ -146,6 +146,7 @@ impl Founding {
         let command = Command {
             iss: self.admin.name(),
             aud: lattice_name(),
+            inception_sha256: None,
             iat: now(),
             not_after: now().plus(60),
             jti: nonce().expect("randomness"),

@@ -253,6 +253,21 @@ fn a_bare_lattice_has_no_contracts_and_an_administrator_may_be_elsewhere() {
 }
 
 #[test]
+fn a_proof_takes_the_place_of_a_proof_and_of_nothing_else() {
+    let bench = Bench::bare();
+    bench.done(&["host", "invite"]);
+    let file = bench.path("entry.proof");
+    for _ in 0..2 {
+        bench.done(&["audit", "prove", "0", "--out", &file]);
+    }
+    let own = bench.path("thesis.txt");
+    std::fs::write(&own, "years of work").unwrap();
+    let (code, told) = bench.json(&["audit", "prove", "0", "--out", &own]);
+    assert_eq!((code, &told["success"]), (1, &json!(false)), "{told}");
+    assert_eq!(std::fs::read_to_string(&own).unwrap(), "years of work");
+}
+
+#[test]
 fn an_issuer_is_added_shown_and_revoked() {
     let bench = Bench::bare();
     let add = ["issuer", "add", &bench.acme, "--scope", "acme:*", "--kind", "component", "--because", "we make it"];
@@ -662,6 +677,7 @@ fn withdrawal(bench: &Bench, aud: &str) -> Vec<u8> {
     let command = Command {
         iss: key.name(),
         aud: Lattice::parse(aud).unwrap(),
+        inception_sha256: None,
         iat: now,
         not_after: now.plus(600),
         jti: nonce().unwrap(),

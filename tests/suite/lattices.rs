@@ -2,19 +2,25 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 
+use broker::clock::SystemClock;
+use broker::folder::Folder;
 use broker::keys::SigningKey;
+use broker::service::Service;
 use broker::store::LogReader;
 use futures::StreamExt;
 use harness::acts::{commands, every_kind};
 use harness::asker::Asker;
 use harness::caller::query_by;
 use harness::lattice::{Lattice, path, wait_for};
+use policy::answer::Receipt;
 use policy::command::Command;
 use policy::envelope::Unverified;
 use policy::key::Administrator;
 use policy::log::{Body, Entry};
 use policy::name::Lattice as LatticeName;
+use policy::reason::Reason;
 use policy::warrant::Warrant;
 use policy::wire::{Topic, inbox_prefix};
 use serde_json::{Value, json};
@@ -65,6 +71,26 @@ fn resigned(given: &[(Command, Vec<u8>)], by: &SigningKey<Administrator>, aud: &
         (format!("{:?}", again.operations), by.sign(&again, statements))
     };
     given.iter().map(sign).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn t82_a_command_is_of_one_lattice_though_another_has_its_name_and_its_administrator() {
+    let lattice = Lattice::quiet();
+    let key = lattice.path("lattice/keys/admin.nk");
+    let shown = lattice.accepted(&["keys", "show", path(&key)]);
+    let twin = lattice.path("twin");
+    lattice.accepted(&["--dir", path(&twin), "init", "--bare", "--admin", shown["public"].as_str().unwrap()]);
+    let done = lattice.accepted(&["issuer", "add", &lattice.issuer("acme"), "--scope", "*"]);
+    // Whoever was on the wire has the very bytes, and carries them to the other one, which has seen no such id.
+    let log = LogReader::open(&lattice.log()).await.unwrap();
+    let command = log.document(done["index"].as_u64().unwrap()).await.unwrap().unwrap();
+    let service = Service::open(&Folder::open(&twin).unwrap(), Arc::new(SystemClock::default())).await.unwrap();
+    let receipt = service.command(&command).await.unwrap();
+    let receipt = Unverified::<Receipt>::parse(&receipt).unwrap();
+    assert_eq!(receipt.says().reason, Some(Reason::LatticeMismatch));
+    assert_eq!(service.snapshot().await.unwrap().state.issuers().iter().count(), 0);
+    service.close().await.unwrap();
+    assert_eq!(lattice.accepted(&["--dir", path(&twin), "audit", "verify"])["success"], json!(true));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -9,12 +9,16 @@ use std::time::{Duration, Instant};
 
 use broker::store::LogReader;
 use data_encoding::BASE64URL_NOPAD;
+use futures::StreamExt;
 use harness::asker::now;
 use harness::embedded::Embedded;
 use harness::lattice::{Lattice, path, wait_for};
 use harness::proxy::Proxy;
 use harness::stranger::{Rogue, eavesdrop};
+use policy::command::Command;
+use policy::envelope::Unverified;
 use policy::wire::PERMIT_TTL_MS;
+use serde_json::json;
 
 const BRIEF: Duration = Duration::from_millis(700);
 const LONG: Duration = Duration::from_secs(5);
@@ -133,6 +137,32 @@ async fn t94_f18_whoever_is_cut_off_binds_nothing_keeps_what_runs_and_returns_by
     // A broker ends when it is told to, though its server is gone.
     to_broker.cut();
     tokio::task::block_in_place(|| lattice.stop_broker());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_commands_and_is_not_answered_is_told_that_it_may_still_be_done() {
+    let lattice = Lattice::quiet();
+    let root = lattice.accepted(&["status"])["root"].as_str().unwrap().to_owned();
+    let (key, nowhere) = (lattice.path("lattice/keys/admin.nk"), lattice.path("nowhere"));
+    let away = ["--dir", path(&nowhere), "--root", &root, "--key", path(&key)];
+    let invite = ["host", "invite", "--basis", "1"];
+    let told = |lattice: &Lattice| lattice.json(&[&away[..], &invite].concat()).1;
+    // Nobody has heard it: then nobody does it.
+    let unheard = told(&lattice);
+    assert_eq!(
+        (&unheard["error"], unheard["message"].as_str().unwrap().contains("may still")),
+        (&json!("broker_unreachable"), false)
+    );
+    // Somebody has, as a broker that was stopped in the middle: it can be done when he goes on.
+    let client = async_nats::connect(lattice.nats.url()).await.unwrap();
+    let mut heard = client.subscribe("countersign.v1.default.command").await.unwrap();
+    client.flush().await.unwrap();
+    let late = tokio::task::block_in_place(|| told(&lattice));
+    let command = heard.next().await.unwrap().payload;
+    let command = Unverified::<Command>::parse(&command).unwrap();
+    let message = late["message"].as_str().unwrap();
+    assert_eq!(late["error"], json!("broker_unreachable"), "{late}");
+    assert!(message.contains("may still be done") && message.contains(&command.says().jti.to_string()), "{late}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -93,6 +93,11 @@ impl Pin {
         if warrant.rank() > held {
             return Ok(());
         }
+        // Nobody put back anything: it was brought twice.
+        if local.ledger.state().warrant_sha256() == Some(Digest::of(token)) {
+            let detail = format!("warrant {} is in force already", warrant.rank());
+            return Err(Refusal::new(Reason::AlreadyExists, detail).into());
+        }
         let detail = format!("the warrant has serial {}, {held} is in force", warrant.rank());
         Err(Refusal::new(Reason::StateRollback, detail).into())
     }

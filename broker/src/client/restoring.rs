@@ -20,10 +20,9 @@ impl Client {
     /// # Errors
     /// As [`Client::command`]; a refused one changes nothing.
     pub fn restore(&self, basis: u64, act: Act) -> anyhow::Result<Done> {
-        let signed = self.signed(basis, act)?;
-        let folder = self.need_folder()?;
+        let (folder, pin) = (self.need_folder()?, self.pin()?);
+        let signed = self.signed(&pin, basis, act)?;
         let bytes = self.runtime.block_on(service::restore(folder, Arc::new(SystemClock::default()), &signed.bytes));
-        let pin = self.pin()?;
         let receipt =
             pin.receipt(&bytes.map_err(told)?, signed.token_sha256, &self.lattice, SystemClock::default().now())?;
         Ok(Done { receipt, id: signed.command.jti, over: Over::Folder })

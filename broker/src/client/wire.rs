@@ -13,6 +13,11 @@ use crate::client::told;
 use crate::error::Error;
 use crate::transport::nats::{NatsOptions, connect};
 
+/// What was asked has reached nobody.
+#[derive(Debug, thiserror::Error)]
+#[error("no broker listens there")]
+pub(super) struct NobodyListens;
+
 /// A connection on which replies come to one key's own inbox.
 pub(super) struct Wire {
     client: Client,
@@ -59,7 +64,7 @@ impl Wire {
             };
             // The server says at once that nobody listens; it is worth waiting only if somebody answered before.
             if answer.status == Some(StatusCode::NO_RESPONDERS) && disbelieved.is_none() && unsigned.is_none() {
-                return Err(failed("no broker listens there".into()).into());
+                return Err(failed(Box::new(NobodyListens)).into());
             }
             if let Some(said) = answer.headers.as_ref().and_then(|headers| headers.get(policy::wire::ERROR_HEADER)) {
                 unsigned = Some(said.as_str().chars().take(80).flat_map(char::escape_default).collect());

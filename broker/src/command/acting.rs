@@ -67,7 +67,10 @@ impl Acting {
     /// Has it judged, and tells what came of it. `seen` is the epoch of what the command was made from.
     pub(super) fn run(self, client: &Client, seen: Option<u64>, doing: Doing) -> anyhow::Result<Report> {
         let Doing { operations, statements, beside, says, mut members } = doing;
-        let mut open_for = self.open_for.map(|Span(seconds)| seconds);
+        // Whoever asks for several signatures needs them for that already.
+        let raises = |it: &Operation| matches!(it, Operation::PutThreshold(put) if put.threshold > 1);
+        let raised = operations.iter().any(raises).then_some(A_DAY_S);
+        let mut open_for = self.open_for.map(|Span(seconds)| seconds).or(raised);
         let basis = match self.basis.or(seen) {
             Some(basis) => basis,
             None => {
@@ -209,7 +212,10 @@ pub(super) fn paragraph(row: &Value) -> String {
 /// A member as people read it: times as dates, imports as they are written.
 pub(super) fn cell(name: &str, value: &Value) -> String {
     match (name, value) {
-        ("at" | "iat" | "exp" | "end" | "not_after" | "since" | "last" | "warrant_until", Value::Number(_)) => {
+        (
+            "at" | "iat" | "exp" | "end" | "not_after" | "not_before" | "since" | "last" | "warrant_until",
+            Value::Number(_),
+        ) => {
             let time = value.as_u64().and_then(|seconds| Timestamp::from_seconds(seconds).ok());
             time.map_or_else(|| value.to_string(), |time| time.to_string())
         }

@@ -71,13 +71,15 @@ pub fn write(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
     let mut name = path.file_name().with_context(context)?.to_owned();
     name.push(format!(".{}.tmp", std::process::id()));
     let temporary = path.with_file_name(name);
-    let written = File::create(&temporary).and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()));
+    // In a folder of everybody's, somebody may have put a link under that name.
+    let opened = OpenOptions::new().write(true).create_new(true).open(&temporary);
+    let written = opened.and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()));
     let renamed = written.and_then(|()| std::fs::rename(&temporary, path));
-    renamed.inspect_err(|_| {
+    let settled = renamed.inspect_err(|_| {
         // What is left of it, if anything, is only a temporary file.
         let _ = std::fs::remove_file(&temporary);
-    })?;
-    Ok(())
+    });
+    settled.with_context(context)
 }
 
 fn read_open(file: std::io::Result<File>, path: &Path) -> anyhow::Result<Vec<u8>> {

@@ -33,7 +33,7 @@ enum Command {
     #[command(after_help = "A FILE holds one link per line, or one list of them, such as\n  \
         {\"component\":\"cart\",\"package\":\"wasi:logging\",\"provider\":\"logger\",\"name\":\"default\",\"config\":{\"level\":\"info\"},\n   \
         \"pin_provider\":\"issuer=A…,rev=3..7\",\"pin_component\":\"sha256=…\"}\n\n\
-        Examples:\n  countersign link put cart logger --contract wasi:logging --reason 'one log for all'\n  \
+        Examples:\n  countersign link put cart logger --contract wasi:logging --because 'one log for all'\n  \
         countersign link put cart kv --contract wasi:keyvalue --name sessions --config bucket=eu\n  \
         countersign link put -f links.jsonl --plan")]
     Put(Box<putting::Put>),
@@ -45,14 +45,14 @@ enum Command {
     Switch(Box<moving::Switch>),
     /// Let the provider answer again that a switch left
     #[command(
-        after_help = "Examples:\n  countersign link rollback cart wasi:logging --reason 'errors since the switch'"
+        after_help = "Examples:\n  countersign link rollback cart wasi:logging --because 'errors since the switch'"
     )]
     Rollback(moving::Place),
     /// Let the provider go that a switch left or prepared
     #[command(after_help = "Examples:\n  countersign link retire cart wasi:logging")]
     Retire(moving::Place),
     /// Accept the ends of a suspended link as they are now
-    #[command(after_help = "Examples:\n  countersign link accept cart wasi:logging --reason 'reviewed revision 8'")]
+    #[command(after_help = "Examples:\n  countersign link accept cart wasi:logging --because 'reviewed revision 8'")]
     Accept(moving::Place),
     /// Show a link, and what changed at its ends
     #[command(visible_alias = "get", after_help = "Examples:\n  countersign link show cart wasi:logging")]
@@ -75,7 +75,7 @@ enum Command {
         /// The component whose import it answers.
         id: String,
         /// The package.
-        #[arg(long, value_name = "PACKAGE")]
+        #[arg(long, visible_alias = "package", value_name = "PACKAGE")]
         contract: String,
         /// The link's name.
         #[arg(long, default_value = "default")]

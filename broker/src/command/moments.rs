@@ -44,8 +44,9 @@ pub(super) fn moments(client: &Client, index: u64, wait: bool, members: &mut Map
 fn text(view: &Value) -> String {
     let at = |name: &str| view.get(name).and_then(Value::as_u64).map(moment);
     let recorded = at("recorded_at_ms").unwrap_or_default();
+    let within_ms = view.get("within_ms").and_then(Value::as_u64).unwrap_or_default();
     let effective =
-        at("effective_at_ms").unwrap_or_else(|| format!("not yet, in {} ms at the latest", member(view, "within_ms")));
+        at("effective_at_ms").unwrap_or_else(|| format!("not yet, in {} at the latest", lasting(within_ms)));
     let silent = rows(view, "unacknowledged");
     let (hosts, mut text) = (member(view, "hosts"), format!("  recorded   {recorded}\n  effective  {effective}\n"));
     if silent.is_empty() {
@@ -59,6 +60,15 @@ fn text(view: &Value) -> String {
         text += &format!("    {}  {seen}\n", output::shown(&member(host, "host")));
     }
     text
+}
+
+fn lasting(ms: u64) -> String {
+    let seconds = ms.div_ceil(1000);
+    match (seconds / 3600, seconds / 60 % 60) {
+        (0, 0) => format!("{seconds} s"),
+        (0, minutes) => format!("{minutes} min {} s", seconds % 60),
+        (hours, minutes) => format!("{hours} h {minutes} min"),
+    }
 }
 
 fn moment(at_ms: u64) -> String {

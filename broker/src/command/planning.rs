@@ -1,6 +1,7 @@
 //! `--plan` and `--apply`: what would be done, to whom it would happen, and doing exactly that or nothing.
 
 use policy::digest::Digest;
+use policy::govern::Event;
 use policy::json;
 use policy::reason::{Reason, Refusal};
 use serde_json::{Map, Value, json};
@@ -15,7 +16,10 @@ pub(super) fn planned(plan: Plan, mut members: Map<String, Value>) -> Report {
     let Plan { sha256, epoch, view } = plan;
     let mut text = "would be done, nothing was recorded\n".to_owned();
     for event in rows(&view, "events") {
-        text += &format!("  {}\n", output::shown(&String::from_utf8_lossy(&json::write(event))));
+        if let Ok(event) = json::from_value::<Event>(event.clone()) {
+            text += &format!("  {}\n", output::shown(&event.told()));
+        }
+        text += &format!("    {}\n", output::shown(&String::from_utf8_lossy(&json::write(event))));
     }
     if let Some(lack) = view.get("lack") {
         text += &format!("it would wait: {} more must sign\n", member(lack, "missing"));
@@ -94,8 +98,11 @@ pub(super) fn still(plan: &Plan, shown: Digest) -> Result<(), Refusal> {
     if plan.sha256 == shown {
         return Ok(());
     }
-    let detail =
-        format!("the plan {shown} is not this one: {} at epoch {}; look with `--plan` again", plan.sha256, plan.epoch);
+    let detail = format!(
+        "the plan {shown} is not this one: {} at epoch {}; look with `--plan` again, and give times as dates: a span such as \
+         `+7d` is another each second, and so is what is made anew (a proof, the salt of a configuration, an invitation)",
+        plan.sha256, plan.epoch
+    );
     Err(Refusal::new(Reason::Superseded, detail))
 }
 

@@ -22,7 +22,7 @@ pub struct Args {
     #[arg(long, value_name = "EPOCH", default_value_t = 0)]
     epoch: u64,
     /// Why, for those who read the log.
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, visible_alias = "reason", value_name = "TEXT")]
     because: Option<String>,
     /// Say what is lost, and change nothing.
     #[arg(long, visible_alias = "dry-run")]

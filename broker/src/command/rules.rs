@@ -196,7 +196,8 @@ fn flips(view: &Value) -> String {
 fn tried(text: &RulesText, cases: &Path, full: bool) -> anyhow::Result<Report> {
     let within = |refusal: Refusal| refusal.within(format!("`{}`", cases.display()));
     let file: CaseFile = serde_json::from_slice(&files::read(cases)?)
-        .map_err(|error| within(Refusal::new(Reason::SchemaMismatch, error.to_string())))?;
+        .map_err(|error| Refusal::new(Reason::SchemaMismatch, format!("no file of cases, see docs/rules.md: {error}")))
+        .map_err(within)?;
     let (trials, coverage) = trial(text, &file).map_err(within)?;
     let wrong: Vec<&Trial> = trials.iter().filter(|trial| !trial.holds).collect();
     let gaps: Vec<&str> = coverage.gaps().map(|rule| rule.rule.as_str()).collect();

@@ -2,12 +2,13 @@
 
 use clap::{Subcommand, ValueEnum};
 use policy::govern::{Operation, PutThreshold, Weighty};
+use serde_json::Value;
 
 use crate::client::Client;
 use crate::command::Globals;
 use crate::command::acting::{Acting, Doing, listing, member};
-use crate::output::Report;
-use crate::view::Look;
+use crate::output::{self, Report};
+use crate::view::{Look, rows};
 
 /// Say how many administrators must sign what.
 #[derive(Debug, clap::Args)]
@@ -61,11 +62,32 @@ impl Args {
                 let doing = Doing::one(put, format!("{signers} must sign an act of {}", class.word()));
                 acting.run(&Client::of(globals)?, None, doing.with("class", class.word()).with("threshold", signers))
             }
-            Command::List => listing(globals, &Look::Administrators, "thresholds", ["CLASS", "MUST SIGN"], |row| {
-                ["class", "threshold"].map(|name| member(row, name))
-            }),
+            Command::List => {
+                let heading = ["CLASS", "MUST SIGN"];
+                let report = listing(globals, &Look::Administrators, "thresholds", heading, |row| {
+                    ["class", "threshold"].map(|name| member(row, name))
+                })?;
+                let (text, members) = (report.text().to_owned(), report.json());
+                Ok(Report::new(text + &hollow(&members), members))
+            }
         }
     }
+}
+
+// Whoever may make administrators alone makes whoever else must sign.
+fn hollow(view: &Value) -> String {
+    let count = |row: &Value| row.get("threshold").and_then(Value::as_u64).unwrap_or_default();
+    let rows = rows(view, "thresholds");
+    let own = rows.iter().find(|row| member(row, "class") == Weighty::Administration.word()).map_or(0, count);
+    let higher: Vec<String> = rows.iter().filter(|row| count(row) > own).map(|row| member(row, "class")).collect();
+    if higher.is_empty() {
+        return String::new();
+    }
+    let many = if own == 1 { "one operator".to_owned() } else { format!("{own} operators") };
+    format!(
+        "{many} can make the administrators that {} asks for: put `administration` as high\n",
+        output::shown(&higher.join(", "))
+    )
 }
 
 impl ClassName {

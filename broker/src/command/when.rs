@@ -9,7 +9,7 @@ use crate::output::{self, Usage};
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Span(pub(super) u64);
 
-/// A moment: seconds since 1970, or so long from now, as `+30d`.
+/// A moment: a date, as `2027-01-31` or `2027-01-31T12:00:00Z`; seconds since 1970; or so long from now, as `+30d`.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum When {
     At(u64),
@@ -56,14 +56,31 @@ impl std::str::FromStr for When {
     fn from_str(text: &str) -> Result<Self, Usage> {
         match text.strip_prefix('+') {
             Some(span) => span.parse::<Span>().map(|Span(seconds)| Self::In(seconds)),
-            None => text.parse().map(Self::At).map_err(|_| {
+            None => text.parse().ok().or_else(|| date(text)).map(Self::At).ok_or_else(|| {
                 Usage(format!(
-                    "`{}` is no moment: it is written in seconds since 1970, or as `+30d`",
+                    "`{}` is no moment: it is written as `2027-01-31`, `2027-01-31T12:00:00Z` or `+30d`, or in seconds \
+                     since 1970",
                     output::shown(text)
                 ))
             }),
         }
     }
+}
+
+// A date as it is printed, or its day alone, which begins at midnight: what is printed again must be the same.
+fn date(text: &str) -> Option<u64> {
+    let whole = if text.len() == "2027-01-31".len() { format!("{text}T00:00:00Z") } else { text.to_owned() };
+    let parts: Vec<u64> = whole.split(['-', 'T', ':', 'Z']).filter_map(|part| part.parse().ok()).collect();
+    let &[year, month, day, hour, minute, second] = parts.as_slice() else { return None };
+    if !(1970..=9999).contains(&year) || !(1..=12).contains(&month) || !(1..=31).contains(&day) || hour > 23 {
+        return None;
+    }
+    // Days since 1970 of the proleptic Gregorian calendar, counted from March so that a leap day ends its year.
+    let (year, month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
+    let days = 365 * year + year / 4 - year / 100 + year / 400 + (153 * month + 2) / 5 + day - 1 - 719_468;
+    let seconds = days * 86_400 + hour * 3600 + minute * 60 + second;
+    let moment = Timestamp::from_seconds(seconds).ok()?;
+    (moment.to_string() == whole).then_some(seconds)
 }
 
 #[cfg(test)]
@@ -81,5 +98,38 @@ mod tests {
         assert!(matches!("1795350000".parse(), Ok(When::At(1_795_350_000))));
         assert!(matches!("+2d".parse(), Ok(When::In(172_800))));
         assert!("2d".parse::<When>().is_err() && "+".parse::<When>().is_err());
+    }
+
+    #[test]
+    fn a_moment_is_read_as_it_is_printed_and_as_nothing_else() {
+        let at = |text: &str| match text.parse() {
+            Ok(When::At(seconds)) => Some(seconds),
+            _ => None,
+        };
+        for seconds in [0, 951_782_399, 951_782_400, 951_868_800, 1_795_350_000, 4_107_542_399, 4_107_542_400] {
+            assert_eq!(at(&Timestamp::from_seconds(seconds).unwrap().to_string()), Some(seconds));
+        }
+        assert_eq!(at("2027-01-31"), at("2027-01-31T00:00:00Z"));
+        assert_eq!(at("2027-01-31"), Some(1_801_353_600));
+        let wrong = [
+            "2027-02-29",
+            "2027-13-01",
+            "2027-00-10",
+            "2027-1-31",
+            "27-01-31",
+            "2027-01-31T24:00:00Z",
+            "2027-01-31T12:60:00Z",
+            "2027-01-31T12:00:00",
+            "2027-01-31 12:00:00Z",
+            "2027-01-31T12:00:00+01:00",
+            "1969-12-31",
+            "2027-01-31T",
+            "-01-31",
+            "2027/01/31",
+            "99999-01-01",
+        ];
+        for text in wrong {
+            assert_eq!(at(text), None, "{text}");
+        }
     }
 }

@@ -8,7 +8,7 @@ use policy::digest::Digest;
 use ring::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 
 use crate::error::Error;
-use crate::folder::{Folder, make_private_folder, refuse_unless_private, write_private};
+use crate::folder::{Folder, beside, make_place_durable, make_private_folder, refuse_unless_private, write_private};
 
 /// The sealed configurations of one folder.
 pub(crate) struct Sealed {
@@ -22,13 +22,20 @@ impl Sealed {
         Self { place: folder.path().join("config"), key: folder.path().join("keys").join("config.key") }
     }
 
-    /// Keeps a document under its digest; one that is there stays as it is.
+    /// Keeps a document under its digest, durably: a command that names it is recorded next. One that is there and whole
+    /// stays as it is; what else lies there can be opened by nobody, and gives way.
     ///
     /// # Errors
     /// Why the key or the file could not be written or read.
     pub(crate) fn keep(&self, sha256: Digest, document: &[u8]) -> Result<(), Error> {
-        if !self.place.exists() {
-            make_private_folder(&self.place)?;
+        if matches!(self.find(sha256), Ok(Some(_))) {
+            return Ok(());
+        }
+        match make_private_folder(&self.place) {
+            Err(error) if !self.place.is_dir() => return Err(error),
+            // Somebody made it before, or meanwhile.
+            Err(_) => {}
+            Ok(()) => make_place_durable(&self.place)?,
         }
         let mut nonce = [0; NONCE_LEN];
         random(&mut nonce)?;
@@ -39,10 +46,16 @@ impl Sealed {
             &mut bytes,
         );
         sealed.map_err(|_| self.broken(sha256))?;
-        match write_private(&self.file(sha256), &[nonce.as_slice(), &bytes].concat()) {
-            Ok(()) | Err(Error::AlreadyThere(_)) => Ok(()),
-            Err(error) => Err(error),
-        }
+        let path = self.file(sha256);
+        let fresh = beside(&path)?;
+        let written = write_private(&fresh, &[nonce.as_slice(), &bytes].concat());
+        let settled = written.and_then(|()| {
+            std::fs::rename(&fresh, &path).map_err(|source| Error::Io { act: "write", path: path.clone(), source })
+        });
+        settled.and_then(|()| make_place_durable(&path)).inspect_err(|_| {
+            // The first error matters more than what is left of a file that nobody knows.
+            let _ = std::fs::remove_file(&fresh);
+        })
     }
 
     /// The document of a digest, if it was kept here.
@@ -69,8 +82,10 @@ impl Sealed {
             let mut fresh = [0; 32];
             random(&mut fresh)?;
             match write_private(&self.key, &fresh) {
+                // Without it everything that it sealed is lost.
+                Ok(()) => make_place_durable(&self.key)?,
                 // Somebody made one meanwhile: that one counts.
-                Ok(()) | Err(Error::AlreadyThere(_)) => {}
+                Err(Error::AlreadyThere(_)) => {}
                 Err(error) => return Err(error),
             }
         }
@@ -125,5 +140,21 @@ mod tests {
         bytes[20] ^= 1;
         std::fs::write(sealed.file(sha256), bytes).unwrap();
         assert!(matches!(sealed.find(sha256), Err(Error::Unsafe { .. })));
+    }
+
+    #[test]
+    fn what_a_crash_left_of_a_file_gives_way_to_the_whole_one() {
+        let room = tempfile::tempdir().unwrap();
+        std::fs::create_dir(room.path().join("keys")).unwrap();
+        let sealed = Sealed::of(&Folder::at(room.path().to_owned()));
+        let document = br#"{"salt":"00","values":{"bucket":"eu"}}"#;
+        let sha256 = Digest::of(document);
+        sealed.keep(sha256, document).unwrap();
+        for torn in [b"".as_slice(), b"torn", &[7; 64]] {
+            std::fs::write(sealed.file(sha256), torn).unwrap();
+            sealed.keep(sha256, document).unwrap();
+            assert_eq!(sealed.find(sha256).unwrap().as_deref(), Some(document.as_slice()));
+        }
+        assert_eq!(std::fs::read_dir(&sealed.place).unwrap().count(), 1, "something is left beside it");
     }
 }

@@ -37,6 +37,10 @@ impl ExportFile {
             Err(TryLockError::Error(source)) => return Err(failed(source)),
         }
         let named = |refusal: Refusal| Error::from(refusal.within(format!("`{}`", path.display())));
+        // Before its end is looked for, which may be far from here in a file of something else.
+        if !is_torn_line(&begin_of(&mut file).map_err(failed)?) {
+            return Err(named(Refusal::new(Reason::ExportMismatch, "it does not begin as an export")));
+        }
         let End { whole, last, torn } = end_of(&mut file).map_err(failed)?;
         if !is_torn_line(&torn) {
             return Err(named(Refusal::new(Reason::ExportMismatch, "it does not end as an export")));
@@ -86,6 +90,13 @@ struct End {
     whole: u64,
     last: Option<Vec<u8>>,
     torn: Vec<u8>,
+}
+
+fn begin_of(file: &mut File) -> io::Result<Vec<u8>> {
+    let mut begin = Vec::new();
+    file.seek(SeekFrom::Start(0))?;
+    Read::by_ref(file).take(BEGIN).read_to_end(&mut begin)?;
+    Ok(begin)
 }
 
 // Read backwards, however long the file is.
@@ -143,4 +154,6 @@ async fn refuse_other(last: &Line, log: &LogReader) -> Result<Result<(), Refusal
 }
 
 const CHUNK: u64 = 64 * 1024;
+// More than any of the starts of a line.
+const BEGIN: u64 = 64;
 const STARTS: [&[u8]; 4] = [b"{\"document\":\"", b"{\"entry\":{", b"{\"hash\":\"", b"{\"evidence\":{"];

@@ -139,7 +139,7 @@ impl<'a> Founding<'a> {
         for base in &bases {
             write_private(&self.folder.artifacts().join(base.file_name()), base.token().as_bytes())?;
         }
-        let commanded = self.command_bases(&bases).await?;
+        let commanded = self.command_bases(&bases, root_sha256).await?;
         let report = self.report(path, root_sha256, secrets, &bases, commanded);
         settle(self.folder.path(), path)?;
         Ok(report)
@@ -210,7 +210,7 @@ impl<'a> Founding<'a> {
     }
 
     // An ordinary command of the administrator, through the ordinary service; without its key there is nothing to do.
-    async fn command_bases(&self, bases: &[Base]) -> Result<bool, Error> {
+    async fn command_bases(&self, bases: &[Base], root_sha256: Digest) -> Result<bool, Error> {
         let (Some(admin), Some(issuer)) = (&self.admin, &self.issuer) else {
             return Ok(false);
         };
@@ -219,6 +219,7 @@ impl<'a> Founding<'a> {
         let command = Command {
             iss: admin.name(),
             aud: self.options.lattice.clone(),
+            inception_sha256: Some(root_sha256),
             iat: now,
             not_after: now.plus(60),
             jti: nonce()?,

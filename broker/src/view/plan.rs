@@ -75,6 +75,7 @@ fn handled(scene: Scene<'_>, proposal: &Proposal) -> Result<Handled, Refusal> {
     let command = Command {
         iss: proposal.by,
         aud: scene.state.lattice().clone(),
+        inception_sha256: None,
         iat: scene.now,
         not_after: scene.now,
         jti: Nonce::from_random([0; 16]),

@@ -116,7 +116,8 @@ async fn papers(scene: Scene<'_>, size: u64) -> Result<Papers, Error> {
 async fn read(scene: Scene<'_>, index: u64) -> Result<(Vec<u8>, Entry), Error> {
     let found = scene.page(index, index + 1).await?.into_iter().next();
     let found = found.ok_or_else(|| Refusal::new(Reason::LogBroken, format!("row {index} is missing")))?;
-    let entry = Entry::read(&found.bytes)?;
+    let moved = || Refusal::new(Reason::SegmentMissing, format!("entry {index} lies in a segment"));
+    let entry = found.entry()?.ok_or_else(moved)?;
     Ok((found.bytes, entry))
 }
 

@@ -30,7 +30,7 @@ enum Command {
         #[arg(long, value_enum, value_name = "PIECE")]
         keep: Which,
         /// What was found out; it is kept beside the evidence.
-        #[arg(long, value_name = "TEXT")]
+        #[arg(long, visible_alias = "because", value_name = "TEXT")]
         reason: String,
     },
 }

@@ -288,6 +288,7 @@ impl Broker {
         let command = Command {
             iss: name(&admin()),
             aud: ledger.state().lattice().clone(),
+            inception_sha256: None,
             iat: now,
             not_after: now.plus(60),
             jti: nonce().unwrap(),
@@ -474,6 +475,7 @@ impl Broker {
         let command = Command {
             iss: name(&admin()),
             aud: ledger.state().lattice().clone(),
+            inception_sha256: None,
             iat: now,
             not_after: now.plus(600),
             jti: nonce().unwrap(),

@@ -136,6 +136,12 @@ impl State {
             let detail = format!("the command is for lattice `{}`, this is `{}`", command.aud, self.lattice());
             return Err(Refusal::new(Reason::LatticeMismatch, detail));
         }
+        if let Some(named) = command.inception_sha256.filter(|named| *named != self.inception_sha256()) {
+            let here = self.inception_sha256();
+            let detail =
+                format!("the command is for the lattice `{}` of {named}, this is the one of {here}", command.aud);
+            return Err(Refusal::new(Reason::LatticeMismatch, detail));
+        }
         self.administrators().standing(&command.iss, now)?;
         let founders = self.inception().administrators.threshold;
         if founders > 1 && !self.has_roles() {

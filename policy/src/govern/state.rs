@@ -1,6 +1,7 @@
 //! The state of one lattice: the fold of everything that was recorded.
 //!
-//! What it keeps of one thing is left to `records`. Fields are private; what changes them is in the files of the operations, through the few doors at the end.
+//! What it keeps of one thing is left to `records`. Fields are private; what changes them is in the files of the
+//! operations, through the few doors at the end.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -28,6 +29,8 @@ use crate::withdrawal::Withdrawn;
 #[derive(Debug, Clone)]
 pub struct State {
     inception: Inception,
+    // The hash of the entry that says so: the lattice's name, which hosts pin.
+    inception_sha256: Digest,
     next_index: u64,
     epoch: u64,
     warrant: Rank,
@@ -75,6 +78,7 @@ impl State {
     /// `key_in_use` when one key has two roles, `key_published` for an example's, `threshold_unmet` when a quorum can never be met.
     pub fn incept(inception: Inception) -> Result<Self, Refusal> {
         let mut state = Self {
+            inception_sha256: Digest::from_bytes([0; 32]),
             next_index: 1,
             epoch: 0,
             warrant: Rank::default(),
@@ -128,6 +132,11 @@ impl State {
     /// The inception.
     pub const fn inception(&self) -> &Inception {
         &self.inception
+    }
+
+    /// The hash of the entry that it began with; zeros before that is in a log.
+    pub const fn inception_sha256(&self) -> Digest {
+        self.inception_sha256
     }
 
     /// Who commands: the verifier of commands and queries.
@@ -297,6 +306,10 @@ impl State {
 
 // The doors through which the fold moves.
 impl State {
+    pub(crate) const fn begin_as(&mut self, inception_sha256: Digest) {
+        self.inception_sha256 = inception_sha256;
+    }
+
     pub(crate) fn claim_key(&mut self, raw: [u8; 32], role: &'static str) {
         self.keys.insert(raw, role);
     }

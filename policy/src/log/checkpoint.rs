@@ -89,10 +89,9 @@ impl NoteKey {
         let prefix = format!("\u{2014} {} ", self.origin);
         let line = signatures.lines().find_map(|line| line.strip_prefix(&prefix)).ok_or_else(malformed)?;
         let bytes = BASE64.decode(line.as_bytes()).map_err(|_| malformed())?;
-        let Some((id, signature)) = bytes.split_first_chunk::<4>().filter(|(id, _)| **id == self.id) else {
+        let Some((_, signature)) = bytes.split_first_chunk::<4>().filter(|(id, _)| **id == self.id) else {
             return Err(malformed());
         };
-        let _ = id;
         let signature = Signature::from_slice(signature).map_err(|_| malformed())?;
         let verified = self.key.verify_strict(text.as_bytes(), &signature);
         verified

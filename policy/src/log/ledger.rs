@@ -43,8 +43,6 @@ pub struct Head {
 pub struct Ledger {
     pub(super) state: State,
     pub(super) head: Head,
-    // The hash of the first entry: the lattice's name, which hosts pin.
-    pub(super) root: Digest,
 }
 
 /// One entry on its way to the disk, with what it is the outcome of.
@@ -88,12 +86,12 @@ impl Ledger {
 
     pub(super) const fn empty(state: State) -> Self {
         let zeros = Digest::from_bytes([0; 32]);
-        Self { state, head: Head { size: 0, last: zeros, epoch: 0, at_ms: 0 }, root: zeros }
+        Self { state, head: Head { size: 0, last: zeros, epoch: 0, at_ms: 0 } }
     }
 
     /// The hash of the first entry: the lattice's name, which hosts pin as the root digest.
     pub const fn root(&self) -> Digest {
-        self.root
+        self.state.inception_sha256()
     }
 
     /// The state.
@@ -267,7 +265,7 @@ impl Ledger {
             _ => {}
         }
         if entry.index == 0 {
-            self.root = hash;
+            self.state.begin_as(hash);
         }
         self.state.advance(entry.index, matches!(entry.body, Body::Governance(_)));
         self.head = Head { size: entry.index + 1, last: hash, epoch: entry.epoch, at_ms: entry.at_ms };

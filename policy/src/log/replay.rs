@@ -179,11 +179,11 @@ impl Ledger {
             return Ok(self.govern_knowing(&examine::command(command), judged.checked.clone(), clock_ms).bytes);
         }
         if let Ok(warrant) = Unverified::<Warrant>::parse(&bytes) {
-            let warrant = warrant.verify(&self.state.root_line(self.root)).map_err(unfit)?;
+            let warrant = warrant.verify(&self.state.root_line(self.root())).map_err(unfit)?;
             return Ok(self.install(&warrant, entry.at_ms).bytes);
         }
         if Unverified::<RootChange>::parse(&bytes).is_ok() {
-            let agreed = self.state.root_line(self.root).follow(&bytes).map_err(unfit)?;
+            let agreed = self.state.root_line(self.root()).follow(&bytes).map_err(unfit)?;
             return Ok(self.change_roots(&agreed, entry.at_ms).bytes);
         }
         let join = Unverified::<Join>::parse(&bytes).map_err(unfit)?.verify(&Possession).map_err(unfit)?;

@@ -162,6 +162,7 @@ impl World {
         Command {
             iss: self.administrator.name,
             aud: self.ledger.state().lattice().clone(),
+            inception_sha256: None,
             iat: Timestamp::from_millis(self.now_ms),
             not_after: Timestamp::from_millis(self.now_ms).plus(600),
             jti: self.nonce(),

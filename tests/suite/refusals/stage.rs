@@ -235,6 +235,7 @@ pub(super) fn invitation(by: &SigningKey<Administrator>, change: impl FnOnce(&mu
     let mut command = command::Command {
         iss: by.name(),
         aud: lattice_name(),
+        inception_sha256: None,
         iat: now(),
         not_after,
         jti: broker::keys::nonce().unwrap(),

@@ -108,8 +108,9 @@ fn a_warrant_is_asked_for_and_signed_by_files_alone() {
     // No broker runs: the folder takes it by itself.
     assert_eq!(lattice.accepted(&["warrant", "install", path(&warrant)])["serial"], 2);
     assert_eq!(lattice.accepted(&["warrant", "list"])["warrants"].as_array().unwrap().len(), 2);
+    // Brought twice; nobody put back anything.
     let (code, told) = lattice.json(&["warrant", "install", path(&warrant)]);
-    assert_eq!((code, &told["error"]), (3, &json!("state_rollback")), "{told}");
+    assert_eq!((code, &told["error"]), (3, &json!("already_exists")), "{told}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

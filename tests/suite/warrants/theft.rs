@@ -124,7 +124,7 @@ fn t17_what_the_roots_did_not_sign_for_now_is_not_installed_and_fills_no_log() {
         ),
         ("in the root's name", thief.sign(&read(&good), []), "signature_invalid"),
         ("over", signed(&lattice, |warrant| warrant.validity = lasting(0)), "broker_key_unknown"),
-        ("not the next", signed(&lattice, |warrant| warrant.serial = 1), "state_rollback"),
+        ("not the next", signed(&lattice, |warrant| warrant.serial = 0), "state_rollback"),
         (
             "another lattice's",
             signed(&lattice, |warrant| warrant.inception_sha256 = Digest::of(b"x")),

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use crate::client::Client;
 use crate::command::acting::member;
 use crate::command::{Globals, files};
+use crate::error::Error;
 use crate::output::{self, Report};
 use crate::view::{self, Look};
 
@@ -43,6 +44,10 @@ fn prove(globals: &Globals, about: String, out: Option<&Path>) -> anyhow::Result
     // Nothing is handed out that would not be taken.
     let proven = exhibit.prove(Some(client.root()?))?;
     let path = out.map_or_else(|| format!("entry-{}.proof", proven.entry.index).into(), Path::to_owned);
+    // One proof may take another's place; what else is there is somebody's.
+    if path.symlink_metadata().is_ok() && Exhibit::read(&files::read(&path)?).is_err() {
+        return Err(Error::AlreadyThere(path).into());
+    }
     files::write(&path, &[exhibit.to_bytes().as_slice(), b"\n"].concat())?;
     let how = format!("countersign --root {} audit verify --proof {}", proven.lattice, path.display());
     let text = output::fields([

@@ -30,7 +30,7 @@ pub(super) struct Put {
     #[arg(required_unless_present = "file")]
     target: Option<String>,
     /// The package.
-    #[arg(long, value_name = "PACKAGE", required_unless_present = "file")]
+    #[arg(long, visible_alias = "package", value_name = "PACKAGE", required_unless_present = "file")]
     contract: Option<String>,
     /// The link's name.
     #[arg(long, default_value = "default")]

@@ -8,6 +8,7 @@ use policy::command::Command;
 use policy::digest::Digest;
 use policy::envelope::Unverified;
 use policy::govern::{InviteHost, Operation};
+use policy::inventory::HostInventory;
 use policy::join::{InviteProof, Join};
 use policy::key::{Administrator, Component, Host, Invite};
 use policy::lineage::Lineage;
@@ -16,6 +17,7 @@ use policy::name::ComponentId;
 use policy::provider::Subject;
 use policy::question::{Inventory, Runs, Seen, StartRequest, What};
 use policy::warrant::DecisionKeys;
+use policy::wire::Nonce;
 
 use super::super::{InitOptions, InitReport, Service, init};
 use crate::clock::{Clock, FixedClock};
@@ -129,6 +131,7 @@ impl Lattice {
         Command {
             iss: admin.name(),
             aud: self.report.lattice.clone(),
+            inception_sha256: None,
             iat: self.clock.now(),
             not_after: self.clock.now().plus(60),
             jti: nonce().unwrap(),
@@ -172,6 +175,32 @@ impl Lattice {
 
     pub(crate) fn request(&self, host: &SigningKey<Host>) -> Vec<u8> {
         self.request_with(host, |_| {})
+    }
+
+    pub(crate) fn inventory_with(
+        &self,
+        host: &SigningKey<Host>,
+        sequence: u64,
+        change: impl FnOnce(&mut HostInventory),
+    ) -> Vec<u8> {
+        let mut inventory = HostInventory {
+            iss: host.name(),
+            aud: self.report.lattice.clone(),
+            iat: self.clock.now(),
+            process: Nonce::from_random([5; 16]),
+            sequence,
+            page: 0,
+            pages: 1,
+            seen: Seen { epoch: 0, index: 0, entry_sha256: self.report.root_sha256 },
+            checkpoint: None,
+            forked: None,
+            builtins_sha256: Digest::of(b""),
+            running: Vec::new(),
+            closed: Vec::new(),
+            at_hand: None,
+        };
+        change(&mut inventory);
+        host.sign(&inventory, [])
     }
 
     pub(crate) fn request_with(&self, host: &SigningKey<Host>, change: impl FnOnce(&mut StartRequest)) -> Vec<u8> {

@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use policy::answer::{StartAnswer, Verdict};
+use policy::digest::Digest;
 use policy::envelope::Unverified;
 use policy::govern::{BanHost, Operation};
-use policy::log::{Body, Entry};
+use policy::inventory::{Forked, HostInventory};
+use policy::log::{Body, Contradiction, Entry};
 use policy::name;
 use policy::reason::Reason;
 use policy::wire::FRESHNESS_S;
@@ -177,6 +179,45 @@ async fn t87_who_knows_a_hosts_key_cannot_use_up_its_share() {
     // Now the host has used it up, and a forgery is not even looked at.
     assert_eq!(reason(lattice.service.answer_start(&lattice.request(&host)).await), Reason::RateLimited);
     assert_eq!(reason(lattice.service.answer_start(&forged()).await), Reason::RateLimited);
+}
+
+#[tokio::test]
+async fn t87_who_repeats_what_a_host_reported_uses_up_nothing_of_its_share() {
+    let settings = Settings { host_rate: 1, host_burst: 2, ..Settings::default() };
+    let lattice = Lattice::with(settings).await;
+    let host = lattice.enrolled_host().await;
+    let first = lattice.inventory_with(&host, 1, |_| ());
+    lattice.service.inventory(&first).await.unwrap();
+    for _ in 0..50 {
+        assert_eq!(reason(lattice.service.inventory(&first).await), Reason::RequestStale);
+    }
+    lattice.service.answer_start(&lattice.request(&host)).await.unwrap();
+    assert_eq!(reason(lattice.service.answer_start(&lattice.request(&host)).await), Reason::RateLimited);
+}
+
+#[tokio::test]
+async fn t65_an_older_report_that_is_repeated_silences_no_alarm() {
+    let lattice = Lattice::new().await;
+    let host = lattice.enrolled_host().await;
+    // It has seen another log, and is turned away: what it says of that is heard all the same.
+    let elsewhere = |inventory: &mut HostInventory| inventory.seen.entry_sha256 = Digest::of(b"another log");
+    let quiet = lattice.inventory_with(&host, 1, elsewhere);
+    lattice.clock.advance(2000);
+    let alarm = lattice.inventory_with(&host, 2, |inventory| {
+        elsewhere(inventory);
+        let (contradiction, evidence_sha256) = (Contradiction::Entry, Digest::of(b"evidence"));
+        inventory.forked = Some(Forked { at: inventory.iat, contradiction, held: 1, met: 1, evidence_sha256 });
+    });
+    assert_eq!(reason(lattice.service.inventory(&alarm).await), Reason::StateRollback);
+    assert_eq!(lattice.service.present().forks().len(), 1);
+    assert_eq!(reason(lattice.service.inventory(&quiet).await), Reason::StateRollback);
+    assert_eq!(lattice.service.present().forks().len(), 1, "whoever repeats an older word silenced the alarm");
+    lattice.clock.advance(2000);
+    let looked_at = lattice.inventory_with(&host, 3, elsewhere);
+    assert_eq!(reason(lattice.service.inventory(&looked_at).await), Reason::StateRollback);
+    assert_eq!(lattice.service.present().forks().len(), 0);
+    assert_eq!(reason(lattice.service.inventory(&alarm).await), Reason::StateRollback);
+    assert_eq!(lattice.service.present().forks().len(), 0, "whoever repeats an older alarm raised it again");
 }
 
 #[tokio::test]

@@ -8,11 +8,13 @@ use policy::reason::Reason;
 
 use super::asker::{Closed, Lattice, NOW_MS};
 use crate::audit::{self, Against, Sound, Verdict};
+use crate::client::Local;
 use crate::clock::Clock;
 use crate::error::Error;
 use crate::export::{Bulk, Freeze, Frozen, Pieces, Until, Writing, freeze};
 use crate::service::Service;
 use crate::store::LogReader;
+use crate::view::{self, Look};
 
 const DAY_MS: u64 = 86_400_000;
 const HIDE: &str = "
@@ -89,6 +91,14 @@ async fn frozen_entries_leave_the_log_and_stay_what_they_were() {
     // The segment alone, and with what followed it.
     let alone = audit::exports(std::slice::from_ref(&done.file), Against::default(), || ()).await.unwrap().unwrap();
     assert_eq!((alone.rulings, alone.undecided.len()), (12, 0));
+    // Who asks for one of them is told where it is, and not that the log is broken.
+    let local = Local::read(&lattice.folder).await.unwrap();
+    let moved = done.segment.size - 2;
+    for look in [Look::Prove { about: moved.to_string() }, Look::Why { about: moved.to_string(), contract: None }] {
+        let told = view::answer(local.scene(lattice.clock.now()), &look).await.unwrap_err();
+        assert_eq!(told.reason(), Some(Reason::SegmentMissing), "{told}");
+    }
+    drop(local);
     // It opens, goes on and answers; a second segment follows the first.
     let lattice = lattice.opened().await;
     let host = lattice.enrolled_host().await;
