@@ -2,7 +2,8 @@
 //!
 //! One request, in reading order: [`transport`] → [`service`] → `door` → [`policy`] examines, [`recall`] remembers →
 //! `sequencer` → [`store`] → [`signer`] → [`transport`]. Beside them: [`rules`], which the law asks last, `config`, the
-//! values of links, [`folder`] and [`keys`] on disk, [`export`], the log as lines, [`audit`], its proof, [`clock`], [`settings`], [`error`]. The
+//! values of links, [`folder`] and [`keys`] on disk, [`export`], the log as lines, [`audit`], its proof, [`check`], the rows that a start
+//! passed, [`clock`], [`settings`], [`error`]. The
 //! command line is [`command`], one file per command; [`client`] is how it reaches a lattice, [`view`] what it is shown,
 //! and [`output`] what it prints.
 //!
@@ -10,6 +11,7 @@
 //! right is left to `policy`, what a host does with an answer to `host`.
 
 pub mod audit;
+pub mod check;
 pub mod client;
 pub mod clock;
 pub mod command;

@@ -20,6 +20,7 @@ use policy::time::Timestamp;
 use policy::wire::{FRESHNESS_S, Nonce, PERMIT_TTL_MS};
 use policy::withdrawal::{Withdrawal, Withdrawn};
 
+use crate::check::Check;
 use crate::clock::Clock;
 use crate::store::{Act, Recorded, Room};
 
@@ -29,6 +30,7 @@ pub struct Present {
     known: Mutex<Known>,
     order: ArcSwap<Order>,
     room: ArcSwap<Room>,
+    check: ArcSwap<Check>,
     log_ms: AtomicU64,
 }
 
@@ -76,7 +78,8 @@ impl Present {
         let effects = Effects::standing_by(now_ms, state.epoch(), standing.collect());
         let known = Mutex::new(Known { hosts: BTreeMap::new(), effects, forks: BTreeMap::new() });
         let room = ArcSwap::from_pointee(Room::Ample);
-        Self { clock, known, order: ArcSwap::default(), room, log_ms: AtomicU64::new(0) }
+        let check = ArcSwap::from_pointee(Check::Whole);
+        Self { clock, known, order: ArcSwap::default(), room, check, log_ms: AtomicU64::new(0) }
     }
 
     /// Takes over what a newer state says.
@@ -100,6 +103,16 @@ impl Present {
     /// How much room there is for the log.
     pub fn room(&self) -> Room {
         **self.room.load()
+    }
+
+    /// The rows of the log are known to hold so far.
+    pub(crate) fn checks(&self, check: Check) {
+        self.check.store(Arc::new(check));
+    }
+
+    /// How far the rows of the log are known to hold.
+    pub fn check(&self) -> Arc<Check> {
+        self.check.load_full()
     }
 
     /// Something is on record: a permit that a host may hold, or an act that takes effect.

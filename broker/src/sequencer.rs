@@ -33,7 +33,7 @@ use crate::sequencer::court::Court;
 use crate::sequencer::input::Input;
 pub use crate::sequencer::shown::Snapshot;
 pub(crate) use crate::sequencer::shown::{Shown, Tip};
-use crate::store::{Judgement, Recorded, Reserve, Room};
+use crate::store::{Judgement, Recorded, Reserve, Room, Vouched};
 
 mod answer;
 pub(crate) mod court;
@@ -56,6 +56,7 @@ impl Sequencer {
     pub(crate) fn start(court: Court, reserve: Reserve, lock: FolderLock, clock: Arc<dyn Clock>) -> (Self, Shown) {
         let (inputs, queue) = mpsc::channel(QUEUE);
         let (tip_shown, tip) = watch::channel(Tip::of(&court));
+        let (passed_shown, passed) = watch::channel(court.passed());
         let state = court.ledger().state();
         let hosts = Arc::new(ArcSwap::from_pointee(state.host_keys().clone()));
         let administrators = Arc::new(ArcSwap::from_pointee(state.administrators().clone()));
@@ -68,11 +69,13 @@ impl Sequencer {
             hosts: Arc::clone(&hosts),
             administrators: Arc::clone(&administrators),
             present: Arc::clone(&present),
+            passed,
         };
         let bench = Bench {
             queue,
             clock,
             tip: tip_shown,
+            passed: passed_shown,
             hosts,
             administrators,
             present,
@@ -145,6 +148,7 @@ struct Bench {
     queue: mpsc::Receiver<Input>,
     clock: Arc<dyn Clock>,
     tip: watch::Sender<Tip>,
+    passed: watch::Sender<Option<Vouched>>,
     hosts: Arc<ArcSwap<HostKeys>>,
     administrators: Arc<ArcSwap<AdministratorKeys>>,
     present: Arc<Present>,
@@ -324,6 +328,9 @@ impl Bench {
             Ok(court) => {
                 tracing::warn!(size = court.ledger().head().size, "the log is open again");
                 self.show(&court);
+                if court.passed().is_some() {
+                    self.passed.send_replace(court.passed());
+                }
                 self.sit(court, batch).await
             }
             Err(error) => {

@@ -30,6 +30,7 @@ use policy::warrant::Inception;
 use tokio::sync::{OnceCell, watch};
 use tokio::task::JoinHandle;
 
+use crate::check::Checker;
 use crate::clock::Clock;
 use crate::config;
 use crate::door::{Door, Reply};
@@ -66,6 +67,7 @@ pub struct Service {
     epochs: watch::Receiver<Vec<u8>>,
     keeper: Arc<notary::Keeper>,
     tasks: Vec<JoinHandle<()>>,
+    checker: Option<Checker>,
     tip: watch::Receiver<Tip>,
     present: Arc<Present>,
     reader: OnceCell<LogReader>,
@@ -230,7 +232,10 @@ impl Service {
     ///
     /// # Errors
     /// [`Error::Store`] when the last of it could not be written; what was answered is durable all the same.
-    pub async fn close(self) -> Result<(), Error> {
+    pub async fn close(mut self) -> Result<(), Error> {
+        if let Some(checker) = self.checker.take() {
+            checker.end().await;
+        }
         let counted = open::record_counts(&self.door, &self.sequencer).await;
         self.tasks.iter().for_each(JoinHandle::abort);
         self.sequencer.close().await?;
@@ -263,13 +268,20 @@ impl Service {
         let answer = self.door.counted(answer)?;
         let answer = answer.await.map(|bytes| bytes.to_vec());
         // Turned away without a row, so it is counted, and the count recorded once that is possible (T67).
-        answer.inspect_err(|_| self.door.count(Reason::AuditUnavailable)).map_err(unavailable)
+        answer.inspect_err(|_| self.door.count(Reason::AuditUnavailable)).map_err(|_| self.ungranted())
+    }
+
+    // Why nothing was recorded, as far as it is known.
+    fn ungranted(&self) -> Error {
+        let broken = self.present.check().alarm();
+        broken.map_or_else(|| unavailable(Unavailable), |alarm| Error::refused(Reason::AuditUnavailable, alarm))
     }
 }
 
 impl Drop for Service {
     fn drop(&mut self) {
         self.tasks.iter().for_each(JoinHandle::abort);
+        self.checker.iter().for_each(Checker::abort);
     }
 }
 

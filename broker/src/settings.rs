@@ -1,4 +1,5 @@
-//! What an operator may turn: where the lock lies, how fast one host may ask, under which warrant it starts.
+//! What an operator may turn: where the lock lies, how fast one host may ask, under which warrant it starts, and how long
+//! a log is read whole before it does.
 
 use std::path::PathBuf;
 
@@ -15,10 +16,16 @@ pub struct Settings {
     pub spare_checks: u32,
     /// A warrant that comes into force with the start, in place of one that may lie in the folder.
     pub warrant: Option<Vec<u8>>,
+    /// Up to how many entries every row of the log is read before the first decision. Of a longer one those that the fold
+    /// rests on and the newest are, and the others while it decides.
+    pub whole: u64,
 }
+
+/// What is read in about a second.
+pub(crate) const WHOLE: u64 = 65_536;
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { lock: None, host_rate: 500, host_burst: 1000, spare_checks: 2000, warrant: None }
+        Self { lock: None, host_rate: 500, host_burst: 1000, spare_checks: 2000, warrant: None, whole: WHOLE }
     }
 }

@@ -17,16 +17,16 @@ mod tiler;
 mod writer;
 
 pub use prover::{Claim, Shown};
-pub(crate) use reader::name_of;
+pub(crate) use reader::{Asked, Chain, Folded, Gleaned, Opening, name_of};
 pub use reader::{Kept, LogReader, Row, Segment, follow};
 pub use recorded::{Act, Judgement, Recorded, Told};
 pub use reserve::Room;
 pub use shelf::{Note, Shelf, says};
 
 pub(crate) use copies::{alone, copy, thin};
-pub(crate) use lock::Lock;
+pub(crate) use lock::{Lock, Vouched};
 pub(crate) use reserve::Reserve;
 pub(crate) use schema::LOG;
-pub(crate) use sqlite::create;
-pub(crate) use tiler::{Retiler, Tiler};
+pub(crate) use sqlite::{Pages, create};
+pub(crate) use tiler::{Tiler, mend};
 pub(crate) use writer::Writer;

@@ -11,6 +11,7 @@ mod inventory;
 mod links;
 mod lists;
 mod page;
+mod past;
 mod plan;
 mod proof;
 mod relaxations;

@@ -8,6 +8,7 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use broker::check::Check;
 use broker::clock::{Clock, SystemClock};
 use broker::folder::Folder;
 use broker::service::Service;
@@ -47,21 +48,22 @@ pub(crate) async fn measure(board: &mut Board) {
 async fn figures(board: &mut Board, lattice: &Lattice, rows: u64) {
     let at = |goal: Goal| if rows >= MEANT { goal } else { Goal::Told };
     board.doing(&format!("audit: {rows} entries"));
-    let began = Instant::now();
     let folder = Folder::open(&lattice.path("lattice")).expect("a folder");
-    let service = Service::open(&folder, Arc::new(SystemClock::default())).await.expect("it opens");
-    let opened = began.elapsed();
-    service.answer_start(&Asker::of(lattice, "host").question()).await.expect("an answer");
-    let first = began.elapsed();
-    service.close().await.expect("it closes");
     let name = |what: &str| format!("{what}, {rows} entries");
-    board.put(&name("first decision after start, tiles missing"), first.as_secs_f64(), "s", Goal::Told);
-    board.put(&name("of which opening"), opened.as_secs_f64(), "s", Goal::Told);
-    let began = Instant::now();
-    let service = Service::open(&folder, Arc::new(SystemClock::default())).await.expect("it opens");
-    service.answer_start(&Asker::of(lattice, "host").question()).await.expect("an answer");
-    board.put(&name("first decision after start"), began.elapsed().as_secs_f64(), "s", at(Goal::AtMost(2.0)));
-    service.close().await.expect("it closes");
+    // The lock stands where the log began to grow, so every row behind it is read; and no tile was made meanwhile.
+    let took = first_decision(&folder, lattice).await;
+    board.put(&name("first decision after start, every row read"), took.as_secs_f64(), "s", Goal::Told);
+    std::fs::remove_dir_all(folder.path().join("tree/tile")).expect("the tiles");
+    let took = first_decision(&folder, lattice).await;
+    board.put(&name("first decision after start, tiles missing"), took.as_secs_f64(), "s", Goal::Told);
+    let took = first_decision(&folder, lattice).await;
+    board.put(&name("first decision after start"), took.as_secs_f64(), "s", at(Goal::AtMost(2.0)));
+    let took = checked(&folder).await;
+    board.put(&name("every row read behind a start"), took.as_secs_f64(), "s", Goal::Told);
+    let took = looked(lattice, &["issuer", "list"]);
+    board.put(&name("`issuer list` from the folder"), took.as_secs_f64() * 1000.0, "ms", Goal::Told);
+    let took = looked(lattice, &["why", &(rows / 2).to_string()]);
+    board.put(&name("`why` from the folder"), took.as_secs_f64() * 1000.0, "ms", Goal::Told);
 
     let newest = lattice.path("lattice/tree/checkpoint");
     let (bare, size) = bare_scan(&lattice.log()).await;
@@ -80,6 +82,38 @@ async fn figures(board: &mut Board, lattice: &Lattice, rows: u64) {
         board.put(&name("verify, all decided again, per second"), size as f64 / all.as_secs_f64(), "1/s", Goal::Told);
     }
     board.put(&name("inclusion proof"), proof_ms(&lattice.log()).await, "ms", Goal::AtMost(5.0));
+}
+
+async fn first_decision(folder: &Folder, lattice: &Lattice) -> Duration {
+    let began = Instant::now();
+    let service = Service::open(folder, Arc::new(SystemClock::default())).await.expect("it opens");
+    service.answer_start(&Asker::of(lattice, "host").question()).await.expect("an answer");
+    let took = began.elapsed();
+    service.close().await.expect("it closes");
+    took
+}
+
+// Until nothing is left that the start passed.
+async fn checked(folder: &Folder) -> Duration {
+    let began = Instant::now();
+    let service = Service::open(folder, Arc::new(SystemClock::default())).await.expect("it opens");
+    while let Check::UnderWay { .. } = *service.present().check() {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert!(service.present().check().alarm().is_none(), "{:?}", service.present().check());
+    let took = began.elapsed();
+    service.close().await.expect("it closes");
+    took
+}
+
+fn looked(lattice: &Lattice, what: &[&str]) -> Duration {
+    let folder = lattice.path("lattice");
+    let mut command: Command = program("countersign");
+    command.args(["-o", "json", "--dir", path(&folder)]).args(what);
+    let began = Instant::now();
+    let output = command.output().expect("it runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+    began.elapsed()
 }
 
 fn verified(lattice: &Lattice, how: &[&str]) -> Duration {

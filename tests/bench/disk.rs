@@ -95,7 +95,7 @@ fn batch(turn: u64) -> Vec<Step<()>> {
         let bytes = vec![b'a' + (index % 26) as u8; 1100];
         let request = [index.to_be_bytes().as_slice(), &[b'r'; 1000]].concat();
         let evidence = vec![(Digest::of(&request), request)];
-        Step { index, hash: leaf_hash(&bytes), bytes, epoch: 0, at_ms: 0, evidence, outcome: () }
+        Step { index, hash: leaf_hash(&bytes), bytes, epoch: 0, at_ms: 0, folds: false, evidence, outcome: () }
     };
     (0..BATCH).map(row).collect()
 }

@@ -8,7 +8,7 @@ use harness::vectors::repository;
 use super::threats::test_functions;
 
 const PAGE: &str = "docs/failure-table.md";
-const FAILURES: [&str; 21] = [
+const FAILURES: [&str; 23] = [
     "disk full",
     "fsync error",
     "a write that failed but persisted",
@@ -24,6 +24,8 @@ const FAILURES: [&str; 21] = [
     "missing WAL",
     "corrupt page",
     "changed row",
+    "changed row that a start passed",
+    "changed list of what the fold rests on",
     "planted table, trigger or view",
     "log deleted under a broker",
     "no file descriptors left",

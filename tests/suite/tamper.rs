@@ -24,6 +24,7 @@ use policy::reason::Reason;
 use policy::wire::Nonce;
 
 mod older;
+mod passed;
 
 use older::{Older, with_rails, without_rails};
 

@@ -14,8 +14,8 @@ use crate::clock::{Clock, SystemClock};
 use crate::error::Error;
 use crate::folder::Folder;
 use crate::service::Service;
-use crate::settings::Settings;
-use crate::store::{LogReader, Reserve, Room};
+use crate::settings::{Settings, WHOLE};
+use crate::store::{Folded, Lock, LogReader, Opening, Reserve, Room};
 use crate::view::{self, Look, Scene};
 
 /// A folder's log, folded.
@@ -28,20 +28,21 @@ pub(crate) struct Local {
 }
 
 impl Local {
-    /// Reads and folds the log of a folder; the chain is checked on the way.
+    /// Reads and folds the log of a folder: a long one by what its fold rests on, where a lock vouches for that. The
+    /// chain is checked on the way.
     pub(crate) async fn read(folder: &Folder) -> Result<Self, Error> {
+        Self::read_whole(folder, WHOLE).await
+    }
+
+    /// The same, with every row of a log of up to so many entries.
+    pub(crate) async fn read_whole(folder: &Folder, whole: u64) -> Result<Self, Error> {
+        // Before the log: what it has seen is there.
+        let vouched = Lock::peek(&folder.lock_file()).await;
         let reader = LogReader::open(&folder.log()).await?;
-        let mut inception = Vec::new();
-        let mut tree = Frontier::default();
-        let ledger = reader.replay(None, |row, _| {
-            tree.append(row.hash);
-            if row.index == 0 {
-                inception.clone_from(&row.bytes);
-            }
-            Ok(())
-        });
-        let ledger = ledger.await?;
-        Ok(Self { reader, ledger, inception, room: Reserve::shows(&folder.reserve()), tree })
+        let Folded { ledger, tree, gleaned, .. } =
+            reader.fold(Opening { vouched, whole, watch: None }, |_, _| ()).await?;
+        let room = Reserve::shows(&folder.reserve());
+        Ok(Self { reader, ledger, inception: gleaned.inception, room, tree })
     }
 
     /// The scene that it shows.

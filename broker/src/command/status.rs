@@ -19,13 +19,15 @@ impl Args {
     pub(super) fn run(self, globals: &Globals) -> anyhow::Result<Report> {
         let client = Client::of(globals)?;
         let Seen { mut view, warrant_until, .. } = client.look(&Look::Status)?;
-        // What hosts found is in no folder: only a broker that hears them knows.
+        // What hosts found is in no folder, nor how far the log was read: only a broker that runs knows.
         let live = client.look_live(&Look::Status).map(|seen| seen.view).unwrap_or_default();
-        let forks = rows(&live, "alarms").iter().filter(|alarm| member(alarm, "alarm") == "log_fork");
+        let heard = ["log_fork", "log_broken"];
+        let forks = rows(&live, "alarms").iter().filter(|alarm| heard.contains(&member(alarm, "alarm").as_str()));
         if let Some(alarms) = view.get_mut("alarms").and_then(Value::as_array_mut) {
             alarms.extend(forks.cloned());
         }
         if let Some(members) = view.as_object_mut() {
+            members.extend(live.get("check").map(|check| ("check".to_owned(), check.clone())));
             let broker = match client.folder() {
                 Some(folder) if !folder.is_locked() => "not running",
                 Some(_) | None => "running",
@@ -58,18 +60,30 @@ fn text(view: &Value) -> String {
         ("root digest", member(view, "root")),
         ("broker", format!("{}, NATS at {}", member(view, "broker"), member(view, "nats_url"))),
         ("log", format!("{} entries, the last at {}", member(view, "size"), member(view, "at"))),
+        ("read", view.get("check").map(read).unwrap_or_default()),
         ("head", member(view, "head")),
         ("epoch", member(view, "epoch")),
         ("warrant", format!("serial {}, until {}", member(view, "warrant_serial"), member(view, "warrant_until"))),
         ("administrators", format!("{} of {}", member(view, "threshold"), member(view, "administrators"))),
         ("law", member(view, "law")),
     ];
+    pairs.retain(|(name, value)| *name != "read" || !value.is_empty());
     pairs.extend([("folder", member(view, "dir"))].into_iter().filter(|(_, value)| !value.is_empty()));
     pairs.extend(lock.map(|lock| ("lock", lock)));
     pairs.extend([("warning", member(view, "warning"))].into_iter().filter(|(_, value)| !value.is_empty()));
     let counts = view.get("counts").map(paragraph).unwrap_or_default();
     let alarms: String = rows(view, "alarms").iter().map(told).collect();
     output::fields(pairs) + &alarms + "in force\n" + &counts + &relaxed(rows(view, "relaxations"))
+}
+
+fn read(check: &Value) -> String {
+    let (held, of) = (member(check, "held"), member(check, "of"));
+    match member(check, "state").as_str() {
+        "whole" => "every row, at the start".to_owned(),
+        "under_way" => format!("{held} of {of} rows that the start passed; the others are being read"),
+        "done" => format!("every row, {of} of them since the start"),
+        _ => format!("the first {held} rows hold, the next does not"),
+    }
 }
 
 fn told(alarm: &Value) -> String {

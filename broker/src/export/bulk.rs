@@ -52,7 +52,7 @@ impl Bulk {
                 return Err(lines.broken(&format!("this is not entry {} of the log", row.index)));
             }
             let entry = Entry::read(&line.bytes).map_err(|refusal| lines.named(refusal))?;
-            if !entry.may_be_frozen() {
+            if !entry.changes_nothing() {
                 return Err(lines.broken(&format!("entry {} must stand in the log itself", row.index)));
             }
             let kept = lines.kept(&line, &entry);

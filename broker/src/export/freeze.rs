@@ -64,8 +64,9 @@ pub struct Frozen {
 /// is not here, or signs for later entries only; [`Error::AlreadyThere`]; [`Error::Store`] or [`Error::Io`].
 pub async fn freeze(folder: &Folder, now: Timestamp, freeze: &Freeze) -> Result<Frozen, Error> {
     let _held = folder.lock()?;
-    let files = Files { log: folder.log(), lock: freeze.lock.clone().unwrap_or_else(|| folder.lock_file()) };
-    // Holds the log to its lock, and upgrades an older one.
+    let lock = freeze.lock.clone().unwrap_or_else(|| folder.lock_file());
+    let files = Files { log: folder.log(), lock, whole: u64::MAX };
+    // Holds the log to its lock, every row of it, and upgrades an older one.
     Court::open(files).await?.close().await?;
     let log = LogReader::open(&folder.log()).await?;
     let mut cut = Cut::of(&log, freeze.until, now, log.size().await?);
@@ -129,7 +130,7 @@ impl Cut {
     fn step(&mut self, row: &Row, entry: Option<&Entry>) -> Result<(), Refusal> {
         let ends = matches!(self.until, Until::Before(index) if row.index >= index) || row.index + 1 >= self.size;
         self.done = self.done || ends || entry.is_some_and(|entry| entry.at_ms >= self.oldest);
-        let moves = !self.done && row.index >= self.first && entry.is_some_and(Entry::may_be_frozen);
+        let moves = !self.done && row.index >= self.first && entry.is_some_and(Entry::changes_nothing);
         if entry.is_some_and(Entry::needs_the_one_before)
             && let Some(stays) = self.moved.pop_if(|index| *index + 1 == row.index)
         {

@@ -1,57 +1,48 @@
 //! A sitting: the ledger with the files it stands on, opened together and given up together.
 
-use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use policy::digest::Digest;
-use policy::govern::Event;
-use policy::log::{Body, Checkpoint, Frontier, Ledger, Step};
-use policy::wire::FRESHNESS_S;
+use policy::log::{Checkpoint, Frontier, Ledger, Step};
 
 use crate::error::Error;
-use crate::store::{Act, Lock, LogReader, Recorded, Retiler, Row, Shelf, Tiler, Writer};
+use crate::store::{
+    Act, Asked, Folded, Gleaned, Lock, LogReader, Opening, Pages, Recorded, Row, Shelf, Tiler, Vouched, Writer, mend,
+};
 
-/// Where the files of a lattice are.
+/// Where the files of a lattice are, and how they are opened.
 #[derive(Debug, Clone)]
 pub(crate) struct Files {
     pub(crate) log: PathBuf,
     pub(crate) lock: PathBuf,
+    /// Up to how many entries every row is read at the opening.
+    pub(crate) whole: u64,
 }
 
 /// The ledger, and the files that it stands on.
 pub(crate) struct Court {
     files: Files,
     ledger: Ledger,
-    frontier: Frontier,
+    tree: Frontier,
     // None while an older log is put right: what lacks is made at the next start.
     tiler: Option<Tiler>,
     origin: String,
     writer: Writer,
     lock: Lock,
-    warrant: Option<(u64, Digest)>,
-    rerooted: Vec<u64>,
-    inception: Vec<u8>,
+    gleaned: Gleaned,
+    passed: Option<Vouched>,
     lock_due: Option<Instant>,
-    asked: Vec<Asked>,
-}
-
-/// A question that the log has decided.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Asked {
-    pub(crate) request_sha256: Digest,
-    pub(crate) index: u64,
-    pub(crate) at_ms: u64,
 }
 
 impl Court {
-    /// Replays the log, holds it to the lock, and opens it to write.
+    /// Folds the log, holds it to the lock, and opens it to write.
     pub(crate) async fn open(files: Files) -> Result<Self, Error> {
-        let tiles = Retiler::new(Shelf::beside(&files.log));
-        let (court, locked) = Self::read(files, Some(tiles)).await?;
+        let shelf = Shelf::beside(&files.log);
+        let (court, locked) = Self::read(files, Some(shelf)).await?;
         court.lock.refuse_older(court.ledger.head(), locked.as_ref())?;
         // What is durable and not yet behind the lock was never acted on; now it will be.
-        let lock = court.lock.advance(court.ledger.head()).await?;
+        let lock = court.lock.advance(court.ledger.head(), court.tree.root()).await?;
         Ok(Self { lock, ..court })
     }
 
@@ -60,59 +51,18 @@ impl Court {
         Self::read(files, None).await
     }
 
-    async fn read(files: Files, mut tiles: Option<Retiler>) -> Result<(Self, Option<Row>), Error> {
+    async fn read(files: Files, shelf: Option<Shelf>) -> Result<(Self, Option<Row>), Error> {
         let lock = Lock::open(&files.lock).await?;
         let reader = LogReader::open(&files.log).await?;
-        let (mut frontier, mut warrant, mut inception, mut locked) = (Frontier::default(), None, Vec::new(), None);
-        let (mut asked, mut rerooted) = (VecDeque::new(), Vec::new());
-        let ledger = reader.replay(None, |row, entry| {
-            frontier.append(row.hash);
-            if let Some(tiles) = &mut tiles {
-                tiles.append(row.hash);
-            }
-            // What lies in a segment is older than what is remembered, and changes no state.
-            let Some(entry) = entry else { return Ok(()) };
-            if let Body::Inception(_) = &entry.body {
-                inception.clone_from(&row.bytes);
-            }
-            if let Body::Governance(judged) = &entry.body {
-                let installed = judged.events.iter().find_map(installed);
-                warrant = installed.map(|sha256| (row.index, sha256)).or(warrant);
-                let changes = judged.events.iter().filter(|event| matches!(event, Event::RootsChanged(_)));
-                rerooted.extend(changes.map(|_| row.index));
-            }
-            if let Body::Ruling(ruled) = &entry.body {
-                let (index, at_ms) = (row.index, entry.at_ms);
-                asked.push_back(Asked { request_sha256: ruled.request_sha256, index, at_ms });
-                while asked.len() > MOST_ASKED || asked.front().is_some_and(|first| first.at_ms + RECENT_MS < at_ms) {
-                    asked.pop_front();
-                }
-            }
-            if row.index == lock.row() {
-                locked = Some(row.clone());
-            }
-            Ok(())
-        });
-        let ledger = ledger.await?;
-        let writer = Writer::open(&files.log).await?;
+        let opening = Opening { vouched: lock.vouched(), whole: files.whole, watch: Some(lock.row()) };
+        let whole = |tile, hashes: &[Digest]| shelf.iter().for_each(|shelf| mend(shelf, tile, hashes));
+        let Folded { ledger, tree, edge, mut gleaned, watched, passed } = reader.fold(opening, whole).await?;
+        let writer = open_to_write(&files, &gleaned, passed.is_some()).await?;
+        gleaned.resting = Vec::new();
         let origin = format!("countersign/{}", ledger.state().lattice());
-        let asked = asked.into();
-        let (tiler, lock_due) = (tiles.map(Retiler::live), None);
-        let court = Self {
-            files,
-            ledger,
-            frontier,
-            tiler,
-            origin,
-            writer,
-            lock,
-            warrant,
-            rerooted,
-            inception,
-            lock_due,
-            asked,
-        };
-        Ok((court, locked))
+        let (tiler, lock_due) = (shelf.map(|shelf| Tiler::at(shelf, edge)), None);
+        let court = Self { files, ledger, tree, tiler, origin, writer, lock, gleaned, passed, lock_due };
+        Ok((court, watched))
     }
 
     /// The same files, with the ledger that the next entries come from.
@@ -128,7 +78,7 @@ impl Court {
         let mut steps = steps.into_iter().peekable();
         while steps.peek().is_some() {
             let batch: Vec<_> = steps.by_ref().take(MEND_BATCH).collect();
-            batch.iter().for_each(|step| court.frontier.append(step.hash));
+            batch.iter().for_each(|step| court.tree.append(step.hash));
             let (writer, recorded) = court.writer.commit(batch).await?;
             (court.writer, last) = (writer, recorded);
         }
@@ -160,34 +110,39 @@ impl Court {
 
     /// The newest warrant: the entry that installed it, and the digest of its token.
     pub(crate) const fn warrant(&self) -> Option<(u64, Digest)> {
-        self.warrant
+        self.gleaned.warrant
     }
 
     /// The entries by which the roots became others, as of the opening.
     pub(crate) fn rerooted(&self) -> &[u64] {
-        &self.rerooted
+        &self.gleaned.rerooted
     }
 
     /// What the last minutes' questions were, as of the opening.
-    pub(crate) fn asked(&self) -> &[Asked] {
-        &self.asked
+    pub(crate) fn asked(&self) -> impl Iterator<Item = &Asked> {
+        self.gleaned.asked.iter()
+    }
+
+    /// Up to where rows were passed at the opening, which are still to be read; nothing where every row was.
+    pub(crate) const fn passed(&self) -> Option<Vouched> {
+        self.passed
     }
 
     /// The bytes of the first entry.
     pub(crate) fn inception(&self) -> &[u8] {
-        &self.inception
+        &self.gleaned.inception
     }
 
     /// The root of what is durable.
     pub(crate) fn root(&self) -> Digest {
-        self.frontier.root()
+        self.tree.root()
     }
 
     /// The size and root of what is durable.
     pub(crate) fn checkpoint(&self) -> Checkpoint {
         let head = self.ledger.head();
-        let (origin, root) = (self.origin.clone(), self.frontier.root());
-        Checkpoint { origin, size: self.frontier.size(), root, epoch: head.epoch, last: head.last }
+        let (origin, root) = (self.origin.clone(), self.tree.root());
+        Checkpoint { origin, size: self.tree.size(), root, epoch: head.epoch, last: head.last }
     }
 
     /// Makes a batch durable: first the log, then, if it holds an event, the lock. On an error nothing is left.
@@ -197,7 +152,7 @@ impl Court {
         }
         let mut court = self;
         let governs = steps.iter().any(|step| step.epoch == step.index);
-        steps.iter().for_each(|step| court.frontier.append(step.hash));
+        steps.iter().for_each(|step| court.tree.append(step.hash));
         let (writer, recorded) = court.writer.commit(steps).await?;
         court.writer = writer;
         if let Some(tiler) = &mut court.tiler {
@@ -225,7 +180,7 @@ impl Court {
 
     /// Moves the lock to the end of the log.
     pub(crate) async fn move_lock(self) -> Result<Self, Error> {
-        let lock = self.lock.advance(self.ledger.head()).await?;
+        let lock = self.lock.advance(self.ledger.head(), self.tree.root()).await?;
         Ok(Self { lock, lock_due: None, ..self })
     }
 
@@ -237,14 +192,24 @@ impl Court {
     }
 }
 
-fn installed(event: &Event) -> Option<Digest> {
-    if let Event::WarrantInstalled(installed) = event { Some(installed.sha256) } else { None }
+// A log of before does not name what its fold rests on yet. Once it was read whole, all is named: before the lock moves,
+// which vouches for it.
+async fn open_to_write(files: &Files, gleaned: &Gleaned, passed: bool) -> Result<Writer, Error> {
+    if passed {
+        return Writer::open(&files.log, Pages::Later).await;
+    }
+    let mut writer = Writer::open(&files.log, Pages::AtOnce).await?;
+    let lacked = writer.name_folds(&gleaned.resting).await?;
+    if lacked > 0 {
+        tracing::warn!(
+            lacked,
+            of = gleaned.resting.len(),
+            "entries that the fold rests on were not named; now they are"
+        );
+    }
+    Ok(writer)
 }
 
-// A question is fresh for a minute before and after its time: older ones are turned away at the door.
-const RECENT_MS: u64 = (2 * FRESHNESS_S + 1) * 1000;
-// Half of what is remembered at most, so that a busy log leaves room for the next questions.
-const MOST_ASKED: usize = 50_000;
 // How many entries of a mended log are written at once.
 const MEND_BATCH: usize = 256;
 // Rulings alone move the lock no later than this.

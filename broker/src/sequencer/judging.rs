@@ -1,4 +1,5 @@
-//! What becomes of one input: a step for the log with who is told of it, or nothing where there is no room for it.
+//! What becomes of one input: a step for the log with who is told of it, or nothing where there is no room for it,
+//! or no ground: a log whose rows do not hold grants nothing.
 //!
 //! What is right is left to `policy`, when it is written to the sequencer.
 
@@ -7,7 +8,7 @@ use std::sync::Arc;
 use policy::decide::Facts;
 use policy::digest::Digest;
 use policy::govern::Jump;
-use policy::log::{Draft, Ledger, Step};
+use policy::log::{Draft, Ledger, Step, Worth};
 use policy::reason::Reason;
 use tokio::sync::oneshot;
 
@@ -15,7 +16,7 @@ use super::answer::Answer;
 use super::court::Court;
 use super::input::Input;
 use super::{Bench, Snapshot};
-use crate::store::{Act, Judgement, Room};
+use crate::store::{Act, Judgement};
 
 impl Bench {
     // Whose reply is dropped here learns that nothing was granted.
@@ -25,18 +26,19 @@ impl Bench {
         input: Input,
         looks: &mut Vec<oneshot::Sender<Arc<Snapshot>>>,
     ) -> Option<(Step<Act>, Answer)> {
-        let (at_ms, room) = (self.clock.now_ms(), self.room);
+        let at_ms = self.clock.now_ms();
+        let least = self.room.least().max(self.present.check().least());
         let judged =
             |request_sha256: Digest| move |verdict| Act::Judged(Judgement { request_sha256, verdict, lack: None });
         Some(match input {
             Input::Rule(examined, reply) => {
                 let draft = ledger.draft_rule(*examined, Facts::default(), at_ms);
-                (recorded(ledger, draft, room)?.map(|ruling| Act::Ruled(Box::new(ruling))), Answer::Ruled(reply))
+                (recorded(ledger, draft, least)?.map(|ruling| Act::Ruled(Box::new(ruling))), Answer::Ruled(reply))
             }
             Input::Govern(examined, found, reply) => {
                 let sha256 = examined.document().sha256();
                 let draft = ledger.draft_govern(&examined, found, at_ms);
-                let step = recorded(ledger, draft, room)?;
+                let step = recorded(ledger, draft, least)?;
                 let waits =
                     step.outcome.as_ref().err().is_some_and(|refusal| refusal.reason == Reason::PendingApproval);
                 let lack = ledger.state().lack_of(examined.document()).filter(|_| waits).cloned();
@@ -45,23 +47,23 @@ impl Bench {
             }
             Input::Enrol(examined, reply) => {
                 let draft = ledger.draft_enrol(&examined, at_ms);
-                (recorded(ledger, draft, room)?.map(judged(examined.document().sha256())), Answer::Judged(reply))
+                (recorded(ledger, draft, least)?.map(judged(examined.document().sha256())), Answer::Judged(reply))
             }
             Input::Install(warrant, reply) => {
                 let draft = ledger.draft_install(&warrant, at_ms);
-                (recorded(ledger, draft, room)?.map(judged(warrant.sha256())), Answer::Judged(reply))
+                (recorded(ledger, draft, least)?.map(judged(warrant.sha256())), Answer::Judged(reply))
             }
             Input::Reroot(agreed, reply) => {
                 let draft = ledger.draft_roots(&agreed, at_ms);
-                (recorded(ledger, draft, room)?.map(judged(agreed.change().sha256())), Answer::Judged(reply))
+                (recorded(ledger, draft, least)?.map(judged(agreed.change().sha256())), Answer::Judged(reply))
             }
             Input::Count(counts, reply) => {
                 let draft = ledger.draft_count(counts, at_ms);
-                (recorded(ledger, draft, room)?.map(|()| Act::Counted), Answer::Counted(reply))
+                (recorded(ledger, draft, least)?.map(|()| Act::Counted), Answer::Counted(reply))
             }
             Input::Report(inventory, held, reply) => {
                 let draft = ledger.draft_report(&inventory, held, at_ms);
-                (recorded(ledger, draft, room)?.map(|()| Act::Counted), Answer::Counted(reply))
+                (recorded(ledger, draft, least)?.map(|()| Act::Counted), Answer::Counted(reply))
             }
             Input::Look(reply) => {
                 looks.push(reply);
@@ -78,7 +80,7 @@ pub(super) fn jump(court: &mut Court, jump: Jump) -> Step<Act> {
     court.ledger_mut().jumped(jump, jump.to_ms).map(|()| Act::Counted)
 }
 
-// What there is no room for is dropped before it changes anything.
-fn recorded<T>(ledger: &mut Ledger, draft: Draft<T>, room: Room) -> Option<Step<T>> {
-    (draft.worth() >= room.least()).then(|| ledger.record(draft))
+// What is not to be recorded now is dropped before it changes anything.
+fn recorded<T>(ledger: &mut Ledger, draft: Draft<T>, least: Worth) -> Option<Step<T>> {
+    (draft.worth() >= least).then(|| ledger.record(draft))
 }

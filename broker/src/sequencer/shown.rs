@@ -10,6 +10,7 @@ use tokio::sync::watch;
 
 use crate::present::Present;
 use crate::sequencer::court::Court;
+use crate::store::Vouched;
 
 /// The state at one moment, for readers.
 #[derive(Debug, Clone)]
@@ -32,6 +33,8 @@ pub(crate) struct Shown {
     pub(crate) administrators: Arc<ArcSwap<AdministratorKeys>>,
     /// What hosts say of themselves, and how far acts have come.
     pub(crate) present: Arc<Present>,
+    /// Up to where the newest opening of the log passed rows, where it did.
+    pub(crate) passed: watch::Receiver<Option<Vouched>>,
 }
 
 /// The end of the log, with the key that signs for it: a checkpoint is signed by the key that the log named before its end.

@@ -10,6 +10,7 @@ use crate::audit::{self, Against, Sound};
 use crate::error::Error;
 use crate::folder::{Folder, beside, make_durable, make_place_durable, make_private_folder, settle, write_private};
 use crate::store::{Lock, LogReader, copy};
+use policy::digest::Digest;
 use policy::log::Head;
 use policy::reason::Reason;
 
@@ -83,7 +84,7 @@ async fn fill(folder: &Folder, asked: &Backup, fresh: &Path) -> Result<BackedUp,
     log.close().await?;
     lock.close().await?;
     take_side_files_away(&place.log());
-    lock_at(&place, head).await?;
+    lock_at(&place, head, sound.tree_root).await?;
     let mut files = 0;
     for name in ["warrant.jws", "artifacts", "config"] {
         files += copied(&folder.path().join(name), &fresh.join(name))?;
@@ -96,8 +97,9 @@ async fn fill(folder: &Folder, asked: &Backup, fresh: &Path) -> Result<BackedUp,
 }
 
 // Behind the end of the copy, so that what is cut from it is noticed.
-async fn lock_at(place: &Folder, head: Head) -> Result<(), Error> {
-    Lock::create(&place.lock_file(), head).await
+async fn lock_at(place: &Folder, head: Head, root: Option<Digest>) -> Result<(), Error> {
+    let root = root.ok_or_else(|| Error::refused(Reason::LogBroken, "the log was not read from its beginning"))?;
+    Lock::create(&place.lock_file(), head, root).await
 }
 
 // Reading left them, empty; they would only puzzle whoever copies the folder on.

@@ -12,7 +12,7 @@ use policy::digest::Digest;
 use policy::envelope::Unverified;
 use policy::key::{self, Administrator, Key, Name};
 use policy::lineage::Lineage;
-use policy::log::Ledger;
+use policy::log::{Frontier, Ledger};
 use policy::name::Lattice;
 use policy::reason::{Reason, Refusal};
 use policy::time::{Timestamp, Validity};
@@ -25,7 +25,7 @@ use crate::clock::FixedClock;
 use crate::error::Error;
 use crate::folder::{Folder, make_private_folder, write_private};
 use crate::keys::{LogKey, SigningKey, nonce, refuse_equal};
-use crate::store::{Act, Judgement, LOG, Lock, Writer, create};
+use crate::store::{Act, Judgement, LOG, Lock, Pages, Writer, create};
 
 /// What kind of lattice to make.
 #[derive(Debug, Clone)]
@@ -183,10 +183,12 @@ impl<'a> Founding<'a> {
         second.outcome.clone()?;
         let request_sha256 = warrant.sha256();
         let second = second.map(|verdict| Act::Judged(Judgement { request_sha256, verdict, lack: None }));
+        let (mut tree, both) = (Frontier::default(), vec![begun, second]);
+        both.iter().for_each(|step| tree.append(step.hash));
         create(&self.folder.log(), &LOG).await?;
-        let (writer, _) = Writer::open(&self.folder.log()).await?.commit(vec![begun, second]).await?;
+        let (writer, _) = Writer::open(&self.folder.log(), Pages::AtOnce).await?.commit(both).await?;
         writer.close().await?;
-        Lock::create(&self.folder.lock_file(), ledger.head()).await?;
+        Lock::create(&self.folder.lock_file(), ledger.head(), tree.root()).await?;
         Ok((sha256, token))
     }
 

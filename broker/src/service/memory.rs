@@ -14,7 +14,7 @@ use policy::time::Timestamp;
 use policy::wire::FRESHNESS_S;
 
 use crate::sequencer::Unavailable;
-use crate::sequencer::court::Asked;
+use crate::store::Asked;
 
 /// An answer on its way, or given.
 pub(super) type Answer = Shared<BoxFuture<'static, Result<Arc<[u8]>, Unavailable>>>;
@@ -54,7 +54,7 @@ impl Memory {
     }
 
     /// A memory of what the log decided a moment ago.
-    pub(super) fn recalling(asked: &[Asked]) -> Self {
+    pub(super) fn recalling<'a>(asked: impl Iterator<Item = &'a Asked>) -> Self {
         let mut remembered = Remembered::default();
         for Asked { request_sha256, index, at_ms } in asked {
             let at = Timestamp::from_millis(*at_ms);

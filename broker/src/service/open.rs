@@ -19,6 +19,7 @@ use super::memory::Memory;
 use super::notary::{self, Keeper, Ring};
 use super::speech::{InForce, Speech};
 use super::voice::{Pinned, Voice};
+use crate::check::Checker;
 use crate::clock::Clock;
 use crate::door::Door;
 use crate::error::Error;
@@ -44,7 +45,8 @@ impl Service {
     /// As [`Service::open`].
     pub async fn open_with(folder: &Folder, clock: Arc<dyn Clock>, settings: Settings) -> Result<Self, Error> {
         let lock = folder.lock()?;
-        let files = Files { log: folder.log(), lock: settings.lock.clone().unwrap_or_else(|| folder.lock_file()) };
+        let lock_file = settings.lock.clone().unwrap_or_else(|| folder.lock_file());
+        let files = Files { log: folder.log(), lock: lock_file, whole: settings.whole };
         refuse_open_files([&files.log, &files.lock, &folder.key("decision"), &folder.key("log"), &folder.reserve()])?;
         // Before the log, which needs some to be opened.
         let mut reserve = Reserve::open(&folder.reserve())?;
@@ -73,7 +75,8 @@ impl Service {
         }
         // Also what the last process recorded and did not come to.
         voice.settle(folder);
-        let Shown { tip, hosts, administrators, present } = shown;
+        let Shown { tip, hosts, administrators, present, passed } = shown;
+        let checker = Some(Checker::start(folder.log(), passed, Arc::clone(&present)));
         let door = Door::new(
             inception.lattice.clone(),
             Arc::clone(&clock),
@@ -108,6 +111,7 @@ impl Service {
             epochs,
             keeper,
             tasks,
+            checker,
             tip,
             present,
             reader,

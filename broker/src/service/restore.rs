@@ -103,7 +103,8 @@ pub async fn restore(folder: &Folder, clock: Arc<dyn Clock>, bytes: &[u8]) -> Re
 }
 
 fn files(folder: &Folder) -> Files {
-    Files { log: folder.log(), lock: folder.lock_file() }
+    // What is lost may be what a lock has seen of it: nothing is taken on its word.
+    Files { log: folder.log(), lock: folder.lock_file(), whole: u64::MAX }
 }
 
 // More than a day of a busy lattice; what lost more should begin anew.

@@ -8,6 +8,7 @@ mod evidence;
 mod founding;
 mod freezing;
 mod rotation;
+mod starting;
 mod upgrade;
 
 use policy::answer::{StartAnswer, Verdict};

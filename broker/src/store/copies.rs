@@ -100,5 +100,6 @@ const COPY: &str = "
     INSERT INTO main.frozen SELECT idx, hash FROM old.entries WHERE idx IN temp.moved ORDER BY idx;
     INSERT INTO main.entries SELECT idx, hash, bytes, document FROM old.entries
       WHERE idx NOT IN temp.moved ORDER BY idx;
+    INSERT INTO main.folds SELECT idx FROM old.folds ORDER BY idx;
     INSERT INTO main.evidence SELECT sha256, bytes FROM old.evidence WHERE sha256 IN temp.wanted;";
 const ROWS: usize = 512;

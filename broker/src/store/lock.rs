@@ -9,7 +9,7 @@ use sqlx::{Connection, SqliteConnection};
 
 use super::reader::Row;
 use super::schema::LOCK;
-use super::sqlite::{create, failed, open};
+use super::sqlite::{Pages, create, failed, open, open_to_read};
 use crate::error::Error;
 
 /// The lock, and where it stands.
@@ -24,16 +24,60 @@ struct Stand {
     size: u64,
     last: Digest,
     epoch: u64,
+    // Of a lock of before neither is known.
+    rests: Option<Digest>,
+    root: Option<Digest>,
+}
+
+/// What a lock vouches for: the log up to its size, by the last entry, by all that the fold rests on, by the tree.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Vouched {
+    pub(crate) size: u64,
+    pub(crate) last: Digest,
+    pub(crate) rests: Digest,
+    pub(crate) root: Digest,
+}
+
+// How a stand lies in its row.
+type Told = (i64, Vec<u8>, i64, Option<Vec<u8>>, Option<Vec<u8>>);
+
+impl Stand {
+    const fn of(head: Head, root: Digest) -> Self {
+        let Head { size, last, epoch, rests, .. } = head;
+        Self { size, last, epoch, rests: Some(rests), root: Some(root) }
+    }
+
+    fn read((size, last, epoch, rests, root): Told) -> Option<Self> {
+        let digest = |bytes: Vec<u8>| <[u8; 32]>::try_from(bytes).map(Digest::from_bytes).ok();
+        let (rests, root) = (rests.and_then(digest), root.and_then(digest));
+        Some(Self {
+            size: u64::try_from(size).ok()?,
+            last: digest(last)?,
+            epoch: u64::try_from(epoch).ok()?,
+            rests,
+            root,
+        })
+    }
+
+    fn told(self) -> Told {
+        let bytes = |digest: Digest| digest.as_bytes().to_vec();
+        let (size, epoch) = (self.size.cast_signed(), self.epoch.cast_signed());
+        (size, bytes(self.last), epoch, self.rests.map(bytes), self.root.map(bytes))
+    }
+
+    fn vouched(self) -> Option<Vouched> {
+        Some(Vouched { size: self.size, last: self.last, rests: self.rests?, root: self.root? })
+    }
 }
 
 impl Lock {
     /// Makes a lock that stands at this end; never overwrites.
-    pub(crate) async fn create(path: &Path, head: Head) -> Result<(), Error> {
+    pub(crate) async fn create(path: &Path, head: Head, root: Digest) -> Result<(), Error> {
         create(path, &LOCK).await?;
-        let mut connection = open(path, &LOCK).await?;
-        let insert = sqlx::query("INSERT INTO lock (id, size, last, epoch) VALUES (1, ?, ?, ?)");
-        let insert =
-            insert.bind(head.size.cast_signed()).bind(head.last.as_bytes().to_vec()).bind(head.epoch.cast_signed());
+        let mut connection = open(path, &LOCK, Pages::AtOnce).await?;
+        let (size, last, epoch, rests, root) = Stand::of(head, root).told();
+        let insert = sqlx::query("INSERT INTO lock (id, size, last, epoch, rests, root) VALUES (1, ?, ?, ?, ?, ?)");
+        let insert = insert.bind(size).bind(last).bind(epoch).bind(rests).bind(root);
         insert.execute(&mut connection).await.map_err(failed("write to", path))?;
         connection.close().await.map_err(failed("close", path))
     }
@@ -44,17 +88,28 @@ impl Lock {
             let detail = format!("`{}` is missing, so nobody can tell whether the log is the newest", path.display());
             return Err(Error::refused(Reason::StateRollback, detail));
         }
-        let mut connection = open(path, &LOCK).await?;
-        let found =
-            sqlx::query_as("SELECT size, last, epoch FROM lock WHERE id = 1").fetch_optional(&mut connection).await;
-        let found: Option<(i64, Vec<u8>, i64)> = found.map_err(failed("read", path))?;
-        let at = found.and_then(|(size, last, epoch)| {
-            let last = Digest::from_bytes(<[u8; 32]>::try_from(last).ok()?);
-            Some(Stand { size: u64::try_from(size).ok()?, last, epoch: u64::try_from(epoch).ok()? })
-        });
+        let mut connection = open(path, &LOCK, Pages::AtOnce).await?;
+        let found: Option<Told> =
+            sqlx::query_as(STAND).fetch_optional(&mut connection).await.map_err(failed("read", path))?;
+        let at = found.and_then(Stand::read);
         let at =
             at.ok_or_else(|| Error::refused(Reason::StateRollback, format!("`{}` says nothing", path.display())))?;
         Ok(Self { connection, path: path.to_owned(), at })
+    }
+
+    /// What the lock at that path vouches for, for whoever only looks; nothing where it cannot be read.
+    pub(crate) async fn peek(path: &Path) -> Option<Vouched> {
+        let (mut connection, version) = open_to_read(path, &LOCK).await.ok()?;
+        let found =
+            if version < VOUCHES { None } else { sqlx::query_as(STAND).fetch_optional(&mut connection).await.ok()? };
+        // Whoever only looks leaves nothing behind, whether or not the closing says so.
+        let _ = connection.close().await;
+        found.and_then(Stand::read)?.vouched()
+    }
+
+    /// What it vouches for; nothing where an older release moved it last.
+    pub(crate) fn vouched(&self) -> Option<Vouched> {
+        self.at.vouched()
     }
 
     /// The index of the row that the lock stands behind.
@@ -69,7 +124,7 @@ impl Lock {
 
     /// Refuses a log that is behind the lock, or that went another way.
     pub(crate) fn refuse_older(&self, head: Head, row: Option<&Row>) -> Result<(), Error> {
-        let Stand { size, last, epoch } = self.at;
+        let Stand { size, last, epoch, .. } = self.at;
         if head.size < size || head.epoch < epoch {
             let detail = format!(
                 "the log ends at {} in epoch {}, the lock has seen {size} in epoch {epoch}",
@@ -85,18 +140,14 @@ impl Lock {
     }
 
     /// Moves the lock ahead, if it still stands where we left it.
-    pub(crate) async fn advance(mut self, head: Head) -> Result<Self, Error> {
-        let (before, after) = (self.at, Stand { size: head.size, last: head.last, epoch: head.epoch });
+    pub(crate) async fn advance(mut self, head: Head, root: Digest) -> Result<Self, Error> {
+        let (before, after) = (self.at, Stand::of(head, root));
         if before == after {
             return Ok(self);
         }
-        let swap = "UPDATE lock SET size = ?, last = ?, epoch = ? WHERE id = 1 AND size = ? AND last = ? AND epoch = ?";
-        let mut swap = sqlx::query(swap);
-        for stand in [after, before] {
-            swap = swap
-                .bind(stand.size.cast_signed())
-                .bind(stand.last.as_bytes().to_vec())
-                .bind(stand.epoch.cast_signed());
+        let mut swap = sqlx::query(SWAP);
+        for (size, last, epoch, rests, root) in [after.told(), before.told()] {
+            swap = swap.bind(size).bind(last).bind(epoch).bind(rests).bind(root);
         }
         let moved = swap.execute(&mut self.connection).await.map_err(failed("move", &self.path))?;
         if moved.rows_affected() != 1 {
@@ -111,3 +162,9 @@ impl Lock {
         self.connection.close().await.map_err(failed("close", &self.path))
     }
 }
+
+const STAND: &str = "SELECT size, last, epoch, rests, root FROM lock WHERE id = 1";
+const SWAP: &str = "UPDATE lock SET size = ?, last = ?, epoch = ?, rests = ?, root = ?
+    WHERE id = 1 AND size = ? AND last = ? AND epoch = ? AND rests IS ? AND root IS ?";
+// The version of the schema from which on a lock vouches for what the fold rests on.
+const VOUCHES: usize = 2;

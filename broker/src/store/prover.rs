@@ -67,6 +67,28 @@ impl LogReader {
         })
     }
 
+    /// The hashes of a tile out of the entries below it.
+    pub(super) async fn hashes_of(&self, tile: Tile) -> Result<Vec<Digest>, Error> {
+        let (mut next, count) = tile.leaves();
+        let (end, each) = (next + count, count / (tile.width as u64).max(1));
+        let (mut hashes, mut subtree) = (Vec::with_capacity(tile.width), Frontier::default());
+        while next < end {
+            let page = self.hashes(next, PAGE.min(u32::try_from(end - next).unwrap_or(PAGE))).await?;
+            if page.is_empty() {
+                break;
+            }
+            next += page.len() as u64;
+            for leaf in page {
+                subtree.append(leaf);
+                if subtree.size() == each {
+                    hashes.push(subtree.root());
+                    subtree = Frontier::default();
+                }
+            }
+        }
+        Ok(hashes)
+    }
+
     async fn shown(
         &self,
         claim: Claim,
@@ -118,33 +140,11 @@ impl Reading<'_> {
             let kept = self.shelf.as_ref().and_then(|shelf| shelf.tile(tile));
             let hashes = match kept {
                 Some(hashes) => hashes,
-                None => self.made(tile).await?,
+                None => self.log.hashes_of(tile).await?,
             };
             self.tiles.insert(tile, hashes);
         }
         Ok(tile)
-    }
-
-    // The hashes of a tile out of the entries below it.
-    async fn made(&self, tile: Tile) -> Result<Vec<Digest>, Error> {
-        let (mut next, count) = tile.leaves();
-        let (end, each) = (next + count, count / (tile.width as u64).max(1));
-        let (mut hashes, mut subtree) = (Vec::with_capacity(tile.width), Frontier::default());
-        while next < end {
-            let page = self.log.hashes(next, PAGE.min(u32::try_from(end - next).unwrap_or(PAGE))).await?;
-            if page.is_empty() {
-                break;
-            }
-            next += page.len() as u64;
-            for leaf in page {
-                subtree.append(leaf);
-                if subtree.size() == each {
-                    hashes.push(subtree.root());
-                    subtree = Frontier::default();
-                }
-            }
-        }
-        Ok(hashes)
     }
 }
 

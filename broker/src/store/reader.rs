@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use policy::digest::Digest;
 use policy::govern::HostKeys;
-use policy::log::{Entry, Evidences, Ledger, Rejudge, Ruling, leaf_hash};
+use policy::log::{Entry, Evidences, Ruling, leaf_hash};
 use policy::reason::{Reason, Refusal};
 use sqlx::{Connection, SqliteConnection};
 use tokio::sync::Mutex;
@@ -16,13 +16,19 @@ use super::schema::LOG;
 use super::shelf::Shelf;
 use super::sqlite::{failed, open_to_read};
 use crate::error::Error;
-use crate::export::Bulk;
 
+mod chain;
+mod fold;
 mod frozen;
+mod gleaned;
 
+pub(crate) use chain::Chain;
+use chain::PAGE;
+pub use chain::follow;
+pub(crate) use fold::{Folded, Opening};
 pub use frozen::Segment;
-use frozen::Segments;
 pub(crate) use frozen::name_of;
+pub(crate) use gleaned::{Asked, Gleaned};
 
 /// Read-only access to a log; a broker may write it meanwhile.
 pub struct LogReader {
@@ -30,6 +36,8 @@ pub struct LogReader {
     path: PathBuf,
     // Where old entries lie in segments; a log without any is read without looking for them.
     segments: Vec<Segment>,
+    // Whether it names what the fold rests on; one that nobody has opened to write since may not.
+    names_folds: bool,
 }
 
 /// One row of the log, as it was found.
@@ -55,7 +63,8 @@ impl LogReader {
     pub async fn open(path: &Path) -> Result<Self, Error> {
         let (mut connection, version) = open_to_read(path, &LOG).await?;
         let segments = if version < FREEZES { Vec::new() } else { frozen::segments(&mut connection, path).await? };
-        Ok(Self { connection: Mutex::new(connection), path: path.to_owned(), segments })
+        let (connection, names_folds) = (Mutex::new(connection), version >= FOLDS);
+        Ok(Self { connection, path: path.to_owned(), segments, names_folds })
     }
 
     /// Closes it, so that nobody waits for it.
@@ -209,76 +218,9 @@ impl LogReader {
         Ok(Recorded::read_back(index, row.hash, entry.epoch, ruling))
     }
 
-    /// Replays the whole log: its chain, and from the entry `rejudge` on, where one is named, every decision anew. Visits
-    /// each row with its entry; with none where its bytes lie in a segment.
-    ///
-    /// # Errors
-    /// `log_broken` with the row, [`Error::Store`], or the visitor's own error.
-    pub async fn replay(
-        &self,
-        rejudge: Option<u64>,
-        visit: impl FnMut(&Row, Option<&Entry>) -> Result<(), Error>,
-    ) -> Result<Ledger, Error> {
-        self.replay_with(&mut Bulk::default(), rejudge, visit).await
-    }
-
-    /// As [`LogReader::replay`], with segments at hand: what is found in them is taken as if it stood in its row.
-    ///
-    /// # Errors
-    /// As [`LogReader::replay`].
-    pub async fn replay_with(
-        &self,
-        bulk: &mut Bulk,
-        rejudge: Option<u64>,
-        mut visit: impl FnMut(&Row, Option<&Entry>) -> Result<(), Error>,
-    ) -> Result<Ledger, Error> {
-        let mut ledger: Option<Ledger> = None;
-        let mut segments = Segments::of(&self.segments);
-        let mut next = 0;
-        loop {
-            let page = self.rows(next, PAGE).await?;
-            let Some(last) = page.last() else {
-                return ledger.ok_or_else(|| Error::refused(Reason::LogBroken, "the log is empty"));
-            };
-            next = last.index + 1;
-            for row in page {
-                let at = row.index;
-                let within = |refusal: Refusal| refusal.within(format!("row {at}"));
-                let rejudge = rejudge.is_some_and(|first| at >= first);
-                let found = if row.is_frozen() { bulk.find(&row, &self.segments)? } else { None };
-                let (row, found) = found.map_or((row, None), |(row, kept)| (row, Some(kept)));
-                let entry = row.entry().map_err(within)?;
-                let kept = match (&entry, found) {
-                    (_, Some(kept)) => kept,
-                    (Some(entry), None) if rejudge => self.kept(entry).await?,
-                    (_, None) => Kept::default(),
-                };
-                let how = if rejudge { Rejudge::Yes(&kept) } else { Rejudge::No };
-                follow(&mut ledger, &row, how).map_err(within)?;
-                segments.step(ledger.as_ref(), &row).map_err(within)?;
-                visit(&row, entry.as_ref())?;
-            }
-        }
-    }
-
     /// The segments that old entries were moved to, in order.
     pub fn segments(&self) -> &[Segment] {
         &self.segments
-    }
-}
-
-/// Takes one row after those before it; the first begins the ledger. After a refusal the ledger is to be thrown away.
-///
-/// # Errors
-/// `log_broken`.
-pub fn follow(ledger: &mut Option<Ledger>, row: &Row, how: Rejudge<'_>) -> Result<(), Refusal> {
-    if !row.is_frozen() {
-        row.fits()?;
-    }
-    match ledger {
-        Some(ledger) if row.is_frozen() => ledger.pass(row.index, row.hash),
-        Some(ledger) => ledger.replay(&row.bytes, how).map(drop),
-        None => Ledger::begin(&row.bytes).map(|begun| *ledger = Some(crate::rules::reading(begun))),
     }
 }
 
@@ -322,8 +264,9 @@ impl Evidences for Kept {
     }
 }
 
-const PAGE: u32 = 256;
 const HASHES: &str = "SELECT hash FROM entries WHERE idx >= ? ORDER BY idx LIMIT ?";
 const WHOLE: &str = "SELECT idx, hash, bytes FROM entries WHERE idx >= ?1 ORDER BY idx LIMIT ?2";
 // The version of the schema from which on a log may have segments.
 const FREEZES: usize = 2;
+// The version from which on it names what the fold rests on.
+const FOLDS: usize = 3;

@@ -6,7 +6,7 @@ use std::path::Path;
 use policy::log::Step;
 
 use super::schema::LOG;
-use super::sqlite::create;
+use super::sqlite::{Pages, create};
 use super::writer::Writer;
 use crate::error::Error;
 
@@ -20,7 +20,7 @@ impl Log {
     /// [`Error::Store`], also when something is there already.
     pub async fn create(path: &Path) -> Result<Self, Error> {
         create(path, &LOG).await?;
-        Ok(Self(Some(Writer::open(path).await?)))
+        Ok(Self(Some(Writer::open(path, Pages::AtOnce).await?)))
     }
 
     /// Opens one that is there: whoever measures appends what follows from its end.
@@ -28,7 +28,7 @@ impl Log {
     /// # Errors
     /// As [`super::LogReader::open`].
     pub async fn open(path: &Path) -> Result<Self, Error> {
-        Ok(Self(Some(Writer::open(path).await?)))
+        Ok(Self(Some(Writer::open(path, Pages::AtOnce).await?)))
     }
 
     /// Folds what was appended into the file.

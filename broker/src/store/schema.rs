@@ -20,11 +20,17 @@ pub(crate) struct Schema {
 /// The log.
 pub(crate) const LOG: Schema = Schema {
     application_id: 0x6373_6c67,
-    migrations: &[include_str!("../../../migrations/0001_log.sql"), include_str!("../../../migrations/0002_log.sql")],
+    migrations: &[
+        include_str!("../../../migrations/0001_log.sql"),
+        include_str!("../../../migrations/0002_log.sql"),
+        include_str!("../../../migrations/0003_log.sql"),
+    ],
 };
 /// The lock beside it.
-pub(crate) const LOCK: Schema =
-    Schema { application_id: 0x6373_6c6b, migrations: &[include_str!("../../../migrations/0001_lock.sql")] };
+pub(crate) const LOCK: Schema = Schema {
+    application_id: 0x6373_6c6b,
+    migrations: &[include_str!("../../../migrations/0001_lock.sql"), include_str!("../../../migrations/0002_lock.sql")],
+};
 
 impl Schema {
     /// Makes everything in an empty database.

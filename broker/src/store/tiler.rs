@@ -17,42 +17,19 @@ pub(crate) struct Tiler {
     writer: Option<JoinHandle<()>>,
 }
 
-/// The tiles of a log that is read from its beginning: what lacks on the shelf, or is not so, is put there.
-pub(crate) struct Retiler {
-    shelf: Shelf,
-    edge: Edge,
-}
-
-impl Retiler {
-    /// For the tiles of that shelf.
-    pub(crate) fn new(shelf: Shelf) -> Self {
-        Self { shelf, edge: Edge::default() }
-    }
-
-    /// Takes the next entry's hash.
-    pub(crate) fn append(&mut self, leaf: Digest) {
-        for (tile, hashes) in self.edge.append(leaf) {
-            if tile.width == Tile::FULL {
-                mend(&self.shelf, tile, &hashes);
-            }
-        }
-    }
-
-    /// From here on the log grows.
-    pub(crate) fn live(self) -> Tiler {
-        self.edge.open().iter().for_each(|(tile, hashes)| mend(&self.shelf, *tile, hashes));
+impl Tiler {
+    /// From that edge on the log grows.
+    pub(crate) fn at(shelf: Shelf, edge: Edge) -> Self {
+        edge.open().iter().for_each(|(tile, hashes)| mend(&shelf, *tile, hashes));
         let (sender, receiver) = sync_channel::<(Tile, Vec<Digest>)>(WAITING);
-        let shelf = self.shelf;
         let writer = std::thread::Builder::new().name("tiles".to_owned()).spawn(move || {
             for (tile, hashes) in receiver {
                 put(&shelf, tile, &hashes);
             }
         });
-        Tiler { edge: self.edge, sender: Some(sender), writer: writer.ok() }
+        Self { edge, sender: Some(sender), writer: writer.ok() }
     }
-}
 
-impl Tiler {
     /// Takes the hash of an entry that is durable.
     pub(crate) fn append(&mut self, leaf: Digest) {
         for changed in self.edge.append(leaf) {
@@ -72,7 +49,8 @@ impl Drop for Tiler {
     }
 }
 
-fn mend(shelf: &Shelf, tile: Tile, hashes: &[Digest]) {
+/// Puts a tile on its shelf where it lacks there, or is not so.
+pub(crate) fn mend(shelf: &Shelf, tile: Tile, hashes: &[Digest]) {
     match shelf.fits(tile, hashes) {
         Some(true) => return,
         Some(false) => tracing::warn!(tile = tile.path(), "a tile was not that of its entries, and is made again"),

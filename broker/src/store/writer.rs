@@ -2,7 +2,7 @@
 //!
 //! When to write, and what to do after a failure, is left to `sequencer`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use policy::digest::Digest;
@@ -12,7 +12,7 @@ use sqlx::{Connection, QueryBuilder, Sqlite, SqliteConnection};
 use super::packed::pack;
 use super::recorded::Recorded;
 use super::schema::LOG;
-use super::sqlite::{failed, open};
+use super::sqlite::{Pages, failed, open};
 use crate::error::Error;
 use crate::generations::Generations;
 
@@ -26,9 +26,29 @@ pub(crate) struct Writer {
 
 impl Writer {
     /// Opens the log to write.
-    pub(crate) async fn open(path: &Path) -> Result<Self, Error> {
+    pub(crate) async fn open(path: &Path, pages: Pages) -> Result<Self, Error> {
         let stored = Generations::weighing(REMEMBERED);
-        Ok(Self { connection: open(path, &LOG).await?, path: path.to_owned(), stored })
+        Ok(Self { connection: open(path, &LOG, pages).await?, path: path.to_owned(), stored })
+    }
+
+    /// Names what the fold rests on where a row of it lacks, as whoever read the whole log found it; how many lacked.
+    pub(crate) async fn name_folds(&mut self, resting: &[u64]) -> Result<usize, Error> {
+        let failed = failed("write to", &self.path);
+        let named = sqlx::query_scalar("SELECT idx FROM folds").fetch_all(&mut self.connection).await;
+        let named: BTreeSet<i64> = named.map_err(&failed)?.into_iter().collect();
+        let lacking = resting.iter().copied().filter(|index| !named.contains(&index.cast_signed()));
+        let lacking: Vec<u64> = lacking.collect();
+        if lacking.is_empty() {
+            return Ok(0);
+        }
+        let mut all = self.connection.begin_with("BEGIN IMMEDIATE").await.map_err(&failed)?;
+        for part in lacking.chunks(ROWS) {
+            let mut sql = QueryBuilder::<Sqlite>::new("");
+            folds(&mut sql, part.iter().copied());
+            sql.build().execute(&mut *all).await.map_err(&failed)?;
+        }
+        all.commit().await.map_err(&failed)?;
+        Ok(lacking.len())
     }
 
     /// Makes a batch durable.
@@ -63,14 +83,14 @@ impl Writer {
     }
 }
 
-// One way to the disk and back. Where nothing is new but the entries, their INSERT is a transaction of its own; an error
+// One way to the disk and back. Where nothing is new but entries that change nothing, their INSERT is a transaction of its own; an error
 // in between leaves a transaction open, and the connection is given up with it.
 async fn write<T>(
     connection: &mut SqliteConnection,
     fresh: &BTreeMap<&Digest, &Vec<u8>>,
     batch: &[Step<T>],
 ) -> Result<(), sqlx::Error> {
-    let alone = fresh.is_empty() && batch.len() <= ROWS;
+    let alone = fresh.is_empty() && batch.len() <= ROWS && !batch.iter().any(|step| step.folds);
     let mut sql = QueryBuilder::<Sqlite>::new(if alone { "" } else { "BEGIN IMMEDIATE; " });
     let statements: Vec<_> = fresh.iter().collect();
     for statements in statements.chunks(ROWS) {
@@ -90,9 +110,20 @@ async fn write<T>(
                 .push_bind(step.evidence.first().map(|(_, document)| pack(document, &step.bytes)));
         });
         sql.push("; ");
+        if steps.iter().any(|step| step.folds) {
+            folds(&mut sql, steps.iter().filter(|step| step.folds).map(|step| step.index));
+            sql.push("; ");
+        }
     }
     sql.push(if alone { "" } else { "COMMIT" });
     sql.build().execute(connection).await.map(drop)
+}
+
+fn folds(sql: &mut QueryBuilder<Sqlite>, indices: impl Iterator<Item = u64>) {
+    sql.push("INSERT OR IGNORE INTO folds (idx) ");
+    sql.push_values(indices, |mut row, index| {
+        row.push_bind(index.cast_signed());
+    });
 }
 
 // How many statements one generation remembers.

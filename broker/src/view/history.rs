@@ -146,14 +146,10 @@ pub(super) async fn history(
             && name.is_none_or(|only| only == change.name)
     };
     let mut changes = Vec::new();
-    let visited = scene.forwards(scene.head.size, |row| {
-        let Some(entry) = row.entry()? else { return Ok(()) };
-        let Body::Governance(judged) = &entry.body else {
-            return Ok(());
-        };
+    let visited = scene.resting(scene.head.size, |entry| {
+        let Body::Governance(judged) = &entry.body else { return };
         let all = judged.events.iter().filter_map(Change::of).filter(|change| meant(change));
-        changes.extend(all.map(|change| change.told(&entry, judged)));
-        Ok(())
+        changes.extend(all.map(|change| change.told(entry, judged)));
     });
     visited.await?;
     Ok(json!({"id": id, "changes": changes}))

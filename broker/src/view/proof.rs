@@ -83,23 +83,18 @@ async fn papers(scene: Scene<'_>, size: u64) -> Result<Papers, Error> {
         return Err(Error::refused(Reason::LogBroken, "the first entry is no inception"));
     };
     let mut log_key = begun.log_key;
-    let visited = scene.forwards(size, |row| {
-        // Entries are canonical, so this stands in each that governs; the few others that hold it cost a look.
-        if !std::str::from_utf8(&row.bytes).is_ok_and(|text| text.contains(GOVERNS)) {
-            return Ok(());
-        }
-        let Body::Governance(judged) = Entry::read(&row.bytes)?.body else { return Ok(()) };
-        for event in judged.events {
+    let visited = scene.resting(size, |entry| {
+        let Body::Governance(judged) = &entry.body else { return };
+        for event in &judged.events {
             match event {
-                Event::RootsChanged(_) => changes.push(row.index),
+                Event::RootsChanged(_) => changes.push(entry.index),
                 Event::WarrantInstalled(installed) => {
-                    warrant = Some(row.index);
-                    log_key = installed.log_key.unwrap_or_else(|| std::mem::take(&mut log_key));
+                    warrant = Some(entry.index);
+                    log_key = installed.log_key.clone().unwrap_or_else(|| std::mem::take(&mut log_key));
                 }
                 _ => {}
             }
         }
-        Ok(())
     });
     visited.await?;
     let mut roots = Changes::default();
@@ -133,5 +128,3 @@ async fn pieces(scene: Scene<'_>, entry: &Entry) -> Result<Vec<Vec<u8>>, Error> 
 fn text(bytes: Vec<u8>) -> Result<String, Error> {
     String::from_utf8(bytes).map_err(|_| Error::refused(Reason::LogBroken, "what should be text is none"))
 }
-
-const GOVERNS: &str = r#""kind":"governance""#;

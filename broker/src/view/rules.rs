@@ -2,7 +2,7 @@
 
 use policy::decide::Decision;
 use policy::key::{Host, Name};
-use policy::log::{Body, Entry, Ledger, Rejudge};
+use policy::log::{Body, Entry, Rejudge};
 use policy::name::ComponentId;
 use policy::reason::{Reason, Refusal};
 use policy::rules::{RulesRecord, RulesText};
@@ -13,7 +13,7 @@ use super::Scene;
 use super::explain::verdict;
 use super::lists::row;
 use crate::error::Error;
-use crate::rules::{CedarLanguage, reading};
+use crate::rules::CedarLanguage;
 
 /// The most starts of one diff.
 const MOST: u64 = 10_000;
@@ -36,22 +36,16 @@ pub(super) async fn diff(scene: Scene<'_>, text: &RulesText, most: u64) -> Resul
     policy::rules::Language::read(&language, text)?;
     let (old, new) = (scene.state.rules().cloned(), RulesRecord::read(&language, text.clone(), scene.head.size));
     let from = oldest(scene, most.min(MOST)).await?;
-    let mut ledger: Option<Ledger> = None;
-    let (mut next, mut starts, mut flips) = (0, 0_u64, Vec::new());
+    let mut ledger = scene.fold_before(from).await?;
+    let (mut next, mut starts, mut flips) = (from, 0_u64, Vec::new());
     while next < scene.head.size {
         for kept in scene.page(next, scene.head.size).await? {
             next = kept.index + 1;
-            let Some(ledger) = &mut ledger else {
-                ledger = Some(reading(Ledger::begin(&kept.bytes)?));
-                continue;
-            };
             let Some(entry) = kept.entry()? else {
                 ledger.pass(kept.index, kept.hash)?;
                 continue;
             };
-            if let Body::Ruling(ruled) = &entry.body
-                && entry.index >= from
-            {
+            if let Body::Ruling(ruled) = &entry.body {
                 let question = ledger.question_of(&entry, &scene.log.kept(&entry).await?)?;
                 let now = Timestamp::from_millis(entry.at_ms);
                 let before = ledger.suppose(old.as_ref(), &question, &ruled.facts, now);

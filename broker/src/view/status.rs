@@ -39,14 +39,18 @@ pub(super) async fn status(scene: Scene<'_>) -> Result<Value, Error> {
     let roots: Vec<String> = root_set.keys.iter().map(ToString::to_string).collect();
     let administrators: Vec<String> =
         state.administrators().iter().filter(|(_, it)| it.stands(scene.now)).map(|(key, _)| key.to_string()).collect();
-    Ok(json!({
+    let mut told = json!({
         "lattice": state.lattice(), "root": root, "roots": roots, "administrators": administrators,
         "threshold": state.highest_threshold(), "log_key": state.log_key(), "law": LAW,
         "size": head.size, "head": head.last, "epoch": head.epoch, "at": head.at_ms / 1000,
         "warrant_serial": state.warrant_serial(), "warrant_reset": state.warrant_rank().reset,
         "root_threshold": root_set.threshold, "counts": counts, "alarms": alarms(scene).await?,
         "relaxations": relaxations,
-    }))
+    });
+    if let (Some(present), Some(members)) = (scene.present, told.as_object_mut()) {
+        members.insert("check".to_owned(), present.check().told());
+    }
+    Ok(told)
 }
 
 // What somebody should look at: each with a word, a sentence, and the entry where there is one.
@@ -68,6 +72,9 @@ async fn alarms(scene: Scene<'_>) -> Result<Vec<Value>, Error> {
         let says =
             format!("a host proved that the log had {} entries; nothing is granted until it is restored", ahead.size);
         alarms.push(alarm("state_rollback", says, None));
+    }
+    if let Some(says) = scene.present.and_then(|present| present.check().alarm()) {
+        alarms.push(alarm("log_broken", says, None));
     }
     if let Some(says) = short(scene.room) {
         alarms.push(alarm("space_short", says.to_owned(), None));
@@ -96,8 +103,15 @@ async fn alarms(scene: Scene<'_>) -> Result<Vec<Value>, Error> {
         }
         Ok(false)
     });
-    visited.await?;
-    Ok(alarms)
+    match visited.await {
+        // Whoever looks what is wrong is told so.
+        Err(Error::Refused(refusal)) if alarms.iter().all(|alarm| alarm["alarm"] != "log_broken") => {
+            alarms.push(alarm("log_broken", format!("a row of the log does not hold: {}", refusal.detail), None));
+            Ok(alarms)
+        }
+        Err(Error::Refused(_)) | Ok(()) => Ok(alarms),
+        Err(error) => Err(error),
+    }
 }
 
 fn short(room: Room) -> Option<&'static str> {

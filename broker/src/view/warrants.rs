@@ -13,14 +13,12 @@ use crate::error::Error;
 
 pub(super) async fn warrants(scene: Scene<'_>) -> Result<Value, Error> {
     let mut installed = Vec::new();
-    let visited = scene.forwards(scene.head.size, |row| {
-        let Some(entry) = row.entry()? else { return Ok(()) };
+    let visited = scene.resting(scene.head.size, |entry| {
         if let Body::Governance(judged) = &entry.body
             && judged.events.iter().any(|event| matches!(event, Event::WarrantInstalled(_)))
         {
             installed.push((entry.index, entry.at_ms / 1000));
         }
-        Ok(())
     });
     visited.await?;
     let mut told = Vec::with_capacity(installed.len());

@@ -4,7 +4,7 @@
 use policy::decide::{Facts, decide};
 use policy::digest::Digest;
 use policy::explain as law;
-use policy::log::{Body, Ledger, Rejudge, Ruled, leaf_hash};
+use policy::log::{Body, Ledger, Ruled, leaf_hash};
 use policy::name::{ComponentId, Package};
 use policy::question::{Question, StartRequest};
 use policy::reason::{Reason, Refusal};
@@ -26,7 +26,7 @@ pub(super) async fn why(scene: Scene<'_>, about: &str, contract: Option<&Package
     let (Value::Object(members), Body::Ruling(ruled)) = (&mut told, &entry.body) else {
         return Ok(told);
     };
-    let mut ledger = fold(scene, index).await?;
+    let mut ledger = scene.fold_before(index).await?;
     ledger.judge_under(entry.law);
     let question = ledger.question_of(&entry, &scene.log.kept(&entry).await?)?;
     let explanation = law::explain(ledger.state(), &question, &ruled.facts, Timestamp::from_millis(entry.at_ms));
@@ -94,23 +94,6 @@ fn only(told: &mut Value, contract: &Package) {
             rows.retain(is_it);
         }
     }
-}
-
-// The ledger of the entries before that index.
-async fn fold(scene: Scene<'_>, index: u64) -> Result<Ledger, Error> {
-    let mut ledger: Option<Ledger> = None;
-    let visited = scene.forwards(index, |row| {
-        match &mut ledger {
-            None => ledger = Some(crate::rules::reading(Ledger::begin(&row.bytes)?)),
-            Some(ledger) if row.is_frozen() => ledger.pass(row.index, row.hash)?,
-            Some(ledger) => {
-                ledger.replay(&row.bytes, Rejudge::No)?;
-            }
-        }
-        Ok(())
-    });
-    visited.await?;
-    ledger.ok_or_else(|| Refusal::new(Reason::LogBroken, "a log does not begin with a ruling").into())
 }
 
 pub(super) async fn find(scene: Scene<'_>, about: &str, contract: Option<&Package>) -> Result<u64, Error> {

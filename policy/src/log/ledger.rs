@@ -17,6 +17,7 @@ use crate::join::Join;
 use crate::log::checkpoint::{Checkpoint, NoteKey};
 use crate::log::draft::{Draft, pieces};
 use crate::log::entry::{Body, Entry, Lost, Reported, Ruled, leaf_hash};
+use crate::log::rests::resting;
 use crate::log::ruling::Ruling;
 use crate::question::{Question, StartRequest};
 use crate::reason::{Reason, Refusal};
@@ -36,6 +37,8 @@ pub struct Head {
     pub epoch: u64,
     /// The time of the last one, in milliseconds since 1970.
     pub at_ms: u64,
+    /// A digest of all that the fold rests on: each such entry's index and hash, in order.
+    pub rests: Digest,
 }
 
 /// The state and the end of the log that it is the fold of.
@@ -58,6 +61,8 @@ pub struct Step<T> {
     pub epoch: u64,
     /// Its time, in milliseconds since 1970.
     pub at_ms: u64,
+    /// Whether the fold rests on it.
+    pub folds: bool,
     /// The evidence that it rests on: the document that it judged, then what came with it.
     pub evidence: Vec<(Digest, Vec<u8>)>,
     /// What came of it.
@@ -67,8 +72,8 @@ pub struct Step<T> {
 impl<T> Step<T> {
     /// The same step, its outcome turned into something else.
     pub fn map<U>(self, turn: impl FnOnce(T) -> U) -> Step<U> {
-        let Self { index, bytes, hash, epoch, at_ms, evidence, outcome } = self;
-        Step { index, bytes, hash, epoch, at_ms, evidence, outcome: turn(outcome) }
+        let Self { index, bytes, hash, epoch, at_ms, folds, evidence, outcome } = self;
+        Step { index, bytes, hash, epoch, at_ms, folds, evidence, outcome: turn(outcome) }
     }
 }
 
@@ -86,7 +91,7 @@ impl Ledger {
 
     pub(super) const fn empty(state: State) -> Self {
         let zeros = Digest::from_bytes([0; 32]);
-        Self { state, head: Head { size: 0, last: zeros, epoch: 0, at_ms: 0 } }
+        Self { state, head: Head { size: 0, last: zeros, epoch: 0, at_ms: 0, rests: zeros } }
     }
 
     /// The hash of the first entry: the lattice's name, which hosts pin as the root digest.
@@ -239,7 +244,8 @@ impl Ledger {
         let bytes = entry.to_bytes();
         let hash = leaf_hash(&bytes);
         self.fold(&entry, hash);
-        Step { index, bytes, hash, epoch: entry.epoch, at_ms, evidence, outcome }
+        let (epoch, folds) = (entry.epoch, !entry.changes_nothing());
+        Step { index, bytes, hash, epoch, at_ms, folds, evidence, outcome }
     }
 
     // Moves state and head past an entry; shared by the living and by replay.
@@ -268,6 +274,8 @@ impl Ledger {
             self.state.begin_as(hash);
         }
         self.state.advance(entry.index, matches!(entry.body, Body::Governance(_)));
-        self.head = Head { size: entry.index + 1, last: hash, epoch: entry.epoch, at_ms: entry.at_ms };
+        let before = self.head.rests;
+        let rests = if entry.changes_nothing() { before } else { resting(before, entry.index, hash) };
+        self.head = Head { size: entry.index + 1, last: hash, epoch: entry.epoch, at_ms: entry.at_ms, rests };
     }
 }

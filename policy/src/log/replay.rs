@@ -48,7 +48,7 @@ pub(super) struct Link<'a> {
 }
 
 impl<'a> Link<'a> {
-    fn of(entry: &'a Entry) -> Self {
+    pub(super) fn of(entry: &'a Entry) -> Self {
         let Entry { at_ms, epoch, index, law, prev, .. } = *entry;
         let (governs, sets_clock) = (matches!(entry.body, Body::Governance(_)), entry.acknowledges_clock());
         Self { at_ms, epoch, index, lattice: entry.lattice.as_str(), law, prev, governs, sets_clock }

@@ -26,7 +26,7 @@ impl Ledger {
         let Skimmed { at_ms, epoch, index, .. } = skimmed;
         self.follows(&skimmed.link())?;
         self.state.advance(index, false);
-        self.head = Head { size: index + 1, last: hash, epoch, at_ms };
+        self.head = Head { size: index + 1, last: hash, epoch, at_ms, ..self.head };
         Ok(None)
     }
 }
@@ -53,7 +53,7 @@ struct Body {
 }
 
 impl Skimmed<'_> {
-    // As `Entry::may_be_frozen` says of the entry.
+    // As `Entry::changes_nothing` says of the entry.
     const fn changes_nothing(&self) -> bool {
         match self.kind {
             EntryKind::Ruling => self.body.standby.is_none(),

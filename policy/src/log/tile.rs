@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 
 use crate::digest::Digest;
 use crate::log::proof::Node;
-use crate::log::tree::parent;
+use crate::log::tree::{Frontier, parent};
 
 /// A tile: hashes side by side, of subtrees of `256^level` leaves each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -70,7 +70,7 @@ impl Tile {
 }
 
 /// The right edge of the tree, in tiles: what is needed to make the next ones.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Edge {
     size: u64,
     // The hashes of the tile at the edge, by level; below, all are whole.
@@ -103,6 +103,44 @@ impl Edge {
         }
         changed
     }
+
+    /// The edge of a tree of that size, if so many hashes stand at it: of each level those that are not in a whole tile.
+    pub fn of(size: u64, open: Vec<Vec<Digest>>) -> Option<Self> {
+        let each = |level: usize| 1_u64.checked_shl(u32::try_from(level).unwrap_or(u32::MAX).saturating_mul(HEIGHT));
+        let there = |level: usize| each(level).map_or(0, |each| size / each % Self::WIDTH);
+        let fits = |(level, hashes): (usize, &Vec<Digest>)| hashes.len() as u64 == there(level);
+        let whole = each(open.len()).is_none_or(|each| size < each);
+        (whole && open.iter().enumerate().all(fits)).then_some(Self { size, open })
+    }
+
+    /// What stands at the edge of a tree of that size, by level; where a level ends with a whole tile, a tile of no width.
+    pub fn tiles(size: u64) -> Vec<Tile> {
+        let mut tiles = Vec::new();
+        let (mut level, mut rest) = (0, size);
+        while rest > 0 {
+            let width = usize::try_from(rest % Self::WIDTH).unwrap_or_default();
+            tiles.push(Tile { level, index: rest / Self::WIDTH, width });
+            (level, rest) = (level + 1, rest / Self::WIDTH);
+        }
+        tiles
+    }
+
+    /// The frontier of the same tree.
+    pub fn frontier(&self) -> Option<Frontier> {
+        let mut peaks = Vec::new();
+        for hashes in self.open.iter().rev() {
+            let mut rest = hashes.as_slice();
+            while !rest.is_empty() {
+                // The largest power of two first, as its subtree is the largest.
+                let (subtree, after) = rest.split_at_checked(1 << rest.len().ilog2())?;
+                peaks.push(folded(subtree)?);
+                rest = after;
+            }
+        }
+        Frontier::of_peaks(self.size, peaks)
+    }
+
+    const WIDTH: u64 = Tile::FULL as u64;
 
     /// The tiles above the leaves that are not whole yet.
     pub fn open(&self) -> Vec<(Tile, Vec<Digest>)> {

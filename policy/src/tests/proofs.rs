@@ -47,6 +47,12 @@ fn above(left: Digest, right: Digest) -> Digest {
     Digest::of_parts(&[&[1], left.as_bytes(), right.as_bytes()])
 }
 
+fn root_of(leaves: &[Digest]) -> Digest {
+    let mut frontier = Frontier::default();
+    leaves.iter().for_each(|leaf| frontier.append(*leaf));
+    frontier.root()
+}
+
 fn cases(name: &str) -> Vec<Value> {
     let path = root().join("tests/vectors/transparency-dev-merkle").join(name);
     serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
@@ -240,6 +246,29 @@ fn a_tile_of_another_length_is_none() {
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn an_edge_that_is_put_together_from_tiles_is_the_one_that_grew(size in prop_oneof![0_u64..600, 65_000_u64..66_500]) {
+        let (mut grown, mut frontier, mut below) = (Edge::default(), Frontier::default(), Vec::new());
+        for number in 0..size {
+            let leaf = leaf_hash(&number.to_be_bytes());
+            below.push(leaf);
+            grown.append(leaf);
+            frontier.append(leaf);
+        }
+        let mut open = Vec::new();
+        for tile in Edge::tiles(size) {
+            let at_edge = below.len() - tile.width;
+            prop_assert_eq!(tile.index as usize, at_edge / Tile::FULL);
+            open.push(below.split_off(at_edge));
+            below = below.chunks_exact(Tile::FULL).map(root_of).collect();
+        }
+        let edge = Edge::of(size, open.clone()).unwrap();
+        prop_assert_eq!(edge.frontier().unwrap(), frontier);
+        prop_assert_eq!(&edge, &grown);
+        let lacking = open.iter().map(|hashes| hashes.iter().skip(1).copied().collect()).collect();
+        prop_assert!(size == 0 || Edge::of(size, lacking).is_none());
+    }
 
     #[test]
     fn t63_proofs_of_random_trees_hold_and_their_mutants_do_not(

@@ -47,8 +47,12 @@ pub(crate) struct Closed {
 
 impl Closed {
     pub(crate) async fn opened(self) -> Lattice {
+        self.opened_with(Settings::default()).await
+    }
+
+    pub(crate) async fn opened_with(self, settings: Settings) -> Lattice {
         let Self { place, folder, clock, report } = self;
-        let service = Service::open(&folder, Arc::clone(&clock) as Arc<dyn Clock>).await.unwrap();
+        let service = Service::open_with(&folder, Arc::clone(&clock) as Arc<dyn Clock>, settings).await.unwrap();
         Lattice { place, folder, clock, report, service }
     }
 }

@@ -7,7 +7,9 @@ use std::sync::Arc;
 use policy::reason::Reason;
 
 use super::asker::{Closed, Lattice, NOW_MS};
+use super::starting::{folded, quick, same, settled};
 use crate::audit::{self, Against, Sound, Verdict};
+use crate::check::Check;
 use crate::client::Local;
 use crate::clock::Clock;
 use crate::error::Error;
@@ -99,8 +101,13 @@ async fn frozen_entries_leave_the_log_and_stay_what_they_were() {
         assert_eq!(told.reason(), Some(Reason::SegmentMissing), "{told}");
     }
     drop(local);
-    // It opens, goes on and answers; a second segment follows the first.
-    let lattice = lattice.opened().await;
+    // By what its fold rests on it comes to the same, and every row that the start passed is read behind it.
+    let (few, all) = (folded(&lattice, 1).await, folded(&lattice, u64::MAX).await);
+    assert!(few.passed.is_some());
+    same(&few, &all);
+    let lattice = lattice.opened_with(quick()).await;
+    assert!(matches!(settled(&lattice.service).await, Check::Done { .. }));
+    // It goes on and answers; a second segment follows the first.
     let host = lattice.enrolled_host().await;
     lattice.service.answer_start(&lattice.request(&host)).await.unwrap();
     let lattice = lattice.closed().await;
@@ -134,7 +141,7 @@ async fn what_is_young_and_what_the_state_rests_on_stays() {
             assert!(row.index < done.segment.size);
             assert!(log.document(row.index).await.unwrap().is_none());
         } else if row.index < done.segment.size {
-            assert!(!row.entry().unwrap().unwrap().may_be_frozen(), "row {}", row.index);
+            assert!(!row.entry().unwrap().unwrap().changes_nothing(), "row {}", row.index);
         }
     }
     // Nothing is left to freeze, and a broker in the folder keeps it.

@@ -37,8 +37,12 @@ async fn write_back(lattice: &Closed) {
 }
 
 async fn version(log: &Path) -> i64 {
+    count(log, "PRAGMA user_version").await
+}
+
+async fn count(log: &Path, sql: &'static str) -> i64 {
     let mut connection = SqliteConnectOptions::new().filename(log).connect().await.unwrap();
-    sqlx::query_scalar("PRAGMA user_version").fetch_one(&mut connection).await.unwrap()
+    sqlx::query_scalar(sql).fetch_one(&mut connection).await.unwrap()
 }
 
 async fn sound(log: &Path) -> Sound {
@@ -61,7 +65,9 @@ async fn f45_a_log_of_the_first_schema_is_upgraded_and_every_proof_is_as_it_was(
     let read = sound(&log).await;
     assert_eq!((read.tree_root, version(&log).await), (before.tree_root, 1));
     let lattice = lattice.opened().await;
-    assert_eq!(version(&log).await, 2);
+    assert_eq!(version(&log).await, 3);
+    // It names what its fold rests on from now on.
+    assert!(count(&log, "SELECT count(*) FROM folds").await > 2);
     assert_eq!(sound(&log).await.tree_root, before.tree_root);
     // It goes on, and the tree of before is the beginning of the tree of now.
     lattice.service.answer_start(&lattice.request(&host)).await.unwrap();

@@ -1,0 +1,123 @@
+//! Replay: rows one after the other, each held to those before it, and every decision anew where that is asked.
+
+use policy::log::{Entry, Head, Ledger, Rejudge};
+use policy::reason::{Reason, Refusal};
+
+use super::frozen::Segments;
+use super::{Kept, LogReader, Row};
+use crate::error::Error;
+use crate::export::Bulk;
+
+/// A replay that is under way.
+pub(crate) struct Chain<'a> {
+    log: &'a LogReader,
+    ledger: Option<Ledger>,
+    segments: Segments<'a>,
+    next: u64,
+}
+
+impl<'a> Chain<'a> {
+    /// From the first row on.
+    pub(crate) fn of(log: &'a LogReader) -> Self {
+        Self { log, ledger: None, segments: Segments::of(&log.segments), next: 0 }
+    }
+
+    /// From the end of a ledger on, behind every segment.
+    pub(super) fn behind(log: &'a LogReader, ledger: Ledger) -> Self {
+        Self { log, next: ledger.head().size, ledger: Some(ledger), segments: Segments::of(&[]) }
+    }
+
+    /// How many rows hold.
+    pub(crate) const fn held(&self) -> u64 {
+        self.next
+    }
+
+    /// Their end.
+    pub(crate) fn head(&self) -> Option<Head> {
+        self.ledger.as_ref().map(Ledger::head)
+    }
+
+    /// What they come to.
+    pub(crate) fn ledger(self) -> Result<Ledger, Error> {
+        self.ledger.ok_or_else(|| Error::refused(Reason::LogBroken, "the log is empty"))
+    }
+
+    /// Takes at most so many rows more; false where there are none.
+    pub(crate) async fn page(
+        &mut self,
+        most: u32,
+        bulk: &mut Bulk,
+        rejudge: Option<u64>,
+        visit: &mut impl FnMut(&Row, Option<&Entry>) -> Result<(), Error>,
+    ) -> Result<bool, Error> {
+        let page = self.log.rows(self.next, most).await?;
+        let more = !page.is_empty();
+        for row in page {
+            let at = row.index;
+            let within = |refusal: Refusal| refusal.within(format!("row {at}"));
+            let rejudge = rejudge.is_some_and(|first| at >= first);
+            let found = if row.is_frozen() { bulk.find(&row, &self.log.segments)? } else { None };
+            let (row, found) = found.map_or((row, None), |(row, kept)| (row, Some(kept)));
+            let entry = row.entry().map_err(within)?;
+            let kept = match (&entry, found) {
+                (_, Some(kept)) => kept,
+                (Some(entry), None) if rejudge => self.log.kept(entry).await?,
+                (_, None) => Kept::default(),
+            };
+            let how = if rejudge { Rejudge::Yes(&kept) } else { Rejudge::No };
+            follow(&mut self.ledger, &row, how).map_err(within)?;
+            self.segments.step(self.ledger.as_ref(), &row).map_err(within)?;
+            visit(&row, entry.as_ref())?;
+            self.next = at + 1;
+        }
+        Ok(more)
+    }
+}
+
+impl LogReader {
+    /// Replays the whole log: its chain, and from the entry `rejudge` on, where one is named, every decision anew. Visits
+    /// each row with its entry; with none where its bytes lie in a segment.
+    ///
+    /// # Errors
+    /// `log_broken` with the row, [`Error::Store`], or the visitor's own error.
+    pub async fn replay(
+        &self,
+        rejudge: Option<u64>,
+        visit: impl FnMut(&Row, Option<&Entry>) -> Result<(), Error>,
+    ) -> Result<Ledger, Error> {
+        self.replay_with(&mut Bulk::default(), rejudge, visit).await
+    }
+
+    /// As [`LogReader::replay`], with segments at hand: what is found in them is taken as if it stood in its row.
+    ///
+    /// # Errors
+    /// As [`LogReader::replay`].
+    pub async fn replay_with(
+        &self,
+        bulk: &mut Bulk,
+        rejudge: Option<u64>,
+        mut visit: impl FnMut(&Row, Option<&Entry>) -> Result<(), Error>,
+    ) -> Result<Ledger, Error> {
+        let mut chain = Chain::of(self);
+        while chain.page(PAGE, bulk, rejudge, &mut visit).await? {}
+        chain.ledger()
+    }
+}
+
+/// Takes one row after those before it; the first begins the ledger. After a refusal the ledger is to be thrown away.
+///
+/// # Errors
+/// `log_broken`.
+pub fn follow(ledger: &mut Option<Ledger>, row: &Row, how: Rejudge<'_>) -> Result<(), Refusal> {
+    if !row.is_frozen() {
+        row.fits()?;
+    }
+    match ledger {
+        Some(ledger) if row.is_frozen() => ledger.pass(row.index, row.hash),
+        Some(ledger) => ledger.replay(&row.bytes, how).map(drop),
+        None => Ledger::begin(&row.bytes).map(|begun| *ledger = Some(crate::rules::reading(begun))),
+    }
+}
+
+/// Rows are read in pages of this many, so that memory stays bounded.
+pub(super) const PAGE: u32 = 256;
