@@ -109,6 +109,8 @@ struct Walk {
     tree: Frontier,
     last: Option<Digest>,
     entries: u64,
+    // That of the newest entry that was read; none that governs is passed.
+    epoch: u64,
     rulings: u64,
     judged: u64,
     older_law: u64,
@@ -151,15 +153,18 @@ impl Walk {
     fn step(&mut self, row: &Row, entry: Option<&Entry>, decided: bool) -> Result<(), Refusal> {
         match entry {
             Some(entry) => self.read(row, entry, decided)?,
-            None => self.undecided(row.index),
+            None if row.is_frozen() => self.undecided(row.index),
+            // Verified before, and nothing rests on it but the tree.
+            None => {}
         }
+        self.epoch = entry.map_or(self.epoch, |entry| entry.epoch);
         self.tree.append(row.hash);
         (self.last, self.entries) = (Some(row.hash), self.entries + 1);
         let (tree, size) = (&self.tree, self.tree.size());
         if let Some(beside) = &mut self.beside {
             beside.grow(row.hash);
             if beside.awaits(size) {
-                let epoch = entry.map(|entry| entry.epoch);
+                let epoch = Some(self.epoch).filter(|_| !row.is_frozen());
                 beside.hold(&Place { size, leaf: row.hash, root: tree.root(), epoch }, self.log_key.as_ref());
             }
         }

@@ -17,7 +17,7 @@ use tokio::task::JoinHandle;
 use crate::error::Error;
 use crate::export::Bulk;
 use crate::present::Present;
-use crate::store::{Chain, LogReader, Shelf, Vouched, mend};
+use crate::store::{Chain, LogReader, Reading, Shelf, Vouched, mend};
 
 /// How far the rows of the log are known to hold.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -232,7 +232,7 @@ impl<'a> Checking<'a> {
             Ok(())
         };
         let broken = |what: &str| Err(Error::refused(Reason::LogBroken, what));
-        if !chain.page(most, &mut Bulk::default(), None, &mut visit).await? {
+        if !chain.page(most, &mut Bulk::default(), Reading::Skimmed, &mut visit).await? {
             return broken("it ends before its lock");
         }
         let Some(head) = self.chain.head().filter(|head| head.size == self.vouched.size) else { return Ok(true) };

@@ -17,7 +17,7 @@ mod tiler;
 mod writer;
 
 pub use prover::{Claim, Shown};
-pub(crate) use reader::{Asked, Chain, Folded, Gleaned, Opening, name_of};
+pub(crate) use reader::{Asked, Chain, Folded, Gleaned, Opening, Reading, name_of};
 pub use reader::{Kept, LogReader, Row, Segment, follow};
 pub use recorded::{Act, Judgement, Recorded, Told};
 pub use reserve::Room;

@@ -22,9 +22,9 @@ mod fold;
 mod frozen;
 mod gleaned;
 
-pub(crate) use chain::Chain;
 use chain::PAGE;
 pub use chain::follow;
+pub(crate) use chain::{Chain, Reading};
 pub(crate) use fold::{Folded, Opening};
 pub use frozen::Segment;
 pub(crate) use frozen::name_of;

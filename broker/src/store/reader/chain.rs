@@ -47,7 +47,7 @@ impl<'a> Chain<'a> {
         &mut self,
         most: u32,
         bulk: &mut Bulk,
-        rejudge: Option<u64>,
+        reading: Reading,
         visit: &mut impl FnMut(&Row, Option<&Entry>) -> Result<(), Error>,
     ) -> Result<bool, Error> {
         let page = self.log.rows(self.next, most).await?;
@@ -55,28 +55,52 @@ impl<'a> Chain<'a> {
         for row in page {
             let at = row.index;
             let within = |refusal: Refusal| refusal.within(format!("row {at}"));
-            let rejudge = rejudge.is_some_and(|first| at >= first);
             let found = if row.is_frozen() { bulk.find(&row, &self.log.segments)? } else { None };
             let (row, found) = found.map_or((row, None), |(row, kept)| (row, Some(kept)));
-            let entry = row.entry().map_err(within)?;
-            let kept = match (&entry, found) {
-                (_, Some(kept)) => kept,
-                (Some(entry), None) if rejudge => self.log.kept(entry).await?,
-                (_, None) => Kept::default(),
+            let entry = match (&mut self.ledger, reading) {
+                (Some(ledger), Reading::Judged { from }) if at < from => skim(ledger, &row),
+                (Some(ledger), Reading::Skimmed) => skim(ledger, &row),
+                (_, Reading::Judged { .. }) => self.judge(&row, found).await?,
+                (_, Reading::Skimmed | Reading::Whole) => follow(&mut self.ledger, &row, Rejudge::No),
             };
-            let how = if rejudge { Rejudge::Yes(&kept) } else { Rejudge::No };
-            follow(&mut self.ledger, &row, how).map_err(within)?;
+            let entry = entry.map_err(within)?;
             self.segments.step(self.ledger.as_ref(), &row).map_err(within)?;
             visit(&row, entry.as_ref())?;
             self.next = at + 1;
         }
         Ok(more)
     }
+
+    // By the evidence that was found with the row, else by what the log keeps.
+    async fn judge(&mut self, row: &Row, found: Option<Kept>) -> Result<Result<Option<Entry>, Refusal>, Error> {
+        let kept = match (found, row.entry()) {
+            (_, Err(refusal)) => return Ok(Err(refusal)),
+            (Some(kept), _) => kept,
+            (None, Ok(Some(entry))) => self.log.kept(&entry).await?,
+            (None, Ok(None)) => Kept::default(),
+        };
+        Ok(follow(&mut self.ledger, row, Rejudge::Yes(&kept)))
+    }
+}
+
+/// How much of each row is read.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Reading {
+    /// What the fold rests on; of all else its hash and its place in the chain.
+    Skimmed,
+    /// Every entry.
+    Whole,
+    /// Every entry from there on, each decided anew; before, as skimmed.
+    Judged {
+        /// The first.
+        from: u64,
+    },
 }
 
 impl LogReader {
     /// Replays the whole log: its chain, and from the entry `rejudge` on, where one is named, every decision anew. Visits
-    /// each row with its entry; with none where its bytes lie in a segment.
+    /// each row with its entry; with none where its bytes lie in a segment, or where it comes before `rejudge` and the
+    /// fold does not rest on it.
     ///
     /// # Errors
     /// `log_broken` with the row, [`Error::Store`], or the visitor's own error.
@@ -99,24 +123,37 @@ impl LogReader {
         mut visit: impl FnMut(&Row, Option<&Entry>) -> Result<(), Error>,
     ) -> Result<Ledger, Error> {
         let mut chain = Chain::of(self);
-        while chain.page(PAGE, bulk, rejudge, &mut visit).await? {}
+        let reading = rejudge.map_or(Reading::Whole, |from| Reading::Judged { from });
+        while chain.page(PAGE, bulk, reading, &mut visit).await? {}
         chain.ledger()
     }
 }
 
-/// Takes one row after those before it; the first begins the ledger. After a refusal the ledger is to be thrown away.
+/// Takes one row after those before it; the first begins the ledger. Comes back with its entry, unless that lies in a
+/// segment. After a refusal the ledger is to be thrown away.
 ///
 /// # Errors
 /// `log_broken`.
-pub fn follow(ledger: &mut Option<Ledger>, row: &Row, how: Rejudge<'_>) -> Result<(), Refusal> {
+pub fn follow(ledger: &mut Option<Ledger>, row: &Row, how: Rejudge<'_>) -> Result<Option<Entry>, Refusal> {
     if !row.is_frozen() {
         row.fits()?;
     }
     match ledger {
-        Some(ledger) if row.is_frozen() => ledger.pass(row.index, row.hash),
-        Some(ledger) => ledger.replay(&row.bytes, how).map(drop),
-        None => Ledger::begin(&row.bytes).map(|begun| *ledger = Some(crate::rules::reading(begun))),
+        Some(ledger) if row.is_frozen() => ledger.pass(row.index, row.hash).map(|()| None),
+        Some(ledger) => ledger.replay(&row.bytes, how).map(Some),
+        None => {
+            *ledger = Some(crate::rules::reading(Ledger::begin(&row.bytes)?));
+            Entry::read(&row.bytes).map(Some)
+        }
     }
+}
+
+fn skim(ledger: &mut Ledger, row: &Row) -> Result<Option<Entry>, Refusal> {
+    if row.is_frozen() {
+        return ledger.pass(row.index, row.hash).map(|()| None);
+    }
+    row.fits()?;
+    ledger.skim(&row.bytes, row.hash)
 }
 
 /// Rows are read in pages of this many, so that memory stays bounded.

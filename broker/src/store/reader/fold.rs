@@ -10,7 +10,7 @@ use policy::digest::Digest;
 use policy::log::{Edge, Entry, Frontier, Head, Ledger, Tile};
 use policy::reason::{Reason, Refusal};
 
-use super::chain::{Chain, PAGE};
+use super::chain::{Chain, PAGE, Reading};
 use super::gleaned::{Asked, Gleaned, MOST_ASKED, RECENT_MS};
 use super::{LogReader, Row};
 use crate::error::Error;
@@ -112,7 +112,7 @@ impl LogReader {
             }
             Ok(())
         };
-        while chain.page(PAGE, &mut Bulk::default(), None, &mut visit).await? {}
+        while chain.page(PAGE, &mut Bulk::default(), Reading::Whole, &mut visit).await? {}
         let Growing { tree, edge, gleaned, watched } = growing;
         Ok(Folded { ledger: chain.ledger()?, tree, edge, gleaned, watched, passed: None })
     }
