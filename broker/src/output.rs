@@ -312,8 +312,8 @@ fn complain(text: &str) {
 
 // Recorded, and neither done nor refused yet.
 const WAITING: u8 = 4;
-// The lengths of words that are never broken: ids, keys, digests.
-const WHOLE: std::ops::RangeInclusive<usize> = 32..=64;
+// The lengths of words that are never broken: times, ids, keys, digests.
+const WHOLE: std::ops::RangeInclusive<usize> = 20..=64;
 // What stands around each cell.
 const PADDING: usize = 2;
 /// How wide what is printed may be, where it can be.
