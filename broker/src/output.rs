@@ -256,12 +256,26 @@ pub fn table<const N: usize>(heading: [&str; N], rows: impl IntoIterator<Item = 
         }
         table.add_row(cells);
     }
-    // What people copy stays on one line; it is the other columns that are made narrow.
-    for (column, longest) in table.column_iter_mut().zip(longest).filter(|(_, longest)| *longest > 0) {
-        let width = Width::Fixed(u16::try_from(longest + PADDING).unwrap_or(u16::MAX));
-        column.set_constraint(ColumnConstraint::LowerBoundary(width));
+    for (column, width) in table.column_iter_mut().zip(widths(heading, longest)) {
+        column.set_constraint(ColumnConstraint::LowerBoundary(Width::Fixed(u16::try_from(width).unwrap_or(u16::MAX))));
     }
     trimmed(&table)
+}
+
+// How wide each column must be. Its heading is whole, and so is what people copy, the longest first, as long as there is
+// room: it is the other columns that are made narrow.
+fn widths<const N: usize>(heading: [&str; N], longest: [usize; N]) -> [usize; N] {
+    let mut widths = heading.map(|heading| heading.split(' ').map(str::len).max().unwrap_or_default() + PADDING);
+    let mut room = WIDTH.saturating_sub(widths.iter().sum());
+    let mut columns: Vec<_> = widths.iter_mut().zip(longest).filter(|(_, longest)| *longest > 0).collect();
+    columns.sort_by_key(|(_, longest)| std::cmp::Reverse(*longest));
+    for (width, longest) in columns {
+        let more = (longest + PADDING).saturating_sub(*width);
+        if let Some(left) = room.checked_sub(more) {
+            (*width, room) = (*width + more, left);
+        }
+    }
+    widths
 }
 
 fn borderless() -> Table {
@@ -312,8 +326,8 @@ fn complain(text: &str) {
 
 // Recorded, and neither done nor refused yet.
 const WAITING: u8 = 4;
-// The lengths of words that are never broken: ids, keys, digests.
-const WHOLE: std::ops::RangeInclusive<usize> = 32..=64;
+// The lengths of words that are never broken: times, ids, keys, digests.
+const WHOLE: std::ops::RangeInclusive<usize> = 20..=64;
 // What stands around each cell.
 const PADDING: usize = 2;
 /// How wide what is printed may be, where it can be.
@@ -351,6 +365,16 @@ mod tests {
         let row = || [key.clone(), "wasi:cli, wasi:clocks, wasi:io ".repeat(4), "x ".repeat(60), "active".to_owned()];
         let text = table(["KEY", "SCOPE", "KINDS", "STANDING"], [row(), row()]);
         assert_eq!(text.matches(&key).count(), 2, "{text}");
+        assert!(text.lines().all(|line| line.len() <= 120), "{text}");
+    }
+
+    #[test]
+    fn where_not_all_has_room_the_headings_have() {
+        let row =
+            || ["2".to_owned(), "no".to_owned(), "B".repeat(56), "C".repeat(56), "2026-11-23T04:35:20Z".to_owned()];
+        let text = table(["SERIAL", "IN FORCE", "DECISION KEYS", "SIGNED BY", "SINCE"], [row()]);
+        let words = ["SERIAL", "FORCE", "DECISION", "SIGNED", "SINCE", &"B".repeat(56)];
+        assert!(words.iter().all(|word| text.contains(word)), "{text}");
         assert!(text.lines().all(|line| line.len() <= 120), "{text}");
     }
 

@@ -179,7 +179,8 @@ fn history(globals: &Globals, look: &Look) -> anyhow::Result<Report> {
     listing(globals, look, "changes", ["INDEX", "AT", "REVISION", "WHAT", "BY", "BECAUSE"], |row| {
         let [index, at, revision, summary, because] =
             ["index", "at", "revision", "summary", "because"].map(|name| member(row, name));
-        [index, at, revision, summary, brief(row, "by"), because]
+        let by: String = member(row, "by").chars().take(8).collect();
+        [index, at, revision, summary, by, because]
     })
 }
 
