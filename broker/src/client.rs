@@ -20,7 +20,7 @@ use policy::digest::Digest;
 use policy::envelope::{Unverified, Verified};
 use policy::govern::Operation;
 use policy::issuer::Issuers;
-use policy::key::{Administrator, refuse_secrets};
+use policy::key::{Administrator, refuse_hidden_secrets, refuse_secrets};
 use policy::name::Lattice;
 use policy::reason::{Reason, Refusal};
 use policy::time::Timestamp;
@@ -250,6 +250,7 @@ impl Client {
         let bytes = key.sign(&command, statements.iter().map(Vec::as_slice));
         // Whatever the broker's reader would turn away is told here, before anything leaves.
         Unverified::<Command>::parse(&bytes)?;
+        statements.iter().try_for_each(|statement| refuse_hidden_secrets(statement))?;
         let token = bytes.split(|byte| *byte == b'\n').next().unwrap_or_default();
         Ok(Signed { token_sha256: Digest::of(token), command, bytes, beside })
     }
