@@ -68,6 +68,11 @@ fn text(view: &Value) -> String {
         ("law", member(view, "law")),
     ];
     pairs.retain(|(name, value)| *name != "read" || !value.is_empty());
+    let segments = rows(view, "segments");
+    if let Some(last) = segments.last() {
+        let what = format!("{}, up to entry {}; `audit tail` tells when", segments.len(), member(last, "last"));
+        pairs.push(("segments", what));
+    }
     pairs.extend([("folder", member(view, "dir"))].into_iter().filter(|(_, value)| !value.is_empty()));
     pairs.extend(lock.map(|lock| ("lock", lock)));
     pairs.extend([("warning", member(view, "warning"))].into_iter().filter(|(_, value)| !value.is_empty()));

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use super::{Scene, lists::row};
 use crate::error::Error;
-use crate::store::Room;
+use crate::store::{Room, Segment};
 
 pub(super) async fn status(scene: Scene<'_>) -> Result<Value, Error> {
     let (state, head) = (scene.state, scene.head);
@@ -45,12 +45,18 @@ pub(super) async fn status(scene: Scene<'_>) -> Result<Value, Error> {
         "size": head.size, "head": head.last, "epoch": head.epoch, "at": head.at_ms / 1000,
         "warrant_serial": state.warrant_serial(), "warrant_reset": state.warrant_rank().reset,
         "root_threshold": root_set.threshold, "counts": counts, "alarms": alarms(scene).await?,
-        "relaxations": relaxations,
+        "relaxations": relaxations, "segments": segments(scene),
     });
     if let (Some(present), Some(members)) = (scene.present, told.as_object_mut()) {
         members.insert("check".to_owned(), present.check().told());
     }
     Ok(told)
+}
+
+// Where old entries lie; the log says when each was moved, in an entry of its own.
+fn segments(scene: Scene<'_>) -> Vec<Value> {
+    let told = |it: &Segment| json!({"first": it.first, "last": it.size.saturating_sub(1), "sha256": it.sha256});
+    scene.log.segments().iter().map(told).collect()
 }
 
 // What somebody should look at: each with a word, a sentence, and the entry where there is one.

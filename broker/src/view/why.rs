@@ -145,7 +145,9 @@ async fn by_hash(scene: Scene<'_>, about: &str) -> Result<u64, Error> {
                 requests.extend(nonce.map(|_| entry.index));
                 starts(&ruled.request_sha256)
             }
-            Body::Inception(_) | Body::Door(_) | Body::Report(_) | Body::Clock(_) | Body::Lost(_) => false,
+            Body::Inception(_) | Body::Door(_) | Body::Report(_) | Body::Clock(_) | Body::Lost(_) | Body::Freeze(_) => {
+                false
+            }
         };
         if named || starts(&leaf_hash(&row.bytes)) {
             found.push(entry.index);
