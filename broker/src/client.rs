@@ -195,7 +195,18 @@ impl Client {
                 seen => return seen,
             }
         }
-        self.runtime.block_on(read(folder, look)).map_err(told)
+        self.runtime.block_on(read(folder, look, &mut |_| ())).map_err(told)
+    }
+
+    /// As [`Client::look`] at what the log says, for a list that may be long: each page is told as it comes.
+    ///
+    /// # Errors
+    /// As [`Client::look`].
+    pub fn look_telling(&self, look: &Look, mut heard: impl FnMut(&Value)) -> anyhow::Result<Seen> {
+        match &self.folder {
+            Some(folder) => self.runtime.block_on(read(folder, look, &mut heard)).map_err(told),
+            None => self.runtime.block_on(self.ask_telling(look, &mut heard)),
+        }
     }
 
     /// The same by a broker that runs on the folder and hears hosts, if it answers within a moment.

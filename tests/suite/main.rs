@@ -34,6 +34,7 @@ mod replays;
 mod revoking;
 mod rfc8037;
 mod rules;
+mod seen;
 mod size;
 mod space;
 mod spoofing;

@@ -8,6 +8,7 @@ mod evidence;
 mod founding;
 mod freezing;
 mod rotation;
+mod seen;
 mod starting;
 mod upgrade;
 

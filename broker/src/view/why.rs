@@ -173,10 +173,7 @@ async fn by_hash(scene: Scene<'_>, about: &str) -> Result<u64, Error> {
 }
 
 fn jti(token: &[u8]) -> Option<Nonce> {
-    let payload = token.split(|byte| *byte == b'.').nth(1)?;
-    let payload = data_encoding::BASE64URL_NOPAD.decode(payload).ok()?;
-    let request: StartRequest = policy::json::read(&payload).ok()?;
-    Some(request.jti)
+    super::seen::said(token).map(|request: StartRequest| request.jti)
 }
 
 // The fewest hex digits that name an entry.
