@@ -3,6 +3,7 @@
 
 mod admin;
 mod administrators;
+mod bound;
 mod choices;
 mod collisions;
 mod commands;
