@@ -29,12 +29,9 @@ impl Entry {
         let behind = match &self.body {
             Body::Ruling(ruled) => ruled.facts.clock_ms.is_some(),
             Body::Governance(judged) | Body::Refusal(judged) => judged.clock_ms.is_some(),
-            Body::Inception(_)
-            | Body::Door(_)
-            | Body::Report(_)
-            | Body::Clock(_)
-            | Body::Lost(_)
-            | Body::Freeze(_) => false,
+            Body::Inception(_) | Body::Door(_) | Body::Report(_) | Body::Clock(_) | Body::Lost(_) | Body::Freeze(_) => {
+                false
+            }
         };
         behind || self.acknowledges_clock()
     }

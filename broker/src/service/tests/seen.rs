@@ -26,7 +26,7 @@ async fn t19_no_page_looks_further_back_than_it_may_and_none_skips_anything() {
     let other = lattice.request_with(&host, |request| request.runs.id = "other".parse().unwrap());
     let lattice = lattice.closed().await;
     // A busy day, without the day.
-    let files = Files { log: lattice.folder.log(), lock: lattice.folder.lock_file() };
+    let files = Files { log: lattice.folder.log(), lock: lattice.folder.lock_file(), whole: u64::MAX };
     let mut court = Court::open(files).await.unwrap();
     let request = Unverified::<StartRequest>::parse(&other).unwrap();
     let request = request.verify(court.ledger().state().host_keys()).unwrap();
