@@ -191,7 +191,8 @@ impl Walk {
             _ if !policy::decide::judges_again(entry.law) => self.older_law += 1,
             Body::Ruling(_) => self.rulings += 1,
             Body::Governance(_) | Body::Refusal(_) => self.judged += 1,
-            Body::Inception(_) | Body::Door(_) | Body::Report(_) | Body::Clock(_) | Body::Lost(_) => {}
+            Body::Inception(_) | Body::Door(_) | Body::Report(_) | Body::Clock(_) | Body::Lost(_) | Body::Freeze(_) => {
+            }
         }
         Ok(())
     }

@@ -20,7 +20,7 @@ use policy::digest::Digest;
 use policy::envelope::{Unverified, Verified};
 use policy::govern::Operation;
 use policy::issuer::Issuers;
-use policy::key::{Administrator, refuse_secrets};
+use policy::key::{Administrator, refuse_hidden_secrets, refuse_secrets};
 use policy::name::Lattice;
 use policy::reason::{Reason, Refusal};
 use policy::time::Timestamp;
@@ -195,7 +195,18 @@ impl Client {
                 seen => return seen,
             }
         }
-        self.runtime.block_on(read(folder, look)).map_err(told)
+        self.runtime.block_on(read(folder, look, &mut |_| ())).map_err(told)
+    }
+
+    /// As [`Client::look`] at what the log says, for a list that may be long: each page is told as it comes.
+    ///
+    /// # Errors
+    /// As [`Client::look`].
+    pub fn look_telling(&self, look: &Look, mut heard: impl FnMut(&Value)) -> anyhow::Result<Seen> {
+        match &self.folder {
+            Some(folder) => self.runtime.block_on(read(folder, look, &mut heard)).map_err(told),
+            None => self.runtime.block_on(self.ask_telling(look, &mut heard)),
+        }
     }
 
     /// The same by a broker that runs on the folder and hears hosts, if it answers within a moment.
@@ -250,6 +261,7 @@ impl Client {
         let bytes = key.sign(&command, statements.iter().map(Vec::as_slice));
         // Whatever the broker's reader would turn away is told here, before anything leaves.
         Unverified::<Command>::parse(&bytes)?;
+        statements.iter().try_for_each(|statement| refuse_hidden_secrets(statement))?;
         let token = bytes.split(|byte| *byte == b'\n').next().unwrap_or_default();
         Ok(Signed { token_sha256: Digest::of(token), command, bytes, beside })
     }

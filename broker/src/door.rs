@@ -16,7 +16,7 @@ use policy::examine::{self, Examined};
 use policy::govern::{AdminRole, AdministratorKeys, HostKeys, Times};
 use policy::inventory::HostInventory;
 use policy::join::{Join, Possession};
-use policy::key::Name;
+use policy::key::{Name, refuse_hidden_secrets};
 use policy::name::Lattice;
 use policy::query::Query;
 use policy::question::StartRequest;
@@ -179,6 +179,7 @@ impl Door {
         let check = self.shares.check(host, hosts.is_banned(&host), self.clock.elapsed_ms())?;
         let request = request.verify(hosts.as_ref())?;
         self.fresh(request.iat, Whose::Host)?;
+        hides_nothing(&request)?;
         let (key, until) = (request.sha256(), request.iat.plus(FRESHNESS_S + 1));
         // Last of all, so that only what the host itself asks anew is charged to it (T87).
         if !known(key) {
@@ -210,6 +211,7 @@ impl Door {
         let command = command.verify(administrators.as_ref())?;
         // Whoever has no say any more leaves no row.
         administrators.standing(&command.iss, self.clock.now())?;
+        hides_nothing(&command)?;
         let (key, until) = self.duplicate_of(&command);
         Ok(Passed { examined: examine::command(command), key, until })
     }
@@ -226,6 +228,7 @@ impl Door {
             return Err(Refusal::new(Reason::RoleMissing, format!("`{}` has no role that may look", query.iss)));
         }
         self.fresh(query.iat, Whose::Administrator)?;
+        hides_nothing(&query)?;
         self.never_asked(query.jti, query.iat, now)?;
         Ok(query)
     }
@@ -246,6 +249,7 @@ impl Door {
         self.ours(&join.says().aud)?;
         let join = join.verify(&Possession)?;
         self.fresh(join.iat, Whose::Host)?;
+        hides_nothing(&join)?;
         let (key, until) = self.duplicate_of(&join);
         Ok(Passed { examined: examine::join(join)?, key, until })
     }
@@ -274,4 +278,9 @@ impl Door {
         let skew = Skew { document: iat, clock: now, says: Says::Signed, signer, judge: Whose::Broker };
         Err(Refusal::new(Reason::RequestStale, format!("signed at {iat}, the clock here says {now}")).with_skew(skew))
     }
+}
+
+// What comes along would be stored whole, and repeated to whoever reads the log (T69).
+fn hides_nothing<T>(document: &Verified<T>) -> Result<(), Refusal> {
+    document.attachments().iter().try_for_each(|attachment| refuse_hidden_secrets(attachment))
 }

@@ -3,7 +3,7 @@
 //! It is memory, and is built anew from hosts' next words after a restart. What counts as evidence of it, closings and
 //! proofs of a longer log, is recorded by the sequencer; who may say it is left to the door.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -47,6 +47,8 @@ struct Known {
     effects: Effects,
     // What each host says that it found, and nobody has looked at there; and when it said so or the contrary.
     forks: BTreeMap<Name<Host>, (Timestamp, Option<Forked>)>,
+    // Since when a host has a permit, and has said nothing of what it runs.
+    unheard: BTreeMap<Name<Host>, u64>,
 }
 
 /// What one process of a host said last.
@@ -68,6 +70,8 @@ pub struct Process {
     sequence: u64,
     pages: Vec<Option<Vec<Runs>>>,
     noted: u64,
+    // What was held against the log, and where it differs from what was permitted.
+    compared: BTreeMap<Digest, Option<String>>,
 }
 
 impl Present {
@@ -76,7 +80,8 @@ impl Present {
         let over = |(host, until): (&Name<Host>, &Timestamp)| (*host, now_ms + left_ms(*until, now));
         let standing = state.standbys().iter().filter(|(_, until)| left_ms(**until, now) > 0).map(over);
         let effects = Effects::standing_by(now_ms, state.epoch(), standing.collect());
-        let known = Mutex::new(Known { hosts: BTreeMap::new(), effects, forks: BTreeMap::new() });
+        let (hosts, forks, unheard) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        let known = Mutex::new(Known { hosts, effects, forks, unheard });
         let room = ArcSwap::from_pointee(Room::Ample);
         let check = ArcSwap::from_pointee(Check::Whole);
         Self { clock, known, order: ArcSwap::default(), room, check, log_ms: AtomicU64::new(0) }
@@ -124,6 +129,7 @@ impl Present {
                 let standby = ruling.standby().map(|standby| left_ms(standby.until, self.clock.now()));
                 let life_ms = standby.unwrap_or_default().max(PERMIT_TTL_MS);
                 known.effects.permitted(ruling.request().iss, now_ms, life_ms);
+                known.unheard.entry(ruling.request().iss).or_insert(now_ms);
             }
             Act::Judged(judgement) if judgement.verdict.is_ok() => known.effects.recorded(recorded.index(), now_ms),
             Act::Ruled(_) | Act::Judged(_) | Act::Counted => {}
@@ -145,7 +151,40 @@ impl Present {
         process.take(inventory, now_ms, self.clock.now())?;
         forget(processes, now_ms);
         known.effects.acknowledged(inventory.iss, inventory.seen.epoch, now_ms);
+        let _heard = known.unheard.remove(&inventory.iss);
         Ok(())
+    }
+
+    /// What an inventory says runs and was not held against the log yet.
+    pub(crate) fn uncompared(&self, inventory: &HostInventory) -> Vec<Runs> {
+        let known = self.known();
+        let process = known.hosts.get(&inventory.iss).and_then(|processes| processes.get(&inventory.process));
+        let new = |runs: &&Runs| process.is_some_and(|process| !process.compared.contains_key(&print(runs)));
+        inventory.running.iter().filter(new).cloned().collect()
+    }
+
+    /// Each of these was held against the log, and differs from it where something is said.
+    pub(crate) fn compared(&self, inventory: &HostInventory, found: Vec<(Runs, Option<String>)>) {
+        let mut known = self.known();
+        let process = known.hosts.get_mut(&inventory.iss).and_then(|processes| processes.get_mut(&inventory.process));
+        if let Some(process) = process {
+            process.compared.extend(found.into_iter().map(|(runs, differs)| (print(&runs), differs)));
+            // What ended makes room.
+            let pages = process.pages.iter().flatten().flatten();
+            let said: BTreeSet<_> = process.running.iter().chain(pages).map(print).collect();
+            process.compared.retain(|print, _| said.contains(print));
+        }
+    }
+
+    /// How long a host has had a permit without a word of what it runs; or said that something runs, and fell silent.
+    pub fn silence(&self, host: &Name<Host>) -> Option<u64> {
+        let now_ms = self.clock.elapsed_ms();
+        let known = self.known();
+        let unheard = known.unheard.get(host).copied();
+        let processes = known.hosts.get(host).into_iter().flat_map(BTreeMap::values);
+        let running = processes.filter(|process| !process.running.is_empty()).map(|process| process.heard_ms);
+        let since = unheard.into_iter().chain(running).min()?;
+        Some(now_ms.saturating_sub(since))
     }
 
     /// Takes in whether a host says that this log was forked.
@@ -236,6 +275,11 @@ impl Present {
 }
 
 impl Process {
+    /// How what runs differs from what was permitted.
+    pub fn differs(&self, runs: &Runs) -> Option<&str> {
+        self.compared.get(&print(runs))?.as_deref()
+    }
+
     fn new(inventory: &HostInventory) -> Self {
         Self {
             seen: inventory.seen,
@@ -248,6 +292,7 @@ impl Process {
             sequence: 0,
             pages: Vec::new(),
             noted: 0,
+            compared: BTreeMap::new(),
         }
     }
 
@@ -289,6 +334,11 @@ impl Process {
 
 fn stale(what: &str) -> Result<(), Refusal> {
     Err(Refusal::new(Reason::RequestStale, format!("the inventory {what}")))
+}
+
+// What of it is held against the log.
+fn print(runs: &Runs) -> Digest {
+    Digest::of(&policy::json::write(&Runs { closing: None, ..runs.clone() }))
 }
 
 /// How much longer a host may start by a standby permit: its clock may be that far behind the broker's.

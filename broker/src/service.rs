@@ -4,6 +4,7 @@
 
 mod backup;
 mod base;
+mod bound;
 mod configured;
 mod init;
 mod memory;

@@ -16,6 +16,7 @@ mod plan;
 mod proof;
 mod relaxations;
 mod rules;
+mod seen;
 mod signing;
 mod spelling;
 mod status;
@@ -46,6 +47,8 @@ pub use page::Page;
 pub(crate) use page::{NEXT, join};
 pub use plan::Proposal;
 pub use rules::standing;
+pub use seen::Sought;
+pub(crate) use seen::said;
 pub use spelling::{cell, rows, spelled, text};
 
 /// What is looked at: a state, and the log that it is the fold of.
@@ -157,6 +160,8 @@ pub enum Look {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         contract: Option<Package>,
     },
+    /// Who presented this, the newest first.
+    Seen(Sought),
     /// Proofs over the tree of the first entries: that one is among them, that the tree grew out of a smaller one.
     Proof {
         /// The entry; none is proved when absent.
@@ -212,6 +217,7 @@ impl Look {
                 page.after = after;
             }
             Self::Inventory(which) if which.limit.is_none() => which.after = after,
+            Self::Seen(sought) if sought.limit.is_none() => sought.after = after,
             _ => return None,
         }
         Some(next)
@@ -243,6 +249,7 @@ impl Look {
             Self::Explain(_) => "explain",
             Self::Plan(_) => "plan",
             Self::Why { .. } => "why",
+            Self::Seen(_) => "seen",
             Self::Proof { .. } => "proof",
             Self::Prove { .. } => "prove",
         }
@@ -278,6 +285,7 @@ pub async fn answer(scene: Scene<'_>, look: &Look) -> Result<Value, Error> {
         Look::Explain(supposition) => explain::explain(scene, supposition).await?,
         Look::Plan(proposal) => plan::plan(scene, proposal).await?,
         Look::Why { about, contract } => why::why(scene, about, contract.as_ref()).await?,
+        Look::Seen(sought) => seen::seen(scene, sought).await?,
         Look::Proof { index, size, from } => proof::proof(scene, *index, *size, *from).await?,
         Look::Prove { about } => proof::prove(scene, about).await?,
     })

@@ -110,7 +110,8 @@ impl Issuers {
     ) -> Result<Option<&Issuer>, Refusal> {
         let name = signed.issuer;
         let stranger = aside.has(Reason::IssuerUnknown) && !self.0.contains_key(name);
-        let issuer = if stranger { None } else { Some(self.vouches(name, signed.kind, signed.validity.iat)?) };
+        let issuer =
+            if stranger { None } else { Some(self.vouches_past(name, signed.kind, signed.validity.iat, aside)?) };
         aside.past(signed.validity.covers(now))?;
         let chain = if stranger { Vec::new() } else { self.chain(name)? };
         let says: Vec<&str> = speaks_for.into_iter().collect();
@@ -128,11 +129,22 @@ impl Issuers {
 
     /// Whether an issuer may sign that kind of thing, and might at `iat`; whoever lent it its say, too.
     pub(crate) fn vouches(&self, name: &Name<key::Issuer>, kind: Kind, iat: Timestamp) -> Result<&Issuer, Refusal> {
+        self.vouches_past(name, kind, iat, Aside::default())
+    }
+
+    fn vouches_past(
+        &self,
+        name: &Name<key::Issuer>,
+        kind: Kind,
+        iat: Timestamp,
+        aside: Aside,
+    ) -> Result<&Issuer, Refusal> {
         let chain = self.chain(name)?;
-        for (name, issuer) in &chain {
-            issuer.stands(name, iat)?;
+        for (each, issuer) in &chain {
+            // Nothing is set aside of whoever lent it its say.
+            issuer.stands_past(each, iat, if each == name { aside } else { Aside::default() })?;
             if !issuer.kinds.contains(&kind) {
-                let detail = format!("issuer `{name}` may not sign a {}", kind.word());
+                let detail = format!("issuer `{each}` may not sign a {}", kind.word());
                 return Err(Refusal::new(Reason::IssuerKind, detail));
             }
         }
@@ -211,6 +223,10 @@ impl Issuer {
     /// # Errors
     /// `issuer_prepared`, `issuer_retired` or `issuer_revoked`.
     pub(crate) fn stands(&self, name: &Name<key::Issuer>, iat: Timestamp) -> Result<(), Refusal> {
+        self.stands_past(name, iat, Aside::default())
+    }
+
+    fn stands_past(&self, name: &Name<key::Issuer>, iat: Timestamp, aside: Aside) -> Result<(), Refusal> {
         match self.standing {
             Standing::Prepared => {
                 let detail = format!("issuer `{name}` is prepared, and its word does not count before it is activated");
@@ -218,7 +234,7 @@ impl Issuer {
             }
             Standing::Revoked(since) => {
                 let detail = format!("issuer `{name}` was revoked as compromised at {since}");
-                return Err(Refusal::new(Reason::IssuerRevoked, detail));
+                aside.past(Err(Refusal::new(Reason::IssuerRevoked, detail)))?;
             }
             Standing::Active | Standing::Retired(_) => {}
         }

@@ -19,7 +19,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use crate::reason::{Reason, Refusal};
 
 pub use published::refuse_published;
-pub use secrets::{refuse_secrets, refuse_secrets_in_json};
+pub use secrets::{refuse_hidden_secrets, refuse_secrets, refuse_secrets_in_json};
 use text::decode;
 pub use text::{encode, inspect};
 
@@ -249,6 +249,7 @@ impl<'de, R: Role> Deserialize<'de> for Key<R> {
 #[cfg(test)]
 mod tests {
     use curve25519_dalek::constants::EIGHT_TORSION;
+    use data_encoding::BASE64URL_NOPAD;
 
     use super::text::PREFIXES;
     use super::*;
@@ -324,5 +325,36 @@ mod tests {
         let hidden = format!(r#"{{"because":"\u0053{}"}}"#, &seed[1..]);
         assert!(refuse_secrets(hidden.as_bytes()).is_ok());
         assert_eq!(refuse_secrets_in_json(hidden.as_bytes()).unwrap_err().reason, Reason::SecretInInput);
+    }
+
+    #[test]
+    fn t69_a_seed_behind_escapes_or_in_a_token_is_found() {
+        let seed = "SAALLO2B7TGNPCPIT3ECXRH2PIGW4E7GUJODF4LHCOQA535JVCICI7GIEI";
+        let escaped = |one: &dyn Fn(char) -> String| seed.chars().map(one).collect::<String>();
+        let long = escaped(&|char| format!("\\u{:04x}", u32::from(char)));
+        let braced = escaped(&|char| format!("\\u{{{:X}}}", u32::from(char)));
+        let short = escaped(&|char| format!("\\x{:02x}", u32::from(char)));
+        let slashed = format!("\\{}", seed.replace('B', "\\B"));
+        let token = |payload: &str| {
+            let [header, payload] = [r#"{"typ":"jwt"}"#, payload].map(|it| BASE64URL_NOPAD.encode(it.as_bytes()));
+            format!("{header}.{payload}.c2lnbmVk")
+        };
+        for hidden in [&long, &braced, &short, &slashed, &"Bear\\u0065r x".to_owned()] {
+            for around in
+                [format!(r#"{{"description":"the key is {hidden}, keep it"}}"#), format!("forbid // {hidden}\n")]
+            {
+                assert!(refuse_secrets(around.as_bytes()).is_ok());
+                for piece in [around.clone(), token(&around)] {
+                    let refused = refuse_hidden_secrets(piece.as_bytes()).unwrap_err();
+                    assert_eq!(refused.reason, Reason::SecretInInput, "{piece}");
+                }
+            }
+        }
+        let plain = token(&format!(r#"{{"name":"{seed}"}}"#));
+        assert!(refuse_hidden_secrets(plain.as_bytes()).is_err());
+        let public = format!(r#"{{"iss":"{ACCOUNT}","name":"a \\ b \\u0053 \\u{{5 \\xz \\"}}"#);
+        for harmless in [public.clone(), token(&public), "..".to_owned(), "a.b.c".to_owned(), String::new()] {
+            assert!(refuse_hidden_secrets(harmless.as_bytes()).is_ok(), "{harmless}");
+        }
     }
 }

@@ -12,7 +12,7 @@ use crate::decide::Outcome;
 use crate::digest::Digest;
 use crate::examine::Evidence;
 use crate::govern::State;
-use crate::key::{Host, Name};
+use crate::key::{self, Host, Name};
 use crate::name::{ComponentId, LinkName, Package, RelaxationId, Version};
 use crate::question::{Assurance, Question};
 use crate::reason::Reason;
@@ -53,13 +53,14 @@ pub const RELAXABLE: &[Reason] = &[
 ];
 
 impl Reason {
-    /// Whether a relaxation may lift it.
+    /// Whether a relaxation may lift it; a reprieve lifts another one, for one file.
     pub fn relaxable(self) -> bool {
-        self.place().is_some()
+        RELAXABLE.contains(&self)
     }
 
     fn place(self) -> Option<usize> {
-        RELAXABLE.iter().position(|reason| *reason == self)
+        let reprieved = (self == Self::IssuerRevoked).then_some(RELAXABLE.len());
+        RELAXABLE.iter().position(|reason| *reason == self).or(reprieved)
     }
 }
 
@@ -112,6 +113,13 @@ pub enum Weakening {
         sha256: Digest,
         /// The reason.
         allow: Reason,
+    },
+    /// One file counts though the issuer that signed it was revoked since: it was admitted before (T15).
+    Reprieve {
+        /// SHA-256 of the component that starts, or of the provider that would answer.
+        sha256: Digest,
+        /// The issuer.
+        issuer: Name<key::Issuer>,
     },
     /// A permit that lasts for a while, for restarts while no broker answers.
     Standby {
@@ -180,7 +188,7 @@ impl Relaxation {
     // The narrower, the earlier it is named.
     fn width(&self) -> u8 {
         match &self.kind {
-            Weakening::Exception { .. } => 0,
+            Weakening::Exception { .. } | Weakening::Reprieve { .. } => 0,
             Weakening::Observe { package: Some(_) } => 1,
             Weakening::Observe { package: None } => 2,
             Weakening::Standby { .. } => 3,
@@ -191,6 +199,8 @@ impl Relaxation {
         let meant = match &self.kind {
             Weakening::Exception { allow, .. } => *allow == reason,
             Weakening::Observe { .. } | Weakening::Standby { .. } => true,
+            // What it lifts is no reason that others lift.
+            Weakening::Reprieve { .. } => false,
         };
         meant && self.bears(files, package)
     }
@@ -200,7 +210,7 @@ impl Relaxation {
         match &self.kind {
             Weakening::Observe { package: None } => true,
             Weakening::Observe { package: only } => only.as_ref() == package,
-            Weakening::Exception { sha256, .. } => files.contains(sha256),
+            Weakening::Exception { sha256, .. } | Weakening::Reprieve { sha256, .. } => files.contains(sha256),
             Weakening::Standby { .. } => false,
         }
     }
@@ -217,7 +227,13 @@ pub(crate) fn lifted<'s>(
     place: Option<(&Import, Option<Digest>)>,
 ) -> Option<&'s RelaxationId> {
     // Evidence that does not hold excuses nothing, whatever else is wrong with the start.
-    if !reason.relaxable() || !matches!(question.claims, Some(Ok(_))) {
+    if !matches!(question.claims, Some(Ok(_))) {
+        return None;
+    }
+    if reason == Reason::IssuerRevoked {
+        return reprieved(state, question, now, place.map(|(_, sha256)| sha256));
+    }
+    if !reason.relaxable() {
         return None;
     }
     let answers = place.and_then(|(_, sha256)| sha256);
@@ -226,6 +242,22 @@ pub(crate) fn lifted<'s>(
     let lifting = |relaxation: &Relaxation| relaxation.stands(now) && relaxation.lifts(reason, &files, package);
     let lifting = state.relaxations().iter().filter(|(_, relaxation)| lifting(relaxation));
     lifting.min_by_key(|(_, relaxation)| relaxation.width()).map(|(id, _)| id)
+}
+
+// The one file that is judged, what starts or what would answer, signed by the very issuer that the reprieve names.
+fn reprieved<'s>(
+    state: &'s State,
+    question: &Question,
+    now: Timestamp,
+    answers: Option<Option<Digest>>,
+) -> Option<&'s RelaxationId> {
+    let (file, signer) = match answers {
+        None => (question.runs.sha256, *question.claims.as_ref()?.as_ref().ok()?.issuer()),
+        Some(answers) => (answers?, state.providers().get(&answers?)?.signed.as_ref()?.0),
+    };
+    let named = |kind: &Weakening| matches!(kind, Weakening::Reprieve { sha256, issuer } if *sha256 == file && *issuer == signer);
+    let mut reprieves = state.relaxations().iter().filter(|(_, it)| it.stands(now) && named(&it.kind));
+    reprieves.next().map(|(id, _)| id)
 }
 
 /// The relaxations that stand and could lift something of a start, or of that import of it; by name.

@@ -16,6 +16,7 @@ mod plans;
 mod proofs;
 mod reasons;
 mod relaxations;
+mod reprieves;
 mod roots;
 mod rules;
 mod rulings;

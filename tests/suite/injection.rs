@@ -69,6 +69,8 @@ async fn t73_hostile_text_in_every_query_over_nats_is_text_and_changes_nothing()
     for text in HOSTILE {
         for (word, look) in [
             ("why", json!({"why": {"about": text}})),
+            ("seen", json!({"seen": {"about": text}})),
+            ("seen", json!({"seen": {"about": "cart", "after": text}})),
             ("why", json!({"why": {"about": "cart", "contract": text}})),
             ("history", json!({"history": {"id": text}})),
             ("tail", json!({"tail": {"from": text, "most": 3}})),

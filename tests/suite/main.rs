@@ -3,6 +3,7 @@
 
 mod admin;
 mod administrators;
+mod bound;
 mod choices;
 mod collisions;
 mod commands;
@@ -34,6 +35,7 @@ mod replays;
 mod revoking;
 mod rfc8037;
 mod rules;
+mod seen;
 mod size;
 mod space;
 mod spoofing;

@@ -84,6 +84,57 @@ fn a_lattice_comes_under_enforcement_step_by_step() {
 }
 
 #[test]
+fn t15_single_files_of_a_stolen_key_are_permitted_again_and_nothing_else_it_signed() {
+    let lattice = Lattice::with_cart();
+    let thief = lattice.issuer("thief");
+    lattice.accepted(&["issuer", "add", &thief, "--scope", "demo:*", "--kind", "component"]);
+    let known = lattice.signed("cart", "till", "thief");
+    lattice.accepted(&["component", "admit", path(&known), "--id", "till"]);
+    let start = |file: &std::path::Path, id: &str| {
+        let output = lattice.host("host", &["-o", "json", "run", path(file), "--id", id]);
+        let text = if output.stdout.is_empty() { &output.stderr } else { &output.stdout };
+        let line = text.split(|byte| *byte == b'\n').rfind(|line| line.starts_with(b"{")).unwrap();
+        serde_json::from_slice::<Value>(line).unwrap()
+    };
+    assert_eq!(start(&known, "till")["relaxations"], json!([]));
+    // Stolen: a later revision of the same subject, and a stranger under its name.
+    lattice.accepted(&["issuer", "revoke", &thief, "--because", "its laptop is gone"]);
+    let bytes = harness::vectors::guest("cart");
+    let newer = lattice.path("newer.wasm");
+    std::fs::write(&newer, harness::sign::component_of_revision(&bytes, "till", 2, &lattice.path("thief.nk"))).unwrap();
+    let [sha256, unknown] = [&known, &newer].map(|file| Digest::of(&std::fs::read(file).unwrap()).to_string());
+    assert_eq!(start(&known, "till")["error"], "issuer_revoked");
+    let until = ["--until", "+7d", "--reason", "in the log since May, stolen in June"];
+    let put = |sha256: &str, id: &str| {
+        let named = ["relax", "reprieve", sha256, "--issuer", &thief, "--id", id];
+        lattice.json(&[&named[..], &until].concat())
+    };
+    let (code, refused) = put(&unknown, "newer");
+    assert_eq!((code, &refused["error"]), (3, &json!("not_found")), "{refused}");
+    assert_eq!(put(&sha256, "till").0, 0);
+    let started = start(&known, "till");
+    assert_eq!(started["relaxations"], json!([{"id": "till", "would_refuse": "issuer_revoked"}]), "{started}");
+    assert_eq!(start(&newer, "till")["error"], "issuer_revoked");
+    let (code, refused) = lattice.json(&["component", "admit", path(&newer), "--id", "till"]);
+    assert_eq!((code, &refused["error"]), (3, &json!("issuer_revoked")));
+    // It is shown wherever somebody looks, and the log says the same when it is judged again.
+    let status = lattice.accepted(&["status"]);
+    assert_eq!(
+        (&status["relaxations"][0]["id"], &status["relaxations"][0]["let_through"]),
+        (&json!("till"), &json!(1))
+    );
+    let shown = lattice.accepted(&["issuer", "show", &thief]);
+    assert_eq!((&shown["standing"], &shown["reprieved"][0]["sha256"]), (&json!("revoked"), &json!(sha256)), "{shown}");
+    // The newest decision on `till` was a refusal of other bytes; the one before it is the reprieve.
+    let seen = lattice.accepted(&["audit", "seen", &sha256, "--limit", "1"]);
+    let why = lattice.accepted(&["why", &seen["presentations"][0]["index"].to_string()]);
+    assert_eq!((&why["follows"], &why["relaxations"][0]["would_refuse"]), (&json!(true), &json!("issuer_revoked")));
+    lattice.accepted(&["audit", "verify"]);
+    lattice.accepted(&["relax", "end", "till"]);
+    assert_eq!(start(&known, "till")["error"], "issuer_revoked");
+}
+
+#[test]
 fn t59_without_a_broker_a_standby_permit_starts_what_it_names_and_nothing_else() {
     let mut lattice = Lattice::with_cart();
     lattice.join("other");

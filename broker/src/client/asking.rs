@@ -19,6 +19,11 @@ use crate::view::{self, Look};
 
 impl Client {
     pub(super) async fn ask(&self, look: &Look) -> anyhow::Result<Seen> {
+        self.ask_telling(look, &mut |_| ()).await
+    }
+
+    /// As `ask`; each page of a list that is wanted whole is told as it comes.
+    pub(super) async fn ask_telling(&self, look: &Look, heard: &mut dyn FnMut(&Value)) -> anyhow::Result<Seen> {
         let pin = if self.folder.is_some() { Some(self.pin_of().await?) } else { self.globals.root.map(Pin::at) };
         let Some(pin) = pin else {
             let folder = Error::NoFolder(self.globals.folder());
@@ -31,10 +36,12 @@ impl Client {
         let mut seen = self.query(&wire, &key, &pin, look).await?;
         // A list that is wanted whole comes page by page; what it is a basis for is the epoch of its first.
         let mut next = look.following(&seen.view);
+        heard(&seen.view);
         for _ in 0..MOST_PAGES {
             let Some(look) = next else { return Ok(seen) };
             let page = self.query(&wire, &key, &pin, &look).await?;
             next = look.following(&page.view);
+            heard(&page.view);
             view::join(&mut seen.view, page.view);
         }
         Ok(seen)
@@ -70,9 +77,9 @@ impl Client {
     }
 }
 
-// Some looks decide thousands of starts again.
+// Some looks decide thousands of starts again, or read as many entries.
 const fn patience(look: &Look) -> Duration {
-    if matches!(look, Look::Plan(_) | Look::RulesDiff { .. }) { LONG } else { DEADLINE }
+    if matches!(look, Look::Plan(_) | Look::RulesDiff { .. } | Look::Seen(_)) { LONG } else { DEADLINE }
 }
 
 const LONG: Duration = Duration::from_secs(60);

@@ -8,6 +8,7 @@ use policy::name::Lattice;
 use policy::reason::{Reason, Refusal};
 use policy::time::Timestamp;
 use policy::warrant::Warrant;
+use serde_json::Value;
 
 use crate::client::{Seen, told};
 use crate::clock::{Clock, SystemClock};
@@ -52,15 +53,17 @@ impl Local {
     }
 }
 
-/// Looks at a folder's own log, at a list whole.
-pub(super) async fn read(folder: &Folder, look: &Look) -> Result<Seen, Error> {
+/// Looks at a folder's own log, at a list whole; each page is told as it is read.
+pub(super) async fn read(folder: &Folder, look: &Look, heard: &mut dyn FnMut(&Value)) -> Result<Seen, Error> {
     let local = Local::read(folder).await?;
     let scene = local.scene(SystemClock::default().now());
     let mut view = view::answer(scene, look).await?;
+    heard(&view);
     let mut next = look.following(&view);
     while let Some(look) = next {
         let page = view::answer(scene, &look).await?;
         next = look.following(&page);
+        heard(&page);
         view::join(&mut view, page);
     }
     Ok(Seen { view, epoch: local.ledger.head().epoch, warrant_until: warrant_until(folder) })

@@ -7,6 +7,7 @@ mod export;
 mod freeze;
 mod prove;
 mod reconcile;
+mod seen;
 mod verify;
 
 use std::time::Duration;
@@ -44,6 +45,8 @@ enum Command {
     Reconcile(reconcile::Args),
     /// Prove that each entry follows from those before it, every ruling and command decided again
     Verify(verify::Args),
+    /// Tell who presented a file, claims, a subject, an id or an issuer's word, and what became of it
+    Seen(seen::Args),
     /// Write one entry with all that proves it, to whoever knows the lattice's digest
     Prove(prove::Args),
     /// Write the log as lines of JSON, and go on where the file ends
@@ -65,6 +68,7 @@ impl Args {
             Command::Tail { lines, follow: true } => follow(globals, lines),
             Command::Reconcile(args) => args.run(globals),
             Command::Verify(args) => args.run(globals),
+            Command::Seen(args) => args.run(globals),
             Command::Prove(args) => args.run(globals),
             Command::Export(args) => args.run(globals),
             Command::Backup(args) => args.run(globals),

@@ -59,7 +59,8 @@ impl Args {
             let [component, package, link, id, entry] =
                 ["component", "package", "link", "id", "entry"].map(|name| member(row, name));
             let by = row.get("withdrawn_by").map(|by| format!(" by entry {by}")).unwrap_or_default();
-            let ground = format!("{}{by}", member(row, "standing"));
+            let differs = if row.get("differs").is_some() { ", NOT AS PERMITTED" } else { "" };
+            let ground = format!("{}{by}{differs}", member(row, "standing"));
             [component, package, link, id, brief(row, "sha256"), brief(row, "issuer"), entry, ground]
         };
         line + &output::table(heading, running.iter().map(row))

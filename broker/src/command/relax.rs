@@ -4,7 +4,7 @@
 use clap::Subcommand;
 use policy::digest::Digest;
 use policy::govern::{EndRelaxation, Operation, PutRelaxation};
-use policy::key::{Host, Name};
+use policy::key::{self, Host, Name};
 use policy::name::{ComponentId, Package, RelaxationId};
 use policy::reason::{Reason, Refusal};
 use policy::relax::Weakening;
@@ -48,6 +48,22 @@ enum Command {
         /// The code of the reason.
         #[arg(long, value_name = "REASON_CODE")]
         allow: String,
+        #[command(flatten)]
+        putting: Putting,
+    },
+    /// Let one file count that was admitted before its issuer was revoked
+    #[command(after_help = "Whatever else a revoked issuer signed stays refused; what was admitted is listed by \
+        `issuer show`, when it was first permitted by `audit seen SHA256`.\n\n\
+        Examples:\n  countersign relax reprieve \
+        9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08 --issuer A... --until +7d \
+        --reason 'in the log since May, stolen in June'")]
+    Reprieve {
+        /// SHA-256 of the component that starts, or of the provider that would answer.
+        #[arg(value_name = "SHA256", value_parser = crate::command::parse_digest)]
+        sha256: Digest,
+        /// The key of the issuer.
+        #[arg(long, value_name = "KEY")]
+        issuer: String,
         #[command(flatten)]
         putting: Putting,
     },
@@ -119,6 +135,10 @@ impl Args {
                 let unknown = || Refusal::new(Reason::NotFound, format!("`{}` is no reason", output::shown(&allow)));
                 let allow = Reason::from_code(&allow).ok_or_else(unknown)?;
                 putting.run(globals, "exception", Weakening::Exception { sha256, allow })
+            }
+            Command::Reprieve { sha256, issuer, putting } => {
+                let issuer = Name::<key::Issuer>::parse(&issuer)?;
+                putting.run(globals, "reprieve", Weakening::Reprieve { sha256, issuer })
             }
             Command::Standby { component, sha256, host, life: Span(life_s), putting } => {
                 let components = component.iter().map(|id| ComponentId::parse(id)).collect::<Result<_, _>>()?;

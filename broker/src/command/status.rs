@@ -19,12 +19,12 @@ impl Args {
     pub(super) fn run(self, globals: &Globals) -> anyhow::Result<Report> {
         let client = Client::of(globals)?;
         let Seen { mut view, warrant_until, .. } = client.look(&Look::Status)?;
-        // What hosts found is in no folder, nor how far the log was read: only a broker that runs knows.
+        // What hosts found and say is in no folder, nor how far the log was read: only a broker that runs knows.
         let live = client.look_live(&Look::Status).map(|seen| seen.view).unwrap_or_default();
-        let heard = ["log_fork", "log_broken"];
-        let forks = rows(&live, "alarms").iter().filter(|alarm| heard.contains(&member(alarm, "alarm").as_str()));
+        let heard = |alarm: &&Value| HEARD.contains(&member(alarm, "alarm").as_str());
+        let heard = rows(&live, "alarms").iter().filter(heard);
         if let Some(alarms) = view.get_mut("alarms").and_then(Value::as_array_mut) {
-            alarms.extend(forks.cloned());
+            alarms.extend(heard.cloned());
         }
         if let Some(members) = view.as_object_mut() {
             members.extend(live.get("check").map(|check| ("check".to_owned(), check.clone())));
@@ -68,6 +68,11 @@ fn text(view: &Value) -> String {
         ("law", member(view, "law")),
     ];
     pairs.retain(|(name, value)| *name != "read" || !value.is_empty());
+    let segments = rows(view, "segments");
+    if let Some(last) = segments.last() {
+        let what = format!("{}, up to entry {}; `audit tail` tells when", segments.len(), member(last, "last"));
+        pairs.push(("segments", what));
+    }
     pairs.extend([("folder", member(view, "dir"))].into_iter().filter(|(_, value)| !value.is_empty()));
     pairs.extend(lock.map(|lock| ("lock", lock)));
     pairs.extend([("warning", member(view, "warning"))].into_iter().filter(|(_, value)| !value.is_empty()));
@@ -100,3 +105,6 @@ fn relaxed(standing: &[Value]) -> String {
     let heading = ["RELAXED", "WHAT", "UNTIL", "LET THROUGH", "REASON"];
     "weakened\n".to_owned() + &output::table(heading, standing.iter().map(row))
 }
+
+// The alarms that only a broker that runs knows of.
+const HEARD: [&str; 4] = ["log_fork", "log_broken", "binding_differs", "host_silent"];

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use policy::digest::Digest;
 use policy::govern::{Event, WarrantInstalled};
-use policy::log::{Body, Checkpoint, Entry, Frontier};
+use policy::log::{Body, Checkpoint, Entry, Freezing, Frontier};
 use policy::reason::{Reason, Refusal};
 use policy::relax::RELAXATION_LIFETIME_S;
 use policy::time::Timestamp;
@@ -22,7 +22,7 @@ use crate::error::Error;
 use crate::folder::{Folder, beside, make_place_durable, settle, write_private};
 use crate::keys::LogKey;
 use crate::sequencer::court::{Court, Files};
-use crate::store::{LogReader, Row, Segment, alone, name_of, thin};
+use crate::store::{Act, LogReader, Row, Segment, alone, name_of, thin};
 
 /// Up to where.
 #[derive(Debug, Clone, Copy)]
@@ -38,6 +38,8 @@ pub enum Until {
 pub struct Freeze {
     /// Up to where.
     pub until: Until,
+    /// The moment at which entries are as old as that.
+    pub as_of: Timestamp,
     /// The folder that the segment is written to.
     pub out: PathBuf,
     /// The lock, where it does not lie beside the log.
@@ -53,6 +55,8 @@ pub struct Frozen {
     pub file: PathBuf,
     /// How many entries of it left their bytes.
     pub moved: u64,
+    /// The entry that says so.
+    pub entry: u64,
     /// How long the log's file was, and is, in bytes.
     pub bytes: (u64, u64),
 }
@@ -67,9 +71,21 @@ pub async fn freeze(folder: &Folder, now: Timestamp, freeze: &Freeze) -> Result<
     let lock = freeze.lock.clone().unwrap_or_else(|| folder.lock_file());
     let files = Files { log: folder.log(), lock, whole: u64::MAX };
     // Holds the log to its lock, every row of it, and upgrades an older one.
-    Court::open(files).await?.close().await?;
+    let court = Court::open(files).await?;
+    let (cut, segment, file) = match sealed(folder, freeze).await {
+        Ok(sealed) => sealed,
+        Err(error) => return court.close().await.and(Err(error)),
+    };
+    let moved = cut.moved.len() as u64;
+    let (entry, last) = record(court, &segment, moved, now).await?;
+    let bytes = replace(folder, &cut, &segment, &freeze.out, last).await?;
+    Ok(Frozen { segment, file, moved, entry, bytes })
+}
+
+// The segment, written and sealed; the log is as it was.
+async fn sealed(folder: &Folder, freeze: &Freeze) -> Result<(Cut, Segment, PathBuf), Error> {
     let log = LogReader::open(&folder.log()).await?;
-    let mut cut = Cut::of(&log, freeze.until, now, log.size().await?);
+    let mut cut = Cut::of(&log, freeze.until, freeze.as_of, log.size().await?);
     let ledger = log.replay(None, |row, entry| Ok(cut.step(row, entry)?)).await?;
     cut.refuse_unfit()?;
     let lattice = ledger.state().lattice();
@@ -83,8 +99,18 @@ pub async fn freeze(folder: &Folder, now: Timestamp, freeze: &Freeze) -> Result<
     let (file, sha256) = cut.write(&log, &freeze.out, &checkpoint).await?;
     let segment = Segment { first: cut.first, size: cut.tree.size(), sha256, checkpoint };
     log.close().await?;
-    let bytes = replace(folder, &cut, &segment, &freeze.out, ledger.head().last).await?;
-    Ok(Frozen { segment, file, moved: cut.moved.len() as u64, bytes })
+    Ok((cut, segment, file))
+}
+
+// The log says that entries move before they do. What stays though it says so, after a crash, the next freeze moves.
+async fn record(court: Court, segment: &Segment, moved: u64, now: Timestamp) -> Result<(u64, Digest), Error> {
+    let mut court = court;
+    let freezing = Freezing { first: segment.first, size: segment.size, moved, sha256: segment.sha256 };
+    let step = court.ledger_mut().freeze(freezing, now.seconds().saturating_mul(1000));
+    let noted = (step.index, step.hash);
+    let (court, _) = court.commit(vec![step.map(|()| Act::Counted)]).await?;
+    court.close().await?;
+    Ok(noted)
 }
 
 // Where the segment ends, and what leaves its bytes there.
@@ -108,12 +134,12 @@ struct Cut {
 }
 
 impl Cut {
-    fn of(log: &LogReader, until: Until, now: Timestamp, size: u64) -> Self {
+    fn of(log: &LogReader, until: Until, as_of: Timestamp, size: u64) -> Self {
         let age = if let Until::OlderThan(seconds) = until { seconds.max(YOUNGEST_S) } else { YOUNGEST_S };
         Self {
             until,
             size,
-            oldest: now.seconds().saturating_sub(age).saturating_mul(1000),
+            oldest: as_of.seconds().saturating_sub(age).saturating_mul(1000),
             first: log.segments().last().map_or(0, |segment| segment.size),
             done: false,
             before: Frontier::default(),

@@ -32,6 +32,7 @@ impl Service {
         let leads = self.leads_to(inventory.iss, inventory.seen).await?;
         if leads.is_ok() {
             self.door.counted(self.present.hear(&inventory))?;
+            self.compare(&inventory).await?;
         }
         self.note(&inventory, leads.is_ok()).await?; // What is evidence is on record before anything is answered.
         self.door.counted(leads)?;
@@ -108,7 +109,7 @@ impl Service {
         refused(format!("host `{host}` has seen another entry {} than this log has", seen.index))
     }
 
-    async fn reader(&self) -> Result<&LogReader, Error> {
+    pub(super) async fn reader(&self) -> Result<&LogReader, Error> {
         self.reader.get_or_try_init(|| self.log()).await
     }
 }

@@ -2,12 +2,14 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
 mod asker;
+mod bound;
 mod disk;
 mod door;
 mod evidence;
 mod founding;
 mod freezing;
 mod rotation;
+mod seen;
 mod starting;
 mod upgrade;
 

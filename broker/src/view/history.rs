@@ -2,7 +2,7 @@
 
 use policy::decide::Outcome;
 use policy::govern::{Event, LinkRecord, Staged};
-use policy::log::{Body, Entry, Judged, Reported, Ruled, leaf_hash};
+use policy::log::{Body, Entry, Freezing, Judged, Reported, Ruled, leaf_hash};
 use policy::name::{ComponentId, LinkName, Package};
 use policy::time::Timestamp;
 use policy::withdrawal::Close;
@@ -85,6 +85,9 @@ fn summary(body: &Body) -> String {
             Timestamp::from_millis(jump.to_ms)
         ),
         Body::Lost(_) => "an entry that is lost stood here".to_owned(),
+        Body::Freeze(Freezing { first, size, moved, sha256 }) => {
+            format!("{moved} of the entries {first} to {} moved to the segment {sha256}", size.saturating_sub(1))
+        }
         Body::Door(counts) => {
             let counts = counts.iter().map(|(reason, count)| format!("{count} x {reason}"));
             format!("turned away at the door: {}", joined(counts))

@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use super::Scene;
 use super::lists::row;
 use super::page::Room;
+use crate::present::Process;
 
 /// Which of what runs is meant.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -52,7 +53,7 @@ pub(super) fn inventory(scene: Scene<'_>, which: &WhichRuns) -> Result<Value, Re
         let newest = processes.iter().min_by_key(|process| process.silent_ms);
         let runs = processes.iter().flat_map(|process| {
             let means = |runs: &&Runs| which.component.as_ref().is_none_or(|only| runs.component == *only);
-            process.running.iter().filter(means).flat_map(|runs| running(scene.state, key, runs, process.silent_ms))
+            process.running.iter().filter(means).flat_map(|runs| running(scene.state, key, runs, process))
         });
         let said: Vec<_> = processes.iter().filter_map(|process| process.at_hand.as_ref()).collect();
         let at_hand = (!said.is_empty()).then(|| said.into_iter().flatten().collect::<BTreeSet<_>>());
@@ -124,7 +125,7 @@ fn rests_on(row: &Value, issuer: &Name<key::Issuer>) -> bool {
 }
 
 // A row for each binding; one for what runs without any.
-fn running(state: &State, host: &Name<Host>, runs: &Runs, silent_ms: u64) -> Vec<Value> {
+fn running(state: &State, host: &Name<Host>, runs: &Runs, process: &Process) -> Vec<Value> {
     let lost = state.withdrawn().of(host, runs);
     let standing = match (lost, runs.closing) {
         (_, Some(Close::Drain)) => "draining",
@@ -150,7 +151,8 @@ fn running(state: &State, host: &Name<Host>, runs: &Runs, silent_ms: u64) -> Vec
             ("standing", json!(standing)),
             ("withdrawn_by", json!(lost.map(|lost| lost.since))),
             ("what_runs", json!(lost.map(|lost| lost.running))),
-            ("silent_ms", json!(silent_ms)),
+            ("differs", json!(process.differs(runs))),
+            ("silent_ms", json!(process.silent_ms)),
         ])
     };
     if runs.bindings.is_empty() {

@@ -9,6 +9,7 @@ use policy::key::{self, Name};
 use policy::name::{ComponentId, Package};
 use policy::provider::Subject;
 use policy::reason::Refusal;
+use policy::relax::Weakening;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
@@ -43,9 +44,23 @@ pub(super) fn issuers(scene: Scene<'_>, page: &Page) -> Result<Value, Refusal> {
             ("components", listed(accepted.components.get(key))),
             ("providers", listed(accepted.providers.get(key))),
             ("contracts", listed(accepted.contracts.get(key))),
+            ("reprieved", reprieved(scene, key)),
             ("bound", json!(bound.as_ref().map(|bound| bound.get(key).copied().unwrap_or_default()))),
         ])
     })
+}
+
+// Which of its files count though it was revoked, and until when.
+fn reprieved(scene: Scene<'_>, key: &Name<key::Issuer>) -> Value {
+    let stand = scene.state.relaxations().iter().filter(|(_, it)| it.stands(scene.now));
+    let files = stand.filter_map(|(id, it)| match &it.kind {
+        Weakening::Reprieve { sha256, issuer } if issuer == key => {
+            Some(json!({"sha256": sha256, "relaxation": id, "end": it.until}))
+        }
+        _ => None,
+    });
+    let files: Vec<Value> = files.collect();
+    if files.is_empty() { Value::Null } else { json!(files) }
 }
 
 // What was accepted under each issuer, found in one walk.

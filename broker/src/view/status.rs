@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use super::{Scene, lists::row};
 use crate::error::Error;
-use crate::store::Room;
+use crate::store::{Room, Segment};
 
 pub(super) async fn status(scene: Scene<'_>) -> Result<Value, Error> {
     let (state, head) = (scene.state, scene.head);
@@ -45,12 +45,18 @@ pub(super) async fn status(scene: Scene<'_>) -> Result<Value, Error> {
         "size": head.size, "head": head.last, "epoch": head.epoch, "at": head.at_ms / 1000,
         "warrant_serial": state.warrant_serial(), "warrant_reset": state.warrant_rank().reset,
         "root_threshold": root_set.threshold, "counts": counts, "alarms": alarms(scene).await?,
-        "relaxations": relaxations,
+        "relaxations": relaxations, "segments": segments(scene),
     });
     if let (Some(present), Some(members)) = (scene.present, told.as_object_mut()) {
         members.insert("check".to_owned(), present.check().told());
     }
     Ok(told)
+}
+
+// Where old entries lie; the log says when each was moved, in an entry of its own.
+fn segments(scene: Scene<'_>) -> Vec<Value> {
+    let told = |it: &Segment| json!({"first": it.first, "last": it.size.saturating_sub(1), "sha256": it.sha256});
+    scene.log.segments().iter().map(told).collect()
 }
 
 // What somebody should look at: each with a word, a sentence, and the entry where there is one.
@@ -91,6 +97,7 @@ async fn alarms(scene: Scene<'_>) -> Result<Vec<Value>, Error> {
         );
         alarms.push(alarm("log_fork", says, None));
     }
+    alarms.extend(heard(scene));
     let mut seen = BTreeSet::new();
     let visited = scene.backwards(LATELY, |entry, _| {
         if let Body::Ruling(ruled) = &entry.body
@@ -114,6 +121,28 @@ async fn alarms(scene: Scene<'_>) -> Result<Vec<Value>, Error> {
     }
 }
 
+// What hosts say that is not as it was permitted, and who says nothing (T102).
+fn heard(scene: Scene<'_>) -> Vec<Value> {
+    let Some(present) = scene.present else { return Vec::new() };
+    let enrolled = scene.state.hosts().iter().filter(|(_, record)| record.standing == HostStanding::Enrolled);
+    let mut alarms = Vec::new();
+    for (host, _) in enrolled {
+        for process in present.processes(host) {
+            let odd = process.running.iter().filter_map(|runs| Some((runs, process.differs(runs)?)));
+            alarms.extend(odd.map(|(runs, differs)| {
+                let says = format!("host {host} says that {differs}");
+                row([("alarm", json!("binding_differs")), ("says", json!(says)), ("entry", json!(runs.index))])
+            }));
+        }
+        if let Some(silent_ms) = present.silence(host).filter(|silent_ms| *silent_ms > SILENT_MS) {
+            let says = format!("host {host} may run something, and has not said what for {} s", silent_ms / 1000);
+            alarms.push(json!({"alarm": "host_silent", "says": says}));
+        }
+    }
+    alarms.truncate(MOST);
+    alarms
+}
+
 fn short(room: Room) -> Option<&'static str> {
     match room {
         Room::Ample => None,
@@ -128,5 +157,9 @@ fn short(room: Room) -> Option<&'static str> {
     }
 }
 
+// Hosts say what they run every few seconds.
+const SILENT_MS: u64 = 30_000;
+// The most alarms about what hosts say.
+const MOST: usize = 100;
 // How far back refusals are looked for.
 const LATELY: u64 = 1000;

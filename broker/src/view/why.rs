@@ -145,7 +145,9 @@ async fn by_hash(scene: Scene<'_>, about: &str) -> Result<u64, Error> {
                 requests.extend(nonce.map(|_| entry.index));
                 starts(&ruled.request_sha256)
             }
-            Body::Inception(_) | Body::Door(_) | Body::Report(_) | Body::Clock(_) | Body::Lost(_) => false,
+            Body::Inception(_) | Body::Door(_) | Body::Report(_) | Body::Clock(_) | Body::Lost(_) | Body::Freeze(_) => {
+                false
+            }
         };
         if named || starts(&leaf_hash(&row.bytes)) {
             found.push(entry.index);
@@ -171,10 +173,7 @@ async fn by_hash(scene: Scene<'_>, about: &str) -> Result<u64, Error> {
 }
 
 fn jti(token: &[u8]) -> Option<Nonce> {
-    let payload = token.split(|byte| *byte == b'.').nth(1)?;
-    let payload = data_encoding::BASE64URL_NOPAD.decode(payload).ok()?;
-    let request: StartRequest = policy::json::read(&payload).ok()?;
-    Some(request.jti)
+    super::seen::said(token).map(|request: StartRequest| request.jti)
 }
 
 // The fewest hex digits that name an entry.

@@ -1,6 +1,6 @@
 //! One rule and what relaxations lift of it: asked again behind each refusal that is lifted, so that none hides another.
 
-use super::{Binding, ImportRule, Start, StartRule, Watch};
+use super::{About, Binding, ImportRule, Start, StartRule, Watch};
 use crate::artifact::Import;
 use crate::reason::{Reason, Refusal};
 use crate::relax::{Aside, Relaxed, lifted};
@@ -27,6 +27,10 @@ pub(super) fn import(rule: &ImportRule, binding: &Binding<'_>) -> (Result<(), Re
         (rule.judge)(&Binding { start, import, link: link.clone(), candidate: candidate.clone() })
     };
     let lift = |reason| {
+        // A reprieve is of a file: whoever owns a contract signs that anew.
+        if reason == Reason::IssuerRevoked && rule.about != About::Candidate {
+            return None;
+        }
         let Start { state, question, now, .. } = binding.start;
         let answers = binding.candidate.as_ref().ok().map(|candidate| candidate.sha256);
         let id = lifted(state, question, now, reason, Some((binding.import, answers)))?.clone();

@@ -2,7 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Apply, Case, HostStanding, Judge, State, Weighty, end};
+use super::{Apply, Case, ComponentRecord, HostStanding, Judge, State, Weighty, end};
+use crate::digest::Digest;
+use crate::issuer::Standing;
+use crate::key::{self, Name};
 use crate::name::RelaxationId;
 use crate::reason::{Reason, Refusal};
 use crate::relax::{MAX_NAMED, MAX_RELAXATIONS, RELAXATION_LIFETIME_S, Relaxation, STANDBY_LIFE_S, Weakening};
@@ -80,6 +83,7 @@ impl Weakening {
                 Err(Refusal::new(Reason::NotRelaxable, format!("`{allow}` holds whatever stands in state")))
             }
             Self::Exception { .. } => Ok(()),
+            Self::Reprieve { sha256, issuer } => state.knew_before(sha256, issuer),
             Self::Standby { components, sha256, hosts, life_s } => {
                 if [components.len(), sha256.len(), hosts.len()].iter().any(|count| !(1..=MAX_NAMED).contains(count)) {
                     return Err(excessive(format!("it names 1 to {MAX_NAMED} components, digests and hosts each")));
@@ -106,6 +110,11 @@ impl Weakening {
                 let start: String = sha256.to_string().chars().take(12).collect();
                 format!("exception: {allow} does not count for {start}...")
             }
+            Self::Reprieve { sha256, issuer } => {
+                let [sha256, issuer] =
+                    [sha256.to_string(), issuer.to_string()].map(|it| it.chars().take(12).collect::<String>());
+                format!("reprieve: {sha256}... counts though its issuer {issuer}... was revoked")
+            }
             Self::Standby { components, sha256, hosts, life_s } => format!(
                 "standby permits of {life_s} s: {}, {}, {}",
                 count(components.len(), "id"),
@@ -113,6 +122,24 @@ impl Weakening {
                 count(hosts.len(), "host")
             ),
         }
+    }
+}
+
+impl State {
+    // What a revoked issuer signed and is admitted was admitted before it was revoked: an admission asks whether its
+    // issuer's word counts, and nobody who was revoked comes back.
+    fn knew_before(&self, sha256: &Digest, issuer: &Name<key::Issuer>) -> Result<(), Refusal> {
+        let standing = self.issuers.find(issuer).map(|issuer| issuer.standing);
+        if !matches!(standing, Some(Standing::Revoked(_))) {
+            return Err(Refusal::new(Reason::NotFound, format!("issuer `{issuer}` was not revoked")));
+        }
+        let provider = self.providers.get(sha256).and_then(|record| record.signed.as_ref());
+        let component = |record: &ComponentRecord| record.sha256 == *sha256 && record.issuer == *issuer;
+        if provider.is_some_and(|(signer, _)| signer == issuer) || self.components.values().any(component) {
+            return Ok(());
+        }
+        let detail = format!("no file {sha256}, signed by `{issuer}`, was admitted before that issuer was revoked");
+        Err(Refusal::new(Reason::NotFound, detail))
     }
 }
 

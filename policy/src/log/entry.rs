@@ -60,6 +60,8 @@ pub enum Body {
     Clock(Jump),
     /// In this place stood an entry that is lost: an older log was put back.
     Lost(Lost),
+    /// The bytes of old entries are moved to a segment.
+    Freeze(Freezing),
 }
 
 /// The word for a body on the wire.
@@ -82,6 +84,8 @@ pub enum EntryKind {
     Clock,
     /// [`Body::Lost`].
     Lost,
+    /// [`Body::Freeze`].
+    Freeze,
 }
 
 /// A governing act and what became of it.
@@ -136,6 +140,20 @@ pub struct Reported {
     /// The checkpoint that it holds and this log does not lead to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ahead: Option<Ahead>,
+}
+
+/// Where the bytes of old entries go; whoever holds the folder and the log's key moves them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Freezing {
+    /// The index of the segment's first entry.
+    pub first: u64,
+    /// How many entries the log had at its end.
+    pub size: u64,
+    /// How many of them leave their bytes there.
+    pub moved: u64,
+    /// SHA-256 of the segment's file.
+    pub sha256: Digest,
 }
 
 /// An entry that is lost says nothing.
@@ -266,6 +284,7 @@ impl Body {
             Self::Report(_) => EntryKind::Report,
             Self::Clock(_) => EntryKind::Clock,
             Self::Lost(_) => EntryKind::Lost,
+            Self::Freeze(_) => EntryKind::Freeze,
         }
     }
 
@@ -279,6 +298,7 @@ impl Body {
             EntryKind::Report => json::from_value(body).map(Self::Report),
             EntryKind::Clock => json::from_value(body).map(Self::Clock),
             EntryKind::Lost => json::from_value(body).map(Self::Lost),
+            EntryKind::Freeze => json::from_value(body).map(Self::Freeze),
         };
         read.map_err(|refusal: Refusal| Refusal::new(Reason::LogBroken, refusal.to_string()))
     }

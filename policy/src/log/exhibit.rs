@@ -156,7 +156,7 @@ impl Exhibit {
                 let inventory = signed_by::<HostInventory, _>(&document, reported.host, reported.request_sha256)?;
                 vec![format!("an inventory, signed by host {}", inventory.iss)]
             }
-            Body::Inception(_) | Body::Door(_) | Body::Clock(_) | Body::Lost(_) => {
+            Body::Inception(_) | Body::Door(_) | Body::Clock(_) | Body::Lost(_) | Body::Freeze(_) => {
                 return Err(broken("an entry of its kind rests on no evidence"));
             }
         };

@@ -16,7 +16,7 @@ use crate::inventory::HostInventory;
 use crate::join::Join;
 use crate::log::checkpoint::{Checkpoint, NoteKey};
 use crate::log::draft::{Draft, pieces};
-use crate::log::entry::{Body, Entry, Lost, Reported, Ruled, leaf_hash};
+use crate::log::entry::{Body, Entry, Freezing, Lost, Reported, Ruled, leaf_hash};
 use crate::log::rests::resting;
 use crate::log::ruling::Ruling;
 use crate::question::{Question, StartRequest};
@@ -224,6 +224,12 @@ impl Ledger {
     pub fn lose(&mut self, at_ms: u64) -> Step<()> {
         let at_ms = self.later(at_ms);
         self.record(Draft::alone(Body::Lost(Lost {}), at_ms))
+    }
+
+    /// Records that the bytes of old entries are moved to a segment; the fold is the same without them.
+    pub fn freeze(&mut self, freezing: Freezing, at_ms: u64) -> Step<()> {
+        let at_ms = self.later(at_ms);
+        self.record(Draft::alone(Body::Freeze(freezing), at_ms))
     }
 
     /// Puts a draft into the log: its place, its link to the entry before, and what it changes.

@@ -136,6 +136,7 @@ impl Ledger {
             Body::Door(counts) => Ok(self.count(counts.clone(), entry.at_ms).bytes),
             Body::Clock(jump) => Ok(self.jumped(*jump, entry.at_ms).bytes),
             Body::Lost(_) => Ok(self.lose(entry.at_ms).bytes),
+            Body::Freeze(freezing) => Ok(self.freeze(*freezing, entry.at_ms).bytes),
             Body::Report(reported) => self.report_again(entry, reported, evidences),
             Body::Ruling(ruled) => self.rule_again(entry, ruled, evidences),
             Body::Governance(judged) | Body::Refusal(judged) => self.govern_again(entry, judged, evidences),

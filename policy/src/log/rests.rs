@@ -20,7 +20,7 @@ impl Entry {
             Body::Door(_) => true,
             // A command's id is remembered, also when it was refused.
             Body::Refusal(judged) => judged.id.is_none(),
-            Body::Inception(_) | Body::Governance(_) | Body::Clock(_) | Body::Lost(_) => false,
+            Body::Inception(_) | Body::Governance(_) | Body::Clock(_) | Body::Lost(_) | Body::Freeze(_) => false,
         }
     }
 
@@ -29,7 +29,9 @@ impl Entry {
         let behind = match &self.body {
             Body::Ruling(ruled) => ruled.facts.clock_ms.is_some(),
             Body::Governance(judged) | Body::Refusal(judged) => judged.clock_ms.is_some(),
-            Body::Inception(_) | Body::Door(_) | Body::Report(_) | Body::Clock(_) | Body::Lost(_) => false,
+            Body::Inception(_) | Body::Door(_) | Body::Report(_) | Body::Clock(_) | Body::Lost(_) | Body::Freeze(_) => {
+                false
+            }
         };
         behind || self.acknowledges_clock()
     }

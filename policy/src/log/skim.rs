@@ -60,7 +60,9 @@ impl Skimmed<'_> {
             EntryKind::Report => self.body.ahead.is_none(),
             EntryKind::Door => true,
             EntryKind::Refusal => self.body.id.is_none(),
-            EntryKind::Inception | EntryKind::Governance | EntryKind::Clock | EntryKind::Lost => false,
+            EntryKind::Inception | EntryKind::Governance | EntryKind::Clock | EntryKind::Lost | EntryKind::Freeze => {
+                false
+            }
         }
     }
 

@@ -23,7 +23,7 @@ impl Body {
             Self::Governance(judged) if judged.events.iter().all(Event::narrows) => Worth::Safety,
             Self::Clock(_) => Worth::Safety,
             Self::Ruling(ruled) if ruled.reason.is_some() => Worth::Notes,
-            Self::Refusal(_) | Self::Door(_) | Self::Report(_) => Worth::Notes,
+            Self::Refusal(_) | Self::Door(_) | Self::Report(_) | Self::Freeze(_) => Worth::Notes,
             // A lost entry's place is filled while an older log is restored, which lets grants begin again.
             Self::Inception(_) | Self::Governance(_) | Self::Ruling(_) | Self::Lost(_) => Worth::Grants,
         }

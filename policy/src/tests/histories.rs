@@ -93,8 +93,8 @@ fn act() -> impl Strategy<Value = Act> {
         1 => Just(Act::RetireCart),
         1 => Just(Act::AdmitCart),
         1 => Just(Act::BanHost),
-        2 => (0..4_u8, 0..8_u64).prop_map(|(kind, seconds)| Act::Relax(kind, seconds)),
-        1 => (0..4_u8).prop_map(Act::EndRelaxation),
+        2 => (0..5_u8, 0..8_u64).prop_map(|(kind, seconds)| Act::Relax(kind, seconds)),
+        1 => (0..5_u8).prop_map(Act::EndRelaxation),
         2 => (0..5000_u64).prop_map(Act::Pass),
         2 => (0..4_u8, any::<Option<u8>>(), 0..32_u8).prop_map(|(by, name, roles)| Act::Put(by, name.map(|it| it % 3), roles)),
         1 => (0..4_u8).prop_map(Act::Remove),
@@ -190,6 +190,7 @@ fn perform_on_relaxations(world: &mut World, act: &Act) -> Result<(), Refusal> {
         0 => Weakening::Observe { package: None },
         1 => Weakening::Observe { package: Some(logging().package) },
         2 => Weakening::Exception { sha256: file("cart"), allow: Reason::ContractTrack },
+        4 => Weakening::Reprieve { sha256: file("cart"), issuer: Pair::<Issuer>::seeded("1").name },
         _ => Weakening::Standby {
             components: ["cart".parse().unwrap()].into(),
             sha256: [file("cart")].into(),

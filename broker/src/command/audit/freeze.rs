@@ -43,18 +43,21 @@ impl Args {
             (Some(index), _) => Until::Before(index),
             (None, span) => Until::OlderThan(span.map_or(u64::MAX, |Span(seconds)| seconds)),
         };
-        let asked = Freeze { until, out: self.out, lock: self.lock };
+        let now = SystemClock::default().now();
+        let asked = Freeze { until, as_of: now, out: self.out, lock: self.lock };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let done = runtime.block_on(freeze(&folder, SystemClock::default().now(), &asked)).map_err(told)?;
-        let Frozen { segment, file, moved, bytes: (before, after) } = done;
+        let done = runtime.block_on(freeze(&folder, now, &asked)).map_err(told)?;
+        let Frozen { segment, file, moved, entry, bytes: (before, after) } = done;
         let text = output::fields([
             ("segment", file.display().to_string()),
             ("sha256", segment.sha256.to_string()),
             ("entries", format!("{} to {}, {moved} of them left their bytes there", segment.first, segment.size - 1)),
+            ("recorded", format!("by entry {entry}")),
             ("log", format!("{after} bytes, {before} before")),
         ]);
         let members = json!({
             "file": file, "sha256": segment.sha256, "first": segment.first, "last": segment.size - 1, "moved": moved,
+            "index": entry,
             "bytes_before": before, "bytes": after,
         });
         Ok(Report::new(format!("frozen; move the segment offline, and keep it\n{text}"), members))

@@ -18,15 +18,19 @@ use policy::provider::Subject;
 use policy::question::{Inventory, Runs, Seen, StartRequest, What};
 use policy::warrant::DecisionKeys;
 use policy::wire::Nonce;
+use serde_json::Value;
 
 use super::super::{InitOptions, InitReport, Service, init};
 use crate::clock::{Clock, FixedClock};
 use crate::folder::Folder;
 use crate::keys::{SigningKey, nonce};
 use crate::settings::Settings;
+use crate::view::{self, Look, Scene};
 
 /// The moment at which every test begins.
 pub(crate) const NOW_MS: u64 = 1_795_350_417_123;
+
+const NO_BUILTINS: &[u8] = br#"{"builtins":[]}"#;
 
 /// A lattice in a temporary folder, its clock, and a service on it.
 pub(crate) struct Lattice {
@@ -83,6 +87,23 @@ impl Lattice {
 
     pub(crate) async fn size(&self) -> u64 {
         self.service.log().await.unwrap().size().await.unwrap()
+    }
+
+    /// What is shown by a broker that hears its hosts.
+    pub(crate) async fn look(&self, look: &Look) -> Value {
+        let snapshot = self.service.snapshot().await.unwrap();
+        let log = self.service.log().await.unwrap();
+        let present = self.service.present();
+        let scene = Scene {
+            state: &snapshot.state,
+            head: snapshot.head,
+            root: snapshot.root,
+            log: &log,
+            now: self.clock.now(),
+            present: Some(present),
+            room: present.room(),
+        };
+        view::answer(scene, look).await.unwrap()
     }
 
     pub(crate) fn warrant(&self) -> String {
@@ -207,8 +228,27 @@ impl Lattice {
         host.sign(&inventory, [])
     }
 
+    /// A question that brings these claims.
+    pub(crate) fn request_bringing(&self, host: &SigningKey<Host>, claims: &[u8]) -> Vec<u8> {
+        let mut asked = None;
+        self.request_with(host, |request| {
+            request.runs.claims_sha256 = Some(Digest::of(claims));
+            asked = Some(request.clone());
+        });
+        host.sign(&asked.unwrap(), [claims, NO_BUILTINS])
+    }
+
+    /// A command that brings this statement.
+    pub(crate) async fn command_bringing(&self, statement: &[u8]) -> Vec<u8> {
+        let (admin, basis) = (self.admin(), self.service.snapshot().await.unwrap().head.epoch);
+        let mut command = self.draft(&admin, basis, None, vec![self.invitation()]);
+        command.statements = vec![Digest::of(statement)];
+        admin.sign(&command, [statement])
+    }
+
     pub(crate) fn request_with(&self, host: &SigningKey<Host>, change: impl FnOnce(&mut StartRequest)) -> Vec<u8> {
         let inventory = policy::json::write(&Inventory { builtins: Vec::new() });
+        assert_eq!(inventory, NO_BUILTINS);
         let mut request = StartRequest {
             iss: host.name(),
             aud: self.report.lattice.clone(),

@@ -1,5 +1,6 @@
 //! What the court leaves behind: rows that can be judged again, checkpoints, answers that anybody can check.
 
+use data_encoding::BASE64URL_NOPAD;
 use jwt_simple::prelude::{Ed25519PublicKey, EdDSAPublicKeyLike, VerificationOptions};
 use policy::answer::StartAnswer;
 use policy::envelope::Unverified;
@@ -105,5 +106,40 @@ async fn t69_a_pasted_seed_is_refused_and_nowhere_kept() {
     for name in ["log.db", "lock.db"] {
         let bytes = std::fs::read(lattice.folder.path().join(name)).unwrap();
         assert!(!bytes.windows(seed.len()).any(|window| window == seed.as_bytes()), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn t69_a_seed_behind_escapes_or_in_a_statement_is_refused_at_the_door_and_kept_nowhere() {
+    let lattice = Lattice::new().await;
+    let host = lattice.enrolled_host().await;
+    let seed = nkeys::KeyPair::new_account().seed().unwrap();
+    let escaped: String = seed.chars().map(|letter| format!("\\u{:04X}", u32::from(letter))).collect();
+    let jws = |payload: String| {
+        let part = |text: &str| BASE64URL_NOPAD.encode(text.as_bytes());
+        format!("{}.{}.{}", part(r#"{"typ":"jwt","alg":"Ed25519"}"#), part(&payload), part("signed"))
+    };
+    let size = lattice.size().await;
+    let sentence = |secret: &str| format!(r#"{{"name":"my key is {secret}, keep it"}}"#);
+    let hidden = [sentence(&escaped), jws(sentence(&seed)), jws(sentence(&escaped))];
+    for piece in &hidden {
+        // As the claims of a start, and as a statement of a command.
+        let asked = lattice.request_bringing(&host, piece.as_bytes());
+        let commanded = lattice.command_bringing(piece.as_bytes()).await;
+        for refused in [lattice.service.answer_start(&asked).await, lattice.service.command(&commanded).await] {
+            let refused = refused.unwrap_err();
+            assert_eq!(refused.reason(), Some(Reason::SecretInInput), "{piece}");
+            assert!(!format!("{refused} {refused:?}").contains(&seed));
+        }
+    }
+    assert_eq!(lattice.size().await, size, "none of it is an entry");
+    let lattice = lattice.closed().await;
+    for name in ["log.db", "lock.db"] {
+        let bytes = std::fs::read(lattice.folder.path().join(name)).unwrap();
+        for canary in
+            hidden.iter().flat_map(|piece| piece.split('.')).filter(|part| part.len() > 60).chain([seed.as_str()])
+        {
+            assert!(!bytes.windows(canary.len()).any(|window| window == canary.as_bytes()), "{name}: {canary}");
+        }
     }
 }

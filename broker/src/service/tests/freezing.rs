@@ -4,6 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use policy::digest::Digest;
+use policy::log::Body;
 use policy::reason::Reason;
 
 use super::asker::{Closed, Lattice, NOW_MS};
@@ -43,7 +45,8 @@ async fn aged() -> Closed {
 
 async fn frozen(lattice: &Closed, until: Until, out: &Path) -> Result<Frozen, Error> {
     fs::create_dir_all(out).unwrap();
-    freeze(&lattice.folder, lattice.clock.now(), &Freeze { until, out: out.to_owned(), lock: None }).await
+    let as_of = lattice.clock.now();
+    freeze(&lattice.folder, as_of, &Freeze { until, as_of, out: out.to_owned(), lock: None }).await
 }
 
 async fn verdict(lattice: &Closed, segments: Option<PathBuf>) -> Verdict {
@@ -83,13 +86,15 @@ async fn frozen_entries_leave_the_log_and_stay_what_they_were() {
     assert_eq!((done.segment.first, done.moved >= 13), (0, true), "{done:?}");
     // Without its segment the log holds, and what could not be decided again is named; with it everything is as it was.
     let bare = sound(&lattice, None).await;
-    assert_eq!((bare.tree_root, bare.last, bare.entries), (before.tree_root, before.last, before.entries));
+    assert_eq!((bare.entries, done.entry), (before.entries + 1, before.entries));
     let undecided: u64 = bare.undecided.iter().map(|(first, end)| end - first).sum();
     assert_eq!((undecided, bare.rulings), (done.moved, 3));
     let whole = sound(&lattice, Some(out.clone())).await;
     assert_eq!((whole.rulings, whole.judged, whole.undecided), (before.rulings, before.judged, Vec::new()));
-    assert_eq!(whole.tree_root, before.tree_root);
-    assert_eq!(exported(&lattice, Some(&out)).await, lines);
+    assert_eq!(whole.tree_root, bare.tree_root);
+    let after = exported(&lattice, Some(&out)).await;
+    assert!(after.starts_with(&lines), "what was there is as it was, and one entry more");
+    assert_eq!(after.iter().filter(|byte| **byte == b'\n').count() as u64, whole.entries);
     // The segment alone, and with what followed it.
     let alone = audit::exports(std::slice::from_ref(&done.file), Against::default(), || ()).await.unwrap().unwrap();
     assert_eq!((alone.rulings, alone.undecided.len()), (12, 0));
@@ -149,7 +154,7 @@ async fn what_is_young_and_what_the_state_rests_on_stays() {
     assert_eq!(again.reason(), Some(Reason::NotFound));
     log.close().await.unwrap();
     let lattice = lattice.opened().await;
-    let asked = Freeze { until: Until::OlderThan(1), out, lock: None };
+    let asked = Freeze { until: Until::OlderThan(1), as_of: lattice.clock.now(), out, lock: None };
     assert!(matches!(freeze(&lattice.folder, lattice.clock.now(), &asked).await, Err(Error::Locked(_))));
 }
 
@@ -188,12 +193,15 @@ async fn a_freeze_that_fails_changes_nothing() {
     let lattice = aged().await;
     day(&lattice, 40);
     let before = sound(&lattice, None).await;
-    let asked = Freeze { until: Until::OlderThan(1), out: lattice.place.path().join("nowhere"), lock: None };
+    let (as_of, out) = (lattice.clock.now(), lattice.place.path().join("nowhere"));
+    let asked = Freeze { until: Until::OlderThan(1), as_of, out, lock: None };
     let refused = freeze(&lattice.folder, lattice.clock.now(), &asked).await;
     assert!(matches!(refused, Err(Error::Io { .. })));
+    assert_eq!(sound(&lattice, None).await.tree_root, before.tree_root);
     // A file of that name which is another one is not overwritten.
     let out = lattice.place.path().join("segments");
     let done = frozen(&lattice, Until::Before(10), &out).await.unwrap();
+    let after = sound(&lattice, Some(out.clone())).await;
     let stranger = out.join("stranger");
     fs::create_dir(&stranger).unwrap();
     let name = crate::store::name_of(done.segment.size, before.entries - 3);
@@ -202,7 +210,37 @@ async fn a_freeze_that_fails_changes_nothing() {
     assert!(matches!(refused, Error::AlreadyThere(_)), "{refused}");
     assert_eq!(fs::read(stranger.join(&name)).unwrap(), b"mine");
     assert_eq!(fs::read_dir(&stranger).unwrap().count(), 1);
-    assert_eq!(sound(&lattice, Some(out)).await.tree_root, before.tree_root);
+    assert_eq!(sound(&lattice, Some(out)).await.tree_root, after.tree_root);
     assert!(!lattice.folder.path().join("log.db.new").exists());
     lattice.opened().await;
+}
+
+#[tokio::test]
+async fn a_freeze_is_on_record_before_anything_moves() {
+    let lattice = aged().await;
+    let out = lattice.place.path().join("segments");
+    day(&lattice, 40);
+    let before = sound(&lattice, None).await;
+    // It dies between the record and the move: the entries are where they were, and the next one moves them.
+    let way = lattice.folder.path().join("log.db.new");
+    fs::create_dir(&way).unwrap();
+    fs::write(way.join("in the way"), "").unwrap();
+    frozen(&lattice, Until::OlderThan(1), &out).await.unwrap_err();
+    let noted = sound(&lattice, None).await;
+    assert_eq!((noted.entries, noted.rulings, noted.undecided), (before.entries + 1, before.rulings, Vec::new()));
+    fs::remove_dir_all(&way).unwrap();
+    let done = frozen(&lattice, Until::OlderThan(1), &out).await.unwrap();
+    let log = LogReader::open(&lattice.folder.log()).await.unwrap();
+    let entry = log.row(done.entry).await.unwrap().unwrap().entry().unwrap().unwrap();
+    let Body::Freeze(freezing) = entry.body else { panic!("{entry:?}") };
+    assert_eq!((freezing.first, freezing.size, freezing.moved), (0, done.segment.size, done.moved));
+    assert_eq!(freezing.sha256, Digest::of(&fs::read(&done.file).unwrap()));
+    log.close().await.unwrap();
+    // Who looks sees when each segment was made, and which there are.
+    let lattice = lattice.opened().await;
+    let tail = lattice.look(&Look::Tail { from: None, most: 100 }).await;
+    let told = tail["entries"].as_array().unwrap().iter().filter(|entry| entry["kind"] == "freeze").count();
+    assert_eq!(told, 2, "{tail}");
+    let status = lattice.look(&Look::Status).await;
+    assert_eq!(status["segments"][0]["sha256"], freezing.sha256.to_string());
 }

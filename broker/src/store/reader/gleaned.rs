@@ -55,7 +55,7 @@ impl Gleaned {
                     self.asked.pop_front();
                 }
             }
-            Body::Refusal(_) | Body::Door(_) | Body::Report(_) | Body::Clock(_) | Body::Lost(_) => {}
+            Body::Refusal(_) | Body::Door(_) | Body::Report(_) | Body::Clock(_) | Body::Lost(_) | Body::Freeze(_) => {}
         }
     }
 }
