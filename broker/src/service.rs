@@ -5,6 +5,7 @@
 mod backup;
 mod base;
 mod configured;
+mod growth;
 mod init;
 mod memory;
 mod notary;
@@ -48,6 +49,7 @@ pub use crate::sequencer::Snapshot;
 pub use backup::{BackedUp, Backup, backup};
 pub use base::FollowUp;
 pub(crate) use configured::refuse_unreadable;
+pub(crate) use growth::Growing;
 pub use init::{InitOptions, InitReport, init};
 pub(crate) use open::WARN_S;
 pub use restore::{Survey, restore, survey};

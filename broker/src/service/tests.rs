@@ -7,6 +7,7 @@ mod door;
 mod evidence;
 mod founding;
 mod freezing;
+mod growth;
 mod rotation;
 mod starting;
 mod upgrade;
