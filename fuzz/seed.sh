@@ -42,7 +42,8 @@ KINDS = {
     "invite": "join_warrant_receipt_view", "join": "join_warrant_receipt_view", "view": "join_warrant_receipt_view",
     "warrant": "join_warrant_receipt_view", "warrant-rotation": "join_warrant_receipt_view",
     "query": "query_root_inventory_withdrawals", "root": "query_root_inventory_withdrawals",
-    "host-inventory": "query_root_inventory_withdrawals", "withdrawals": "query_root_inventory_withdrawals", "receipt": "join_warrant_receipt_view",
+    "host-inventory": "query_root_inventory_withdrawals", "growth": "query_root_inventory_withdrawals",
+    "grown": "query_root_inventory_withdrawals", "withdrawals": "query_root_inventory_withdrawals", "receipt": "join_warrant_receipt_view",
 }
 for path in sorted((VECTORS / "documents").iterdir()):
     data = path.read_bytes()
@@ -50,6 +51,8 @@ for path in sorted((VECTORS / "documents").iterdir()):
         seed(KINDS[path.name], data)
         seed(KINDS[path.name], bare(data))
         seed("json", payload(data.split(b"\n")[0]))
+    elif path.name == "exhibit":
+        seed("exhibit", data)
     elif path.name.startswith("entry"):
         seed("entry json", data)
     elif path.name == "checkpoint":

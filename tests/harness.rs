@@ -21,6 +21,8 @@ pub mod large;
 pub mod lattice;
 #[path = "harness/load.rs"]
 pub mod load;
+#[path = "harness/longer.rs"]
+pub mod longer;
 #[path = "harness/mint.rs"]
 pub mod mint;
 #[path = "harness/process.rs"]
@@ -37,3 +39,5 @@ pub mod sign;
 pub mod stranger;
 #[path = "harness/vectors.rs"]
 pub mod vectors;
+#[path = "harness/verifiers.rs"]
+pub mod verifiers;

@@ -14,6 +14,7 @@ use policy::digest::Digest;
 use policy::envelope::{Document, Keyring, Unverified, Verified};
 use policy::examine::{self, Examined};
 use policy::govern::{AdminRole, AdministratorKeys, HostKeys, Times};
+use policy::growth::Growth;
 use policy::inventory::HostInventory;
 use policy::join::{Join, Possession};
 use policy::key::{Name, refuse_hidden_secrets};
@@ -119,6 +120,11 @@ impl Door {
         self.counted(self.check_inventory(bytes, reply))
     }
 
+    /// Lets in a host's question whether the log only grew.
+    pub(crate) fn growth(&self, bytes: &[u8], reply: Reply<'_>) -> Result<Verified<Growth>, Refusal> {
+        self.counted(self.check_growth(bytes, reply))
+    }
+
     /// Whether this is the key of a host or an administrator. Whoever writes it down need not hold it.
     pub(crate) fn knows(&self, key: &str) -> bool {
         let hosts = self.hosts.load();
@@ -201,6 +207,21 @@ impl Door {
         self.present.refuse_repeated(&inventory)?;
         self.shares.charge(check)?;
         Ok(inventory)
+    }
+
+    fn check_growth(&self, bytes: &[u8], reply: Reply<'_>) -> Result<Verified<Growth>, Refusal> {
+        let growth = Unverified::<Growth>::parse(bytes)?;
+        reply.goes_to(growth.says())?;
+        self.ours(&growth.says().aud)?;
+        let hosts = self.hosts.load();
+        hosts.key(growth.says())?;
+        let check = self.shares.check(growth.says().iss, false, self.clock.elapsed_ms())?;
+        let growth = growth.verify(hosts.as_ref())?;
+        self.fresh(growth.iat, Whose::Host)?;
+        // Said again by somebody else it is charged to nobody (T87).
+        self.never_asked(growth.jti, growth.iat, self.clock.now())?;
+        self.shares.charge(check)?;
+        Ok(growth)
     }
 
     fn check_command(&self, bytes: &[u8], reply: Reply<'_>) -> Result<Passed<Command>, Refusal> {

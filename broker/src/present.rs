@@ -11,6 +11,7 @@ use arc_swap::ArcSwap;
 use policy::digest::Digest;
 use policy::effective::{Effect, Effects};
 use policy::govern::{Disorder, State};
+use policy::growth::Grown;
 use policy::inventory::{Forked, HostInventory, Runs};
 use policy::key::{Host, Name};
 use policy::log::Head;
@@ -187,13 +188,18 @@ impl Present {
         Some(now_ms.saturating_sub(since))
     }
 
-    /// Takes in whether a host says that this log was forked.
-    pub(crate) fn forked(&self, inventory: &HostInventory) {
+    /// Takes in whether a host says that this log was forked; whether it had not said so before.
+    pub(crate) fn forked(&self, inventory: &HostInventory) -> bool {
         let mut known = self.known();
-        // An older word that somebody repeats takes no newer one's place.
-        if known.forks.get(&inventory.iss).is_none_or(|(said, _)| inventory.iat > *said) {
-            known.forks.insert(inventory.iss, (inventory.iat, inventory.forked));
+        let before = known.forks.get(&inventory.iss).copied();
+        // An older word that somebody repeats takes no newer one's place; of one second, that of a fork counts.
+        let older = |(said, _)| inventory.iat < said || (inventory.iat == said && inventory.forked.is_none());
+        if before.is_some_and(older) {
+            return false;
         }
+        known.forks.insert(inventory.iss, (inventory.iat, inventory.forked));
+        let before = before.and_then(|(_, forked)| forked);
+        inventory.forked.is_some_and(|forked| before != Some(forked))
     }
 
     /// Refuses an inventory that was heard before, whoever brings it again.
@@ -249,6 +255,15 @@ impl Present {
     /// Whether an entry in that place is known to be lost.
     pub(crate) fn lost(&self, index: u64) -> bool {
         self.order.load().disorder.lost(index)
+    }
+
+    /// The entries that restored an older log after that place, the newest few.
+    pub(crate) fn restores_after(&self, index: u64) -> Vec<u64> {
+        let order = self.order.load();
+        let after = order.disorder.restored.iter().map(|(at, _)| *at).filter(|at| *at > index);
+        let mut newest: Vec<u64> = after.rev().take(Grown::MAX_RESTORED).collect();
+        newest.reverse();
+        newest
     }
 
     /// What each process of a host said last.

@@ -10,13 +10,12 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use policy::command::Command;
-use policy::digest::Digest;
 use policy::envelope::Verified;
 use policy::examine::Examined;
 use policy::govern::{AdministratorKeys, Checked, HostKeys, Jump};
 use policy::inventory::HostInventory;
 use policy::join::Join;
-use policy::log::Ruling;
+use policy::log::{Observed, Ruling};
 use policy::question::StartRequest;
 use policy::reason::Reason;
 use policy::root::Agreed;
@@ -119,13 +118,13 @@ impl Sequencer {
         self.ask(|reply| Input::Count(turned_away, reply)).await
     }
 
-    /// Records what an inventory adds; `held` as [`policy::log::Ledger::report`] takes it.
+    /// Records what an inventory adds.
     pub(crate) async fn report(
         &self,
         inventory: Verified<HostInventory>,
-        held: Option<Digest>,
+        observed: Observed,
     ) -> Result<(), Unavailable> {
-        self.ask(|reply| Input::Report(Box::new(inventory), held, reply)).await
+        self.ask(|reply| Input::Report(Box::new(inventory), observed, reply)).await
     }
 
     pub(crate) async fn look(&self) -> Result<Arc<Snapshot>, Unavailable> {

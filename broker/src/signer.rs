@@ -9,6 +9,7 @@ use policy::answer::{Receipt, StartAnswer, Verdict, View};
 use policy::decide::Decision;
 use policy::digest::Digest;
 use policy::envelope::Verified;
+use policy::growth::{Grown, Growth};
 use policy::inventory::HostInventory;
 use policy::key::{self, Name};
 use policy::lineage::Changes;
@@ -20,6 +21,7 @@ use policy::wire::PERMIT_TTL_MS;
 use policy::withdrawal::{Withdrawal, Withdrawals};
 
 use crate::keys::SigningKey;
+use crate::service::Growing;
 use crate::store::{Judgement, Recorded};
 
 /// The broker's decision key, with the papers that prove it.
@@ -175,6 +177,24 @@ impl Signer {
             noted,
         };
         self.key.sign(&document, [self.warrant()])
+    }
+
+    /// What a host has proved to it of the newest checkpoint: no grant, so it needs no entry.
+    pub(crate) fn grown(&self, asked: &Verified<Growth>, growing: Growing) -> Vec<u8> {
+        let Growing { checkpoint, trees, entry, restored, attached } = growing;
+        let document = Grown {
+            iss: self.key.name(),
+            aud: asked.iss,
+            lattice: self.lattice.clone(),
+            warrant_sha256: self.papers.warrant.sha256,
+            request_sha256: asked.sha256(),
+            checkpoint,
+            trees,
+            entry,
+            restored,
+        };
+        let attached = attached.iter().map(Vec::as_slice);
+        self.key.sign(&document, std::iter::once(self.warrant()).chain(attached))
     }
 
     /// A signed look at the state: no grant, so it needs no entry of its own.

@@ -14,10 +14,12 @@ use policy::envelope::{Afresh, Document, Draft, Unverified};
 use policy::examine;
 use policy::explain::{explain, fix};
 use policy::govern::Operation;
+use policy::growth::{Grown, Growth};
 use policy::inventory::HostInventory;
 use policy::join::{InviteProof, Join, Possession};
 use policy::json as reader;
 use policy::lineage::{Changes, Lineage};
+use policy::log::Observed;
 use policy::query::Query;
 use policy::question::{Question, StartRequest};
 use policy::root::RootChange;
@@ -138,6 +140,8 @@ pub(super) fn query_root_inventory_withdrawals(bytes: &[u8]) {
     read::<Query>(bytes);
     read::<RootChange>(bytes);
     read::<Withdrawals>(bytes);
+    read::<Growth>(bytes);
+    read::<Grown>(bytes);
     if let Ok(changes) = Changes::parse(bytes) {
         assert_eq!(Changes::parse(&changes.to_bytes()).expect("what was written"), changes);
         // No root of this court signed any of them.
@@ -150,7 +154,10 @@ pub(super) fn query_root_inventory_withdrawals(bytes: &[u8]) {
         let hosts = court().ledger.state().host_keys();
         if let Ok(inventory) = verified::<HostInventory>(&seal(&inventory, &[])).verify(hosts) {
             let mut ledger = court().ledger.clone();
-            recorded(&court().ledger, ledger.report(&inventory, None, NOW * 1000));
+            recorded(
+                &court().ledger,
+                ledger.report(&inventory, Observed { forked: true, ..Observed::default() }, NOW * 1000),
+            );
         }
     }
 }

@@ -22,6 +22,7 @@ pub const TARGETS: &[(&str, Body)] = &[
     ("command", documents::command),
     ("contract", claims::contract),
     ("entry", log::entry),
+    ("exhibit", log::exhibit),
     ("join_warrant_receipt_view", documents::join_warrant_receipt_view),
     ("json", json::json),
     ("names", names::names),

@@ -14,7 +14,7 @@ use futures::stream::SelectAll;
 use policy::answer::StartAnswer;
 use policy::artifact::Import;
 use policy::digest::Digest;
-use policy::envelope::{Unverified, Verified};
+use policy::envelope::{Document, Keyring, Unverified, Verified};
 use policy::log::Place;
 use policy::question::{Inventory, Offer, Runs, StartRequest, What};
 use policy::reason::{Reason, Refusal};
@@ -296,6 +296,22 @@ impl Asker {
             shown: None,
         };
         Ok(Genuine { answer, sighting })
+    }
+
+    /// From bytes of anybody to a document of the broker that no start waits for, and the warrant that it speaks under.
+    pub(crate) fn told<T: Document>(&self, bytes: &[u8]) -> Result<(Verified<T>, Standing), Refusal>
+    where
+        DecisionKeys: Keyring<T>,
+    {
+        let told = Unverified::<T>::parse(bytes)?;
+        let warrant = self.warrant(told.attachments().first().map(Vec::as_slice).unwrap_or_default())?;
+        let told = told.verify(&DecisionKeys::of(&warrant, self.clock.now())?)?;
+        let standing = Standing::of(&warrant);
+        // The roots' word counts whatever brings it, also to a host that asks for nothing more (T17, T66).
+        if let Err(error) = self.memory.follow(&standing) {
+            tracing::warn!("a warrant could not be remembered: {error}");
+        }
+        Ok((told, standing))
     }
 
     pub(crate) fn warrant(&self, token: &[u8]) -> Result<Verified<Warrant>, Refusal> {

@@ -115,6 +115,8 @@ fn record(key: &HostKey, invite: &Invite, opened: Opened) -> Result<Record, Refu
         .map_err(|_| Refusal::new(Reason::LogBroken, "the lattice's first entry is no text"))?;
     let head = Head { index: receipt.index, entry_sha256: receipt.entry_sha256 };
     Ok(Record {
+        proved: None,
+        asked_since_ms: None,
         lattice: invite.lattice.clone(),
         nats_url: invite.nats_url.clone(),
         host: *key.name(),

@@ -5,6 +5,7 @@
 //! it is left to `ask`, `join` and `notice`.
 
 mod piece;
+mod proved;
 mod record;
 #[cfg(test)]
 mod tests;
@@ -13,6 +14,7 @@ use std::fs::{self, File};
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use policy::digest::Digest;
@@ -31,6 +33,8 @@ use crate::clock::{Clock, SystemClock};
 use crate::error::Error;
 
 pub use piece::{Fork, Keep, Piece, Shown, kept};
+pub(crate) use proved::Open;
+pub use proved::Proved;
 pub use record::{Answered, Head, Record};
 pub(crate) use record::{Sighting, Standing, may_bind, raised};
 
@@ -42,6 +46,9 @@ pub struct Memory {
     // As far as the record's changes were followed; they are only ever added to.
     lineage: Mutex<Lineage>,
     raised: Arc<Notify>,
+    // A note that another took the place of before it was proved.
+    aside: Mutex<Option<String>>,
+    returns: AtomicU64,
 }
 
 impl Memory {
@@ -64,7 +71,7 @@ impl Memory {
         let mut lineage = Lineage::of(&inception(record.inception.as_bytes(), record.root)?, record.root);
         lineage.follow_all(&record.changes)?;
         let (dir, record, lineage) = (dir.to_owned(), Mutex::new(record), Mutex::new(lineage));
-        Ok(Self { dir, record, lineage, raised: Arc::default() })
+        Ok(Self { dir, record, lineage, raised: Arc::default(), aside: Mutex::default(), returns: AtomicU64::new(0) })
     }
 
     /// Whether a host's folder has one.
@@ -152,7 +159,23 @@ impl Memory {
     /// `log_fork` when it and what is held prove one, and from then on; `state_rollback` when it contradicts what is
     /// remembered; or when it cannot be written.
     pub(crate) fn raise(&self, sighting: &Sighting) -> Result<(), Error> {
-        self.take_in(sighting, |record| raised(record, sighting))
+        let Some(Shown { piece: Piece::Checkpoint(met), .. }) = &sighting.shown else {
+            return self.take_in(sighting, |record| raised(record, sighting));
+        };
+        let before = self.record().checkpoint;
+        self.take_in(sighting, |record| raised(record, sighting))?;
+        self.put_aside(before, met);
+        Ok(())
+    }
+
+    /// Notices have begun again after a silence.
+    pub(crate) fn returned(&self) {
+        self.returns.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How often notices began again.
+    pub(crate) fn returns(&self) -> u64 {
+        self.returns.load(Ordering::Relaxed)
     }
 
     /// Holds what was sighted against what is held, and takes in nothing else of it.

@@ -4,6 +4,7 @@
 //! whoever brings it, so a key that it drops is refused before the next answer (T17).
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use futures::StreamExt;
 use policy::digest::Digest;
@@ -26,7 +27,13 @@ pub(crate) struct Listening(tokio::task::JoinHandle<()>);
 pub(crate) async fn listen(memory: Arc<Memory>, transport: &dyn Transport) -> Result<Listening, Error> {
     let mut notices = transport.listen(Topic::Epoch.subject(&memory.record().lattice)).await?;
     let task = async move {
+        let mut heard = Instant::now();
         while let Some(note) = notices.next().await {
+            // They come each second. After a silence another broker may be speaking.
+            if heard.elapsed() >= SILENCE {
+                memory.returned();
+            }
+            heard = Instant::now();
             let memory = Arc::clone(&memory);
             // It waits for the disk, and whatever else this host does must not wait with it.
             let Ok(taken) = tokio::task::spawn_blocking(move || take(&memory, &note)).await else { break };
@@ -86,3 +93,5 @@ impl Drop for Listening {
         self.0.abort();
     }
 }
+
+const SILENCE: Duration = Duration::from_secs(3);

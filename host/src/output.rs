@@ -10,9 +10,11 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::ValueEnum;
+use host::clock::{Clock, SystemClock};
 use host::error::{Error, shown};
 use host::memory::{Fork, Memory};
 use policy::reason::Reason;
+use policy::time::Timestamp;
 use serde_json::{Value, json};
 
 /// How results are printed.
@@ -55,7 +57,9 @@ impl Place {
             let file = self.host_dir.join("evidence").join(&fork.file);
             json!({"code": Reason::LogFork, "message": fork.to_string(), "evidence": file, "sha256": fork.sha256})
         };
-        self.spoofed().map(spoofed).into_iter().chain(self.forked().map(forked)).collect()
+        let unproved = |(since_ms, message)| json!({"code": UNPROVED, "message": message, "since_ms": since_ms});
+        let warnings = self.spoofed().map(spoofed).into_iter().chain(self.forked().map(forked));
+        warnings.chain(self.unproved().map(unproved)).collect()
     }
 
     /// Tells a person what went wrong on the way; a program finds it in the document.
@@ -69,6 +73,21 @@ impl Place {
         if let Some(fork) = self.forked() {
             say(&format!("warning: {}: {fork}; nothing more is bound", Reason::LogFork));
         }
+        if let Some((_, message)) = self.unproved() {
+            say(&format!("warning: {UNPROVED}: {message}"));
+        }
+    }
+
+    // What the broker has owed for long; nothing is refused for it.
+    fn unproved(&self) -> Option<(u64, String)> {
+        let record = Memory::load(&self.host_dir).ok()?.record();
+        let since_ms = record.unproved_since_ms(SystemClock.wall_ms())?;
+        let (since, size) = (Timestamp::from_millis(since_ms), record.proved.map_or(1, |proved| proved.size));
+        let message = format!(
+            "since {since} no broker has proved that its log only grew from the first {size} entries, which is the last \
+             that was proved: an older broker cannot, and another one would not"
+        );
+        Some((since_ms, message))
     }
 
     // By the memory on the disk: whichever process of this host found it.
@@ -253,6 +272,7 @@ fn say(text: &str) {
 
 /// The host's folder where none is named.
 pub(crate) const USUAL_DIR: &str = "./.countersign-host";
+const UNPROVED: &str = "log_unproved";
 const FAILED: u8 = 1;
 const USAGE: u8 = 2;
 const REFUSED: u8 = 3;

@@ -9,11 +9,9 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use policy::digest::Digest;
-use policy::envelope::Unverified;
 use policy::inventory::{HostInventory, MAX_PAGES, Runs};
 use policy::question::{Inventory, Offer};
 use policy::reason::{Reason, Refusal};
-use policy::warrant::DecisionKeys;
 use policy::wire::Topic;
 use policy::withdrawal::Withdrawals;
 use tokio::task::JoinHandle;
@@ -22,7 +20,6 @@ use tokio::time::{Instant, MissedTickBehavior, timeout_at};
 use crate::ask::Asker;
 use crate::error::Error;
 use crate::inventory::Register;
-use crate::memory::Standing;
 use crate::stock::Stock;
 
 /// Reports for as long as it is kept.
@@ -131,13 +128,7 @@ async fn exchange(asker: &Asker, register: &Register, inventory: &HostInventory)
 
 // From bytes of anybody to the broker's word about this inventory.
 fn open(asker: &Asker, bytes: &[u8], sha256: Digest) -> Result<Withdrawals, Refusal> {
-    let told = Unverified::<Withdrawals>::parse(bytes)?;
-    let warrant = asker.warrant(told.attachments().first().map(Vec::as_slice).unwrap_or_default())?;
-    let told = told.verify(&DecisionKeys::of(&warrant, asker.clock.now())?)?;
-    // The roots' word counts whatever brings it, also to a host that asks for nothing more (T17, T66).
-    if let Err(error) = asker.memory.follow(&Standing::of(&warrant)) {
-        tracing::warn!("a warrant could not be remembered: {error}");
-    }
+    let (told, _) = asker.told::<Withdrawals>(bytes)?;
     let record = asker.memory.record();
     if told.aud != *asker.key.name() || told.lattice != record.lattice || told.request_sha256 != sha256 {
         return Err(Refusal::new(Reason::AnswerMismatch, "it is about another inventory"));

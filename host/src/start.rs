@@ -40,6 +40,7 @@ use crate::slot::{Binding, Slots};
 use crate::standby::Standbys;
 use crate::stock::Stock;
 use crate::transport::Transport;
+use crate::witness::{self, Watching};
 
 /// What a host is made of.
 pub struct Parts {
@@ -73,6 +74,7 @@ pub struct Host {
     folders: Vec<Folder>,
     limits: Limits,
     _listening: Listening,
+    _watching: Watching,
     reporting: Reporting,
 }
 
@@ -113,6 +115,7 @@ impl Host {
         let folders: Vec<_> = artifacts.into_iter().chain(builtins).collect();
         let stock = Stock::new(folders.clone(), &offers);
         let reporting = report::report(Arc::clone(&asker), Arc::clone(&register), stock, &offers);
+        let watching = witness::watch(Arc::clone(&asker));
         Ok(Self {
             engine: engine::ticking()?,
             asker,
@@ -122,6 +125,7 @@ impl Host {
             folders,
             limits,
             _listening: listening,
+            _watching: watching,
             reporting,
         })
     }

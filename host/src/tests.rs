@@ -2,9 +2,11 @@
 
 pub(crate) mod broker;
 pub(crate) mod guests;
+pub(crate) mod leaves;
 
 mod answers;
 mod forks;
+mod growths;
 mod limits;
 mod links;
 mod races;

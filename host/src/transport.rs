@@ -26,6 +26,11 @@ pub trait Transport: Send + Sync {
     /// Where the broker is looked for, for messages.
     fn address(&self) -> String;
 
+    /// How often a connection was made; another number may mean another broker.
+    fn connects(&self) -> u64 {
+        0
+    }
+
     /// The code of the last reply that only turned the question away. Nobody signed it: a hint for people, no answer.
     fn turned_away(&self) -> Option<Reason> {
         None

@@ -103,7 +103,7 @@ pub use put_threshold::PutThreshold;
 pub use records::{ComponentRecord, HostRecord, HostStanding, ProviderRecord, Published};
 pub use reject_command::RejectCommand;
 pub use remove_administrator::RemoveAdministrator;
-pub use restore::{LogRestored, Restore};
+pub use restore::{Disowned, LogRestored, Restore};
 pub use retire_component::RetireComponent;
 pub use retire_issuer::RetireIssuer;
 pub use retire_provider::RetireProvider;
@@ -368,13 +368,17 @@ impl HostKeys {
     pub fn contains(&self, host: &Name<Host>) -> bool {
         self.keys.contains_key(host)
     }
+
+    pub(crate) fn enrolled(&self, host: &Name<Host>) -> Result<Key<Host>, Refusal> {
+        let found = self.keys.get(host).cloned();
+        found.ok_or_else(|| Refusal::new(Reason::HostUnknown, format!("host `{host}` is not enrolled")))
+    }
 }
 
 impl sealed::Sealed for HostKeys {}
 
 impl Keyring<StartRequest> for HostKeys {
     fn key(&self, request: &StartRequest) -> Result<Key<Host>, Refusal> {
-        let found = self.keys.get(&request.iss).cloned();
-        found.ok_or_else(|| Refusal::new(Reason::HostUnknown, format!("host `{}` is not enrolled", request.iss)))
+        self.enrolled(&request.iss)
     }
 }

@@ -199,7 +199,6 @@ impl Document for HostInventory {
 
 impl Keyring<HostInventory> for HostKeys {
     fn key(&self, inventory: &HostInventory) -> Result<Key<Host>, Refusal> {
-        let found = self.keys.get(&inventory.iss).cloned();
-        found.ok_or_else(|| Refusal::new(Reason::HostUnknown, format!("host `{}` is not enrolled", inventory.iss)))
+        self.enrolled(&inventory.iss)
     }
 }

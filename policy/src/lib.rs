@@ -5,7 +5,8 @@
 //! Bytes are read strictly: [`json`], [`envelope`], [`artifact`]. What was signed: [`claims`], [`contract`],
 //! [`delegation`], [`possession`], [`command`], [`query`], [`warrant`], [`root`], [`join`], [`question`], [`answer`].
 //! What it is worth: [`issuer`], [`examine`], [`verify`]. The law itself: [`govern`], [`resolve`], [`decide`], [`relax`],
-//! [`rules`], [`explain`]. What runs already: [`inventory`], [`withdrawal`], [`effective`]. Evidence: [`log`], [`journal`].
+//! [`rules`], [`explain`]. What runs already: [`inventory`], [`withdrawal`], [`effective`]. Evidence: [`log`],
+//! [`growth`], [`journal`].
 //!
 //! Guarantees: no IO, no clock, no randomness, no environment, no panic on any input; the same inputs give the same
 //! answer everywhere. Signatures are checked in [`envelope`] (and, for checkpoints, in [`log`]) and nowhere else.
@@ -25,6 +26,7 @@ pub mod envelope;
 pub mod examine;
 pub mod explain;
 pub mod govern;
+pub mod growth;
 pub mod inventory;
 pub mod issuer;
 pub mod join;

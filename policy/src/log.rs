@@ -20,7 +20,7 @@ mod worth;
 
 pub use checkpoint::{Checkpoint, NoteKey};
 pub use draft::Draft;
-pub use entry::{Body, Entry, EntryKind, Freezing, Judged, Lost, Reported, Ruled, leaf_hash};
+pub use entry::{Body, Entry, EntryKind, Freezing, Judged, Lost, Observed, Reported, Ruled, leaf_hash};
 pub use exhibit::{Exhibit, Proven};
 pub use fork::{Contradiction, Place, contradiction};
 pub use glance::Glance;

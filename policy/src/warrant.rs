@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::answer::{Receipt, StartAnswer, View};
 use crate::digest::Digest;
 use crate::envelope::{Document, Draft, Keyring, Verified, check_detached, sealed};
+use crate::growth::Grown;
 use crate::key::{Administrator, Decision, Key, Name, Role, Root};
 use crate::name::Lattice;
 use crate::reason::{Reason, Refusal};
@@ -252,6 +253,12 @@ impl Keyring<StartAnswer> for DecisionKeys {
 
 impl Keyring<Withdrawals> for DecisionKeys {
     fn key(&self, told: &Withdrawals) -> Result<Key<Decision>, Refusal> {
+        self.find(&told.iss, &told.lattice, told.warrant_sha256)
+    }
+}
+
+impl Keyring<Grown> for DecisionKeys {
+    fn key(&self, told: &Grown) -> Result<Key<Decision>, Refusal> {
         self.find(&told.iss, &told.lattice, told.warrant_sha256)
     }
 }

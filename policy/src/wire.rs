@@ -52,11 +52,13 @@ pub enum Topic {
     Epoch,
     /// A host says what it runs and what it has seen.
     Inventory,
+    /// A host has it proved that the log only grew.
+    Growth,
 }
 
 impl Topic {
     /// Every topic.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::StartComponent,
         Self::StartProvider,
         Self::Command,
@@ -65,10 +67,11 @@ impl Topic {
         Self::Query,
         Self::Epoch,
         Self::Inventory,
+        Self::Growth,
     ];
 
     /// Those where the broker listens; on the others it only publishes.
-    pub const ASKED: [Self; 7] = [
+    pub const ASKED: [Self; 8] = [
         Self::StartComponent,
         Self::StartProvider,
         Self::Command,
@@ -76,6 +79,7 @@ impl Topic {
         Self::Warrant,
         Self::Query,
         Self::Inventory,
+        Self::Growth,
     ];
 
     /// The subject of this topic in that lattice. [`Topic::Query`] stands for all queries.
@@ -94,6 +98,7 @@ impl Topic {
             Self::Query => "query.*",
             Self::Epoch => "epoch",
             Self::Inventory => "inventory",
+            Self::Growth => "growth",
         }
     }
 }

@@ -9,18 +9,15 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use broker::check::Check;
-use broker::clock::{Clock, SystemClock};
+use broker::clock::SystemClock;
 use broker::folder::Folder;
 use broker::service::Service;
 use broker::store::{Claim, LogReader, rehearse};
 use harness::asker::Asker;
 use harness::lattice::{Lattice, path};
+use harness::longer::Longer;
 use harness::program::program;
-use policy::decide::Facts;
-use policy::envelope::{Afresh, Unverified};
-use policy::examine;
-use policy::log::{Frontier, Ledger, Step, leaf_hash};
-use policy::question::StartRequest;
+use policy::log::{Frontier, leaf_hash};
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{Connection, SqliteConnection};
 
@@ -31,16 +28,16 @@ pub(crate) async fn measure(board: &mut Board) {
     let most = std::env::var("COUNTERSIGN_BENCH_ROWS").ok().and_then(|rows| rows.parse().ok()).unwrap_or(100_000);
     let mut lattice = Lattice::with_cart();
     lattice.stop_broker();
-    let mut grown = Grown::new(&lattice).await;
-    let short = grown.append_rate().await;
+    let mut longer = Longer::new(&lattice).await;
+    let short = append_rate(&lattice, &mut longer).await;
     for rows in [10_000, 100_000, 1_000_000, 10_000_000].into_iter().filter(|rows| *rows <= most) {
         board.doing(&format!("audit: growing to {rows} entries"));
-        let (before, began) = (size_of(&lattice.log()), grown.ledger.head().size);
-        grown.grow(rows).await;
+        let (before, began) = (size_of(&lattice.log()), longer.size());
+        longer.grow(rows).await;
         let each = (size_of(&lattice.log()) - before) as f64 / (rows - began) as f64;
         board.put(&format!("bytes per recorded start, to {rows} entries"), each, "B", Goal::AtMost(2048.0));
         figures(board, &lattice, rows).await;
-        let ratio = grown.append_rate().await / short;
+        let ratio = append_rate(&lattice, &mut longer).await / short;
         board.put(&format!("append rate behind {rows} entries / behind none"), ratio, "ratio", Goal::AtLeast(0.8));
     }
 }
@@ -168,56 +165,19 @@ fn size_of(log: &Path) -> u64 {
     std::fs::metadata(log).map(|found| found.len()).unwrap_or_default()
 }
 
-/// The lattice's log, made longer by one genuine question that is decided again and again.
-struct Grown<'a> {
-    lattice: &'a Lattice,
-    ledger: Ledger,
-    question: Vec<u8>,
-}
-
-impl<'a> Grown<'a> {
-    async fn new(lattice: &'a Lattice) -> Self {
-        Self { lattice, ledger: read(lattice).await, question: Asker::of(lattice, "host").question() }
+// Entries a second, in batches as a busy broker makes them.
+async fn append_rate(lattice: &Lattice, longer: &mut Longer<'_>) -> f64 {
+    longer.again().await;
+    let mut log = rehearse::Log::open(&lattice.log()).await.expect("a log");
+    let mut took = Vec::new();
+    for _ in 0..60 {
+        let batch = longer.batch(64);
+        let began = Instant::now();
+        log.append(batch).await.expect("it is appended");
+        took.push(began.elapsed());
     }
-
-    async fn grow(&mut self, rows: u64) {
-        // What was measured in between was recorded, too.
-        self.ledger = read(self.lattice).await;
-        let mut log = rehearse::Log::open(&self.lattice.log()).await.expect("a log");
-        while self.ledger.head().size < rows {
-            let most = (rows - self.ledger.head().size).min(256);
-            log.append(self.batch(most)).await.expect("it is appended");
-        }
-        log.close().await.expect("it is folded in");
-    }
-
-    // Entries a second, in batches as a busy broker makes them.
-    async fn append_rate(&mut self) -> f64 {
-        self.ledger = read(self.lattice).await;
-        let mut log = rehearse::Log::open(&self.lattice.log()).await.expect("a log");
-        let mut took = Vec::new();
-        for _ in 0..60 {
-            let batch = self.batch(64);
-            let began = Instant::now();
-            log.append(batch).await.expect("it is appended");
-            took.push(began.elapsed());
-        }
-        log.close().await.expect("it is folded in");
-        64.0 / median(took).as_secs_f64()
-    }
-
-    fn batch(&mut self, rows: u64) -> Vec<Step<()>> {
-        let request = Unverified::<StartRequest>::parse(&self.question).expect("a question");
-        let request = request.verify(self.ledger.state().host_keys()).expect("an enrolled host");
-        let examined = examine::start(request, &Afresh).expect("sound evidence");
-        let now = SystemClock::default().now_ms();
-        (0..rows).map(|_| self.ledger.rule(examined.clone(), Facts::default(), now).map(drop)).collect()
-    }
-}
-
-async fn read(lattice: &Lattice) -> Ledger {
-    let reader = LogReader::open(&lattice.log()).await.expect("a log");
-    reader.replay(None, |_, _| Ok(())).await.expect("it follows")
+    log.close().await.expect("it is folded in");
+    64.0 / median(took).as_secs_f64()
 }
 
 const MEANT: u64 = 1_000_000;

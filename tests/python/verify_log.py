@@ -1,14 +1,17 @@
 #!/usr/bin/env python3
-"""Verifies a log, its checkpoints and its tiles, or one exhibit: a second implementation, from docs/log-format.md alone.
+"""Verifies a log, its checkpoints, tiles and segments, or one exhibit: a second implementation, from the docs alone
+(docs/log-format.md, and docs/wire.md for what a token is).
 
-    verify_log.py log FOLDER [--root DIGEST]
+    verify_log.py log FOLDER [--root DIGEST] [--segments FOLDER]
     verify_log.py proof FILE --root DIGEST
 
 Prints one line and ends with 0 where everything holds, with 3 where something does not. Python 3 and its standard
-library; decisions are not judged again here, which is the other implementation's part.
+library. Each signed document is held to the key that its entry names; that the key was somebody's at the time, and what
+was decided, is not judged again here, which is the other implementation's part.
 """
 
 import base64
+import functools
 import hashlib
 import json
 import os
@@ -51,13 +54,14 @@ def point_add(a, b):
     return (x * y % P, z * w % P, y * z % P, x * w % P)
 
 
-def point_times(scalar, point):
-    result = (0, 1, 1, 0)
-    while scalar:
-        if scalar & 1:
-            result = point_add(result, point)
-        point = point_add(point, point)
-        scalar >>= 1
+def point_times_both(one, a, other, b):
+    """one times a and other times b, added: both at once, which is half the work."""
+    both, result = point_add(a, b), (0, 1, 1, 0)
+    for at in range(max(one.bit_length(), other.bit_length()) - 1, -1, -1):
+        result = point_add(result, result)
+        which = (one >> at & 1) + 2 * (other >> at & 1)
+        if which:
+            result = point_add(result, (a, b, both)[which - 1])
     return result
 
 
@@ -84,6 +88,7 @@ def point_read(raw):
 BASE = point_read((4 * pow(5, P - 2, P) % P).to_bytes(32, "little"))
 
 
+@functools.lru_cache(maxsize=4096)
 def signed(key, message, signature):
     if len(key) != 32 or len(signature) != 64:
         return False
@@ -92,7 +97,8 @@ def signed(key, message, signature):
     if a is None or r is None or s >= L:
         return False
     k = int.from_bytes(hashlib.sha512(signature[:32] + key + message).digest(), "little") % L
-    return point_equal(point_times(s, BASE), point_add(r, point_times(k, a)))
+    minus = (P - a[0], a[1], a[2], P - a[3])
+    return point_equal(point_times_both(s, BASE, k, minus), r)
 
 
 # Entries.
@@ -260,54 +266,224 @@ def kept_notes(folder):
     return notes
 
 
-def verify_log(folder, pinned):
+class Restores:
+    """Places of entries that are lost, and checkpoints of logs that are: each restore tells which."""
+
+    def __init__(self):
+        self.lost, self.before, self.contradicted = [], None, []
+
+    def fill(self, index, before):
+        if not self.lost:
+            self.before = before
+        self.lost.append(index)
+
+    def restored(self, index, told):
+        need(told["kept"] <= told["seen"] <= index, "it restores more than there is")
+        if self.lost:
+            need(self.lost == list(range(told["kept"], told["seen"])), "other places are filled than it tells to be lost")
+            need(self.before.hex() == told["kept_sha256"], "it kept another log than this")
+        named = {(end["size"], end["last"]) for end in told.get("disowned", [])}
+        accounted = lambda size, last: told["kept"] < size <= told["seen"] or (size, last) in named
+        self.contradicted = [(size, last, path) for size, last, path in self.contradicted if not accounted(size, last)]
+        self.lost = []
+
+
+class Segments:
+    """Files of old entries, each held to its digest, its hashes, its seal, and the signed checkpoint over its end."""
+
+    def __init__(self, log, folder):
+        self.folder, self.lines, self.pieces, self.peaks = folder, {}, {}, []
+        has = log.execute("PRAGMA user_version").fetchone()[0] >= 2
+        rows = log.execute("SELECT first, size, sha256, checkpoint FROM segments ORDER BY first") if has else []
+        self.ahead = list(rows)
+        self.frozen = dict(log.execute("SELECT idx, hash FROM frozen")) if has else {}
+
+    def begin(self, tree):
+        if not self.ahead or self.ahead[0][0] != tree.size:
+            return
+        first, size, digest, _ = self.ahead[0]
+        self.peaks = [peak.hex() for peak in tree.peaks]
+        path = self.folder and os.path.join(self.folder, f"segment-{first:012}-{size:012}.jsonl")
+        if not path or not os.path.exists(path):
+            return
+        with open(path, "rb") as file:
+            raw = file.read()
+        need(sha256(raw) == digest, f"{path} is not the segment that the log names")
+        *lines, seal = raw.splitlines()
+        told = [json.loads(line) for line in lines]
+        need([line["index"] for line in told] == list(range(first, size)), f"{path} has other entries")
+        self.lines = {line["index"]: line for line in told}
+        self.pieces.update(piece for line in told for piece in line.get("evidence", {}).items())
+        self.seal = json.loads(seal)["segment"]
+
+    def entry(self, index):
+        """The bytes of a frozen entry and its document, where the file is at hand."""
+        line = self.lines.get(index)
+        if line is None:
+            return None, None
+        document = line.get("document")
+        return canonical(line["entry"]), document and strict_base64(document)
+
+    def end(self, tree, log_key, leaf, epoch):
+        if not self.ahead or self.ahead[0][1] != tree.size:
+            return
+        first, size, _, note = self.ahead.pop(0)
+        said = open_note(note.decode(), log_key)
+        found = {"size": size, "root": tree.root(), "epoch": epoch, "last": leaf}
+        need(said == found, "the segment that ends here was sealed over another log")
+        if self.lines:
+            peaks = [peak.hex() for peak in tree.peaks]
+            wanted = {"checkpoint": note.decode(), "first": first, "peaks": peaks, "peaks_before": self.peaks, "size": size}
+            need(self.seal == wanted, "the seal of the segment is of another log")
+        self.lines = {}
+
+    def covers(self, index):
+        return bool(self.ahead) and self.ahead[0][0] <= index < self.ahead[0][1]
+
+
+def rows(log, frozen):
+    """Every place in order: its hash, and its bytes and document where they are here."""
+    whole = log.execute("SELECT idx, hash, bytes, document FROM entries ORDER BY idx")
+    waiting = sorted(frozen.items(), reverse=True)
+    for row in whole:
+        while waiting and waiting[-1][0] < row[0]:
+            yield (*waiting.pop(), None, None)
+        need(not waiting or waiting[-1][0] != row[0], f"row {row[0]} is here and frozen")
+        yield row
+    while waiting:
+        yield (*waiting.pop(), None, None)
+
+
+def verify_log(folder, pinned, segments_folder=None):
     shelf = os.path.join(folder, "tree")
-    notes, tree, tiles = kept_notes(shelf), Tree(), Tiles(shelf)
+    notes, tree, tiles, restores = kept_notes(shelf), Tree(), Tiles(shelf), Restores()
     log = sqlite3.connect(f"file:{os.path.join(folder, 'log.db')}?mode=ro", uri=True)
+    segments = Segments(log, segments_folder)
     before = {"hash": bytes(32), "at_ms": 0, "epoch": 0}
-    lattice = log_key = None
-    held = 0
-    for index, found, raw, document in log.execute("SELECT idx, hash, bytes, document FROM entries ORDER BY idx"):
+    lattice = log_key = papers = None
+    held = passed = 0
+    for index, found, raw, document in rows(log, segments.frozen):
         try:
-            entry = read_entry(raw)
-            leaf = leaf_hash(raw)
-            need(found == leaf, "the hash beside the bytes is not theirs")
-            need(index == tree.size and entry["index"] == index, "its index is not the next one")
-            need(entry["prev"] == before["hash"].hex(), "it does not name the entry before it")
-            back = any("clock_acknowledged" in event for event in events(entry))
-            need(back or entry["at_ms"] >= before["at_ms"], "its time is before that of the entry before it")
-            need(entry["epoch"] == (index if entry["kind"] == "governance" else before["epoch"]), "its epoch is another")
-            if index == 0:
-                need(entry["kind"] == "inception", "the first entry is no inception")
-                need(pinned in (None, leaf.hex()), f"the log is of the lattice {leaf.hex()}")
-                lattice, log_key = entry["lattice"], entry["body"]["log_key"]
-            need(entry["lattice"] == lattice, "it is of another lattice")
-            check_evidence(log, entry, unpack(document, raw))
-            before = {"hash": leaf, "at_ms": entry["at_ms"], "epoch": entry["epoch"]}
-            for event in events(entry):
-                log_key = event.get("warrant_installed", {}).get("log_key", log_key)
+            need(index == tree.size, "its index is not the next one")
+            segments.begin(tree)
+            document = document if raw is None else unpack(document, raw)
+            if raw is None:
+                need(segments.covers(index), "its bytes are neither here nor in a segment")
+                raw, document = segments.entry(index)
+            elif index in segments.lines:
+                need(segments.entry(index) == (raw, document), "the segment has another entry in its place")
+            if raw is None:
+                leaf, passed = found, passed + 1
+            else:
+                entry, leaf = read_entry(raw), leaf_hash(raw)
+                need(found == leaf, "the hash beside the bytes is not theirs")
+                need(entry["index"] == index, "its index is not the next one")
+                need(entry["prev"] == before["hash"].hex(), "it does not name the entry before it")
+                back = any("clock_acknowledged" in event for event in events(entry))
+                need(back or entry["at_ms"] >= before["at_ms"], "its time is before that of the entry before it")
+                epoch = index if entry["kind"] == "governance" else before["epoch"]
+                need(entry["epoch"] == epoch, "its epoch is another")
+                if index == 0:
+                    need(entry["kind"] == "inception", "the first entry is no inception")
+                    need(pinned in (None, leaf.hex()), f"the log is of the lattice {leaf.hex()}")
+                    lattice, log_key = entry["lattice"], entry["body"]["log_key"]
+                    papers = {"inception": leaf.hex(), "sets": [entry["body"]["roots"]]}
+                need(entry["lattice"] == lattice, "it is of another lattice")
+                check_documents(entry, evidence(log, segments, entry, document), papers)
+                if entry["kind"] == "lost":
+                    restores.fill(index, before["hash"])
+                for event in events(entry):
+                    log_key = event.get("warrant_installed", {}).get("log_key", log_key)
+                    if "log_restored" in event:
+                        restores.restored(index, event["log_restored"]["restore"])
+                before = {**before, "at_ms": entry["at_ms"], "epoch": entry["epoch"]}
+            before["hash"] = leaf
             tree.append(leaf)
             tiles.append(leaf)
             for path, note in notes.pop(tree.size, []):
                 said = open_note(note, log_key)
+                if said["last"] != leaf:
+                    restores.contradicted.append((said["size"], said["last"].hex(), path))
+                    continue
                 need(said["root"] == tree.root(), f"the tree's root is not the one that was signed in {path}")
-                need(said["last"] == leaf and said["epoch"] == entry["epoch"], f"{path} names another end")
+                need(said["epoch"] == before["epoch"], f"{path} names another epoch")
                 held += 1
+            segments.end(tree, log_key, leaf, before["epoch"])
         except Broken as broken:
             raise Broken(f"row {index}: {broken}") from broken
     need(tree.size, "the log is empty")
     need(not notes, f"a checkpoint was signed for {max(notes, default=0)} entries, the log ends at {tree.size}")
-    return f"{tree.size} entries hold, tree root {tree.root().hex()}, {held} checkpoints"
+    need(not segments.ahead, "the log ends before a segment of it does")
+    for size, _, path in restores.contradicted:
+        raise Broken(f"row {size - 1}: {path} was signed for another entry, and no restore tells that it is lost")
+    said = f"{tree.size} entries hold, tree root {tree.root().hex()}, {held} checkpoints"
+    return said + (f", {passed} by their hash alone" if passed else "")
 
 
-def check_evidence(log, entry, document):
+def evidence(log, segments, entry, document):
+    """Each piece that the entry names, by its digest: the document first."""
+    pieces = []
     for place, name in enumerate(entry["evidence"]):
         piece = document
         if place:
             row = log.execute("SELECT bytes FROM evidence WHERE sha256 = ?", (bytes.fromhex(name),)).fetchone()
-            piece = row and row[0]
+            piece = row[0] if row else segments.pieces.get(name)
+            piece = strict_base64(piece) if isinstance(piece, str) else piece
         need(piece is not None, f"evidence {name} is missing")
         need(sha256(piece).hex() == name, f"evidence {name} was changed")
+        pieces.append(piece)
+    return pieces
+
+
+# What was signed.
+
+
+def check_documents(entry, pieces, papers):
+    """Holds the document of an entry, and the statements that came with it, to the keys that are named."""
+    kind, body = entry["kind"], entry["body"]
+    if kind not in ("ruling", "report", "governance", "refusal"):
+        need(not pieces, "an entry of its kind rests on no evidence")
+        return
+    need(pieces, "what it judged is not named")
+    token = pieces[0].decode()
+    named = "request_sha256" if kind in ("ruling", "report") else "token_sha256"
+    need(body[named] == entry["evidence"][0], "the document is not the one that it is about")
+    signer = body.get("host") or body.get("by")
+    if signer:
+        typ = {"ruling": "start", "report": "inventory"}.get(kind, "command")
+        need(open_token(token, typ)["iss"] == signer, "the document is of another than the entry names")
+    else:
+        unsent(json_type(pieces[0]), [piece.decode() for piece in pieces], events(entry), papers)
+    # A statement that does not hold may be why something was refused, or what was relaxed.
+    if kind == "governance" or (kind == "ruling" and "reason" not in body and "relaxed" not in body):
+        for piece in pieces[1:]:
+            check_statement(piece)
+
+
+def unsent(typ, tokens, told, papers):
+    """What nobody commands: warrants, changes of the roots, joins."""
+    if typ == "warrant":
+        warrant = open_warrant(tokens[0], papers["sets"], papers["inception"])
+        for event in told:
+            installed = event.get("warrant_installed", {})
+            need(installed.get("log_key") in (None, warrant["log_key"]), "the warrant names another key of the log")
+    elif typ == "root":
+        new = follow_roots(papers["sets"], tokens, papers["inception"])
+        if any("roots_changed" in event for event in told):
+            papers["sets"].append(new)
+    else:
+        join, proof = open_token(tokens[0], "join"), open_token(tokens[1], "invite")
+        need(join["proof_sha256"] == sha256(tokens[1].encode()).hex(), "the join names another invitation")
+        need(proof["host"] == join["iss"], "the invitation is for another host")
+
+
+def check_statement(piece):
+    parts = piece.split(b".")
+    if len(parts) != 3:
+        return
+    first, second, third = (part.decode() for part in parts)
+    key = nkey(json.loads(base64url(second))["iss"])
+    need(signed(key, f"{first}.{second}".encode(), base64url(third)), "the signature of a statement does not verify")
 
 
 def unpack(stored, entry):
@@ -385,11 +561,16 @@ def open_token(token, kind):
     return document
 
 
-def follow_roots(roots, change):
-    """Another set of roots, to which enough of both sets agreed."""
+def follow_roots(sets, change, inception):
+    """The next set of roots, to which enough of it and of the one before agreed."""
     documents = [open_token(token, "root") for token in change]
-    new = documents[0]["roots"]
-    need(all(document["roots"] == new for document in documents), "the roots signed different changes")
+    roots, new = sets[-1], documents[0]["roots"]
+    need(documents[0]["inception_sha256"] == inception, "the change is of the roots of another lattice")
+    need(documents[0]["serial"] == len(sets), "the change of the roots is not the next one")
+    named = [documents[0].get("also", [])] + [document.get("also", []) for document in documents[1:]]
+    need(named[0] == [sha256(token.encode()).hex() for token in change[1:]], "the change names other signers")
+    same = [{**document, "iss": None, "also": None} for document in documents]
+    need(all(document == same[0] for document in same) and not any(named[1:]), "the roots signed different changes")
     signers = {document["iss"] for document in documents}
     for quorum in (roots, new):
         need(len(signers & set(quorum["keys"])) >= quorum["threshold"], "too few roots signed their change")
@@ -422,7 +603,7 @@ def verify_proof(path, pinned):
     first = read_entry(exhibit["inception"].encode())
     sets = [first["body"]["roots"]]
     for change in exhibit["roots"]:
-        sets.append(follow_roots(sets[-1], change))
+        sets.append(follow_roots(sets, change, inception))
     warrant = open_warrant(exhibit["warrant"], sets, inception)
     said = open_note(exhibit["checkpoint"], warrant["log_key"])
     raw = exhibit["entry"].encode()
@@ -433,10 +614,21 @@ def verify_proof(path, pinned):
     need(root == said["root"], "the entry does not lead to the root that was signed")
     pieces = [strict_base64(piece) for piece in exhibit["evidence"]]
     need([sha256(piece).hex() for piece in pieces] == entry["evidence"], "the evidence is not what the entry names")
-    if entry["kind"] == "ruling":
-        asked = open_token(pieces[0].decode(), json_type(pieces[0]))
-        need(asked["iss"] == entry["body"]["host"], "the question is of another host")
+    papers = {"inception": inception, "sets": sets}
+    # A change of the roots was agreed to by those of some day before.
+    days = range(len(sets)) if entry["evidence"] and json_type(pieces[0]) == "root" else [len(sets) - 1]
+    check_any(entry, pieces, papers, days)
     return f"entry {entry['index']} of {said['size']} holds, warrant {warrant['serial']}"
+
+
+def check_any(entry, pieces, papers, days):
+    failed = None
+    for day in days:
+        try:
+            return check_documents(entry, pieces, {**papers, "sets": papers["sets"][: day + 1]})
+        except Broken as broken:
+            failed = broken
+    raise failed
 
 
 def json_type(token):
@@ -445,17 +637,18 @@ def json_type(token):
 
 
 def main(arguments):
-    pinned = None
-    if "--root" in arguments:
-        at = arguments.index("--root")
-        pinned = arguments[at + 1]
-        del arguments[at : at + 2]
+    options = {"--root": None, "--segments": None}
+    for option in options:
+        if option in arguments:
+            at = arguments.index(option)
+            options[option] = arguments[at + 1]
+            del arguments[at : at + 2]
+    pinned, segments = options.values()
     if len(arguments) != 2 or arguments[0] not in ("log", "proof"):
         print(__doc__, file=sys.stderr)
         return 2
-    verify = verify_log if arguments[0] == "log" else verify_proof
     try:
-        print(verify(arguments[1], pinned))
+        print(verify_log(arguments[1], pinned, segments) if arguments[0] == "log" else verify_proof(arguments[1], pinned))
         return 0
     except (Broken, sqlite3.DatabaseError, ValueError, LookupError, TypeError, AttributeError) as error:
         print(f"broken: {error}")

@@ -5,10 +5,11 @@ use std::time::Duration;
 use data_encoding::BASE64URL_NOPAD;
 use harness::embedded::Embedded;
 use harness::lattice::{Lattice, Nats, path, wait_for};
-use host::memory::Keep;
+use host::memory::{Keep, Piece};
 use policy::answer::StartAnswer;
 use policy::digest::Digest;
 use policy::envelope::Unverified;
+use policy::growth::{Grown, Growth};
 use policy::lineage::Lineage;
 use policy::log::{Entry, NoteKey, Place, contradiction};
 use policy::question::Seen;
@@ -52,6 +53,9 @@ fn prove(evidence: &Value, root: &str) {
             let opened = NoteKey::parse(&warrant.log_key).unwrap().open(note.as_bytes()).unwrap();
             return Place::of_checkpoint(&opened).unwrap();
         }
+        if evidence[piece]["piece"] == "first_entry" {
+            return Place::pinned(Digest::parse(root).unwrap());
+        }
         let (answer, question) =
             (text(&format!("/{piece}/piece/answer/answer")), text(&format!("/{piece}/piece/answer/question")));
         let keys = DecisionKeys::of(&warrant, found).unwrap();
@@ -64,6 +68,21 @@ fn prove(evidence: &Value, root: &str) {
         let StartAnswer { index, entry_sha256, epoch, .. } = *answer;
         Place { index, entry_sha256, epoch, root: None, after: Some(asked) }
     };
+    if evidence["met"]["piece"].get("growth").is_some() {
+        let (answer, question) = (text("/met/piece/growth/answer"), text("/met/piece/growth/question"));
+        let keys = DecisionKeys::of(&warrant, found).unwrap();
+        let grown = Unverified::<Grown>::parse(answer.as_bytes()).unwrap().verify(&keys).unwrap();
+        assert_eq!(grown.request_sha256, Digest::of(question.as_bytes()));
+        let end = NoteKey::parse(&warrant.log_key).unwrap().open(grown.checkpoint.as_bytes()).unwrap();
+        let held = place("held");
+        // That the host asked for this very place stands in its question.
+        let payload = BASE64URL_NOPAD.decode(question.split('.').nth(1).unwrap().as_bytes()).unwrap();
+        let asked: Growth = serde_json::from_slice(&payload).unwrap();
+        assert!(asked.sizes.contains(&(held.index + 1)) || asked.index == Some(held.index), "{asked:?}");
+        let restores = grown.restores(&end, inception.as_bytes()).unwrap();
+        assert_eq!(json!(grown.stand(&end, &restores, &held).err()), evidence["contradiction"], "{held:?} {grown:?}");
+        return;
+    }
     let (held, met) = (place("held"), place("met"));
     assert_eq!(json!(contradiction(&held, &met)), evidence["contradiction"], "{held:?} {met:?}");
 }
@@ -160,6 +179,46 @@ async fn t60_t65_two_brokers_that_share_one_wire_are_found_within_few_questions(
     assert!(here(fork.held.place) != here(fork.met.place), "one of the two is of this log: {fork}");
     host.memory.dismiss(keep, "the copy was stopped").unwrap();
     assert_ne!(host.decides().await, Err("log_fork"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn t65_a_longer_log_of_another_branch_is_found_by_its_own_proof_before_it_answers_anything() {
+    let mut lattice = Lattice::with_cart();
+    let host = Embedded::new(&lattice, "host", &lattice.nats.url(), LONG).await;
+    assert_eq!(host.decides().await, Ok(()));
+    lattice.stop_broker();
+    lattice.copy_folder("copy");
+    let branched = lattice.accepted(&["status"])["size"].as_u64().unwrap();
+    lattice.serve();
+    // What only the one has, and is proved to the host: answers alone, so that no epoch tells them apart.
+    for _ in 0..3 {
+        assert_eq!(host.decides().await, Ok(()));
+    }
+    wait_for("a proof", || host.memory.record().proved.filter(|proved| proved.size > branched));
+    lattice.stop_broker();
+    // And what only the other has: more, and newer events. Its keys are genuine, and nobody else answers any more.
+    let copy = lattice.path("copy");
+    for _ in 0..12 {
+        lattice.accepted(&["--dir", path(&copy), "host", "invite"]);
+    }
+    let _copy = lattice.serve_from("copy", &lattice.nats.url());
+    let began = std::time::Instant::now();
+    let fork = wait_for("the fork", || host.memory.record().forked);
+    println!("found {} ms after the other broker was ready", began.elapsed().as_millis());
+    assert!(matches!(fork.met.piece, Piece::Growth { .. }), "{fork}");
+    assert_eq!(host.decides().await, Err("log_fork"));
+    let forks = shown(&lattice, "host");
+    prove(&forks["forks"][0], &host.memory.record().root.to_string());
+    // The broker that answers is told, and says so, also in its log.
+    let told = wait_for("the record of it", || {
+        let tail = lattice.accepted(&["--dir", path(&copy), "audit", "tail", "-n", "50"]);
+        let entries = tail["entries"].as_array().unwrap().clone();
+        entries.into_iter().find(|entry| entry.to_string().contains("holds two signed pieces of this log"))
+    });
+    assert!(told.to_string().contains(forks["forks"][0]["host"].as_str().unwrap()), "{told}");
+    drop(_copy);
+    let (code, verified) = lattice.json(&["--dir", path(&copy), "audit", "verify"]);
+    assert_eq!(code, 0, "{verified}");
 }
 
 #[test]

@@ -140,7 +140,9 @@ async fn t82_nobody_of_one_lattice_sees_or_changes_another_in_the_same_process()
                     (asker.question_with(|request| request.aud = other()), "host_unknown"),
                 ],
             ),
-            Topic::Join | Topic::Inventory | Topic::Warrant => (host, vec![(asker.question(), "token_header")]),
+            Topic::Join | Topic::Inventory | Topic::Growth | Topic::Warrant => {
+                (host, vec![(asker.question(), "token_header")])
+            }
             Topic::Query => (inbox_prefix(&both.name()), vec![(in_a("links"), "lattice_mismatch")]),
             // Every act was tried there above; and on the last, which only its broker speaks on, one looks below.
             Topic::Command | Topic::Epoch => continue,

@@ -46,6 +46,7 @@ mod tidy;
 mod tls;
 mod tokens;
 mod vectors;
+mod verifiers;
 mod warrants;
 mod whereabouts;
 mod wire;

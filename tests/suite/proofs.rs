@@ -10,14 +10,12 @@ use data_encoding::BASE64;
 use harness::caller::{Administrator, Caller, Said};
 use harness::lattice::{Lattice, path, wait_for};
 use harness::program::program;
-use harness::vectors::repository;
+use harness::verifiers::{edit, elsewhere, printed, python};
 use policy::digest::Digest;
 use policy::log::{prove_consistency, prove_inclusion};
 use policy::name::Lattice as LatticeName;
 use policy::wire::Topic;
 use serde_json::{Value, json};
-use sqlx::sqlite::SqliteConnectOptions;
-use sqlx::{AssertSqlSafe, Connection, SqliteConnection};
 use tempfile::TempDir;
 
 /// A log with more entries than a tile has, made by a real broker, which has ended; and what was asked last.
@@ -95,44 +93,13 @@ impl Copy {
         self.holds(&["audit", "tail", "-n", "1"])["next"].as_u64().unwrap()
     }
 
-    // As a database administrator does: the guard rails away, the change, and back again.
     fn edit(&self, change: &str, row: u64) {
-        runtime().block_on(async {
-            let options = SqliteConnectOptions::new().filename(self.folder().join("log.db"));
-            let mut log = SqliteConnection::connect_with(&options).await.unwrap();
-            let rails = "SELECT name, sql FROM sqlite_schema WHERE type = 'trigger' ORDER BY name";
-            let rails: Vec<(String, String)> = sqlx::query_as(rails).fetch_all(&mut log).await.unwrap();
-            let away = rails.iter().map(|(name, _)| ["DROP TRIGGER ", name.as_str()].concat());
-            let back = rails.iter().map(|(_, sql)| sql.clone());
-            for sql in away.chain([change.replace("ROW", &row.to_string())]).chain(back) {
-                sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut log).await.unwrap();
-            }
-            log.close().await.unwrap();
-        });
+        edit(&self.folder().join("log.db"), &change.replace("ROW", &row.to_string()));
     }
 
     fn python(&self) -> Output {
         python(&["log", path(&self.folder()), "--root", &grown().root])
     }
-}
-
-// Somewhere without a folder and without a broker.
-fn elsewhere(arguments: &[&str]) -> (i32, Value) {
-    let room = TempDir::new().unwrap();
-    let arguments = [&["-o", "json"], arguments].concat();
-    printed(&program("countersign").args(arguments).current_dir(room.path()).output().unwrap())
-}
-
-fn printed(output: &Output) -> (i32, Value) {
-    let text = if output.stdout.is_empty() { &output.stderr } else { &output.stdout };
-    let told = serde_json::from_slice(text).unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(text)));
-    (output.status.code().unwrap_or(-1), told)
-}
-
-fn python(arguments: &[&str]) -> Output {
-    let verifier = repository().join("tests/python/verify_log.py");
-    let ran = Command::new("python3").arg("-B").arg(verifier).args(arguments).output();
-    ran.expect("python3, with its standard library, runs the second implementation")
 }
 
 fn runtime() -> tokio::runtime::Runtime {

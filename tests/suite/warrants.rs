@@ -1,5 +1,6 @@
 //! Warrants over real processes: each runbook of docs/operations.md as an operator types it, and what a thief does (T17, T66).
 
+mod proofs;
 mod roots;
 mod runbooks;
 mod theft;

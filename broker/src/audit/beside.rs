@@ -29,9 +29,15 @@ pub(super) struct Beside {
     edge: Edge,
     // The smallest first.
     kept: VecDeque<Note>,
-    contradicted: Vec<(u64, Refusal)>,
+    contradicted: Vec<Contradicted>,
     wrong_tile: Option<Refusal>,
     found: Shelved,
+}
+
+// A kept checkpoint that does not fit: the end that it was signed for, if the log's key of its day signed it.
+struct Contradicted {
+    end: Option<(u64, Digest)>,
+    refusal: Refusal,
 }
 
 /// One place of the log: its tree ends with it.
@@ -85,27 +91,32 @@ impl Beside {
                     let (row, path, root) = (at.size - 1, note.path.display(), at.root);
                     let detail =
                         format!("row {row}: the tree's root is {root}, signed in `{path}` was {}", signed.root);
-                    self.contradicted.push((at.size, Refusal::new(Reason::LogBroken, detail)));
+                    let refusal = Refusal::new(Reason::LogBroken, detail);
+                    // One that names this very entry is of this log, and no other's is lost.
+                    let end = (signed.last != at.leaf).then_some((signed.size, signed.last));
+                    self.contradicted.push(Contradicted { end, refusal });
                 }
-                Some(Err(refusal)) => self.contradicted.push((at.size, stray(&note.path, &refusal))),
+                Some(Err(refusal)) => {
+                    let refusal = stray(&note.path, &refusal);
+                    self.contradicted.push(Contradicted { end: None, refusal });
+                }
                 // INVARIANT: the first entry names a key, and there is an entry.
                 None => {}
             }
         }
     }
 
-    /// What was signed for entries that are lost is signed for another log, and was told to be (T28).
+    /// What was signed for a log that this restore tells to be lost; whatever else contradicts, still does (T28).
     pub(super) fn put_right(&mut self, restored: &LogRestored) {
         let before = self.contradicted.len();
-        let stays =
-            |(size, refusal): &(u64, Refusal)| *size > restored.restore.seen || refusal.reason != Reason::LogBroken;
-        self.contradicted.retain(stays);
+        let accounts = |end: &(u64, Digest)| restored.restore.accounts_for(end.0, end.1);
+        self.contradicted.retain(|Contradicted { end, .. }| !end.as_ref().is_some_and(accounts));
         self.found.notes_restored += (before - self.contradicted.len()) as u64;
     }
 
     /// At the end: all that is kept must fit.
     pub(super) fn end(mut self, size: u64, key: Option<&NoteKey>) -> Result<Shelved, Refusal> {
-        if let Some((_, refusal)) = self.contradicted.first() {
+        if let Some(Contradicted { refusal, .. }) = self.contradicted.first() {
             return Err(refusal.clone());
         }
         if let Some(note) = self.kept.iter().find(|note| note.size > size) {

@@ -32,7 +32,7 @@ pub struct Args {
 impl Args {
     pub(super) fn run(self, globals: &Globals) -> anyhow::Result<Report> {
         let client = Client::of(globals)?;
-        let Survey { kept, kept_sha256, epoch, seen, seen_epoch } = client.survey((self.seen, self.epoch))?;
+        let Survey { kept, kept_sha256, epoch, seen, seen_epoch, disowned } = client.survey((self.seen, self.epoch))?;
         let lost = seen.saturating_sub(kept);
         let says =
             format!("entries {kept} to {seen} are lost, {lost} of them; what was seen had come to epoch {seen_epoch}");
@@ -40,13 +40,18 @@ impl Args {
             0 => format!("the log has grown past what is lost; what was seen had come to epoch {seen_epoch}"),
             _ => says,
         };
+        let says = match disowned.len() {
+            0 => says,
+            ends => format!("{says}\n  {ends} signed checkpoints are of a log that is lost, and are told to be"),
+        };
         let mut members = serde_json::json!({
             "kept": kept, "kept_sha256": kept_sha256, "seen": seen, "seen_epoch": seen_epoch, "lost": lost,
+            "disowned": disowned,
         });
         if self.plan {
             return Ok(Report::new(format!("{says}\n"), members));
         }
-        let restore = Operation::Restore(Restore { kept, kept_sha256, seen, seen_epoch });
+        let restore = Operation::Restore(Restore { kept, kept_sha256, seen, seen_epoch, disowned });
         let act = Act {
             operations: vec![restore],
             statements: Vec::new(),

@@ -4,13 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use policy::command::Command;
-use policy::digest::Digest;
 use policy::envelope::Verified;
 use policy::examine::Examined;
 use policy::govern::Checked;
 use policy::inventory::HostInventory;
 use policy::join::Join;
-use policy::log::Ruling;
+use policy::log::{Observed, Ruling};
 use policy::question::StartRequest;
 use policy::reason::Reason;
 use policy::root::Agreed;
@@ -28,7 +27,7 @@ pub(super) enum Input {
     Install(Box<Verified<Warrant>>, Reply),
     Reroot(Box<Agreed>, Reply),
     Count(BTreeMap<Reason, u64>, oneshot::Sender<()>),
-    Report(Box<Verified<HostInventory>>, Option<Digest>, oneshot::Sender<()>),
+    Report(Box<Verified<HostInventory>>, Observed, oneshot::Sender<()>),
     Look(oneshot::Sender<Arc<Snapshot>>),
     Close(oneshot::Sender<Result<(), Error>>),
 }

@@ -61,8 +61,8 @@ impl Bench {
                 let draft = ledger.draft_count(counts, at_ms);
                 (recorded(ledger, draft, least)?.map(|()| Act::Counted), Answer::Counted(reply))
             }
-            Input::Report(inventory, held, reply) => {
-                let draft = ledger.draft_report(&inventory, held, at_ms);
+            Input::Report(inventory, observed, reply) => {
+                let draft = ledger.draft_report(&inventory, observed, at_ms);
                 (recorded(ledger, draft, least)?.map(|()| Act::Counted), Answer::Counted(reply))
             }
             Input::Look(reply) => {

@@ -6,7 +6,7 @@ use policy::digest::Digest;
 use policy::envelope::Verified;
 use policy::inventory::HostInventory;
 use policy::key::{Host, Name};
-use policy::log::NoteKey;
+use policy::log::{NoteKey, Observed};
 use policy::question::Seen;
 use policy::reason::{Reason, Refusal};
 
@@ -28,13 +28,13 @@ impl Service {
     /// As [`Service::inventory`], when the answer goes to an inbox.
     pub(crate) async fn inventory_to(&self, bytes: &[u8], reply: Reply<'_>) -> Result<Vec<u8>, Error> {
         let inventory = self.door.inventory(bytes, reply)?;
-        self.present.forked(&inventory); // Also of a host that followed the other log, and is turned away here.
+        let forked = self.present.forked(&inventory); // Also of one that followed the other log, and is turned away here.
         let leads = self.leads_to(inventory.iss, inventory.seen).await?;
         if leads.is_ok() {
             self.door.counted(self.present.hear(&inventory))?;
             self.compare(&inventory).await?;
         }
-        self.note(&inventory, leads.is_ok()).await?; // What is evidence is on record before anything is answered.
+        self.note(&inventory, leads.is_ok(), forked).await?; // What is evidence is on record before anything is answered.
         self.door.counted(leads)?;
         let (withdrawn, noted) = (self.present.withdrawals(&inventory), self.present.noted(&inventory));
         let epoch = self.tip.borrow().checkpoint.epoch;
@@ -56,14 +56,14 @@ impl Service {
         }
     }
 
-    // Closings that are new, and a checkpoint of this log that it does not lead to.
-    async fn note(&self, inventory: &Verified<HostInventory>, leads: bool) -> Result<(), Error> {
+    // Closings that are new, a checkpoint of this log that it does not lead to, a fork that was not told before.
+    async fn note(&self, inventory: &Verified<HostInventory>, leads: bool, forked: bool) -> Result<(), Error> {
         let newest = inventory.closed.iter().filter(|_| leads).map(|closed| closed.number).max().unwrap_or_default();
         let (held, ahead) = self.contradicted(inventory).await?;
-        if newest <= self.present.noted(inventory) && !ahead {
+        if newest <= self.present.noted(inventory) && !ahead && !forked {
             return Ok(());
         }
-        self.sequencer.report(inventory.clone(), held).await.map_err(unavailable)?;
+        self.sequencer.report(inventory.clone(), Observed { held, forked }).await.map_err(unavailable)?;
         self.present.note(inventory, newest);
         Ok(())
     }

@@ -2,14 +2,15 @@
 //!
 //! Nobody may serve meanwhile. Whether the act is right is judged before anything is written.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use policy::command::Command;
 use policy::digest::Digest;
 use policy::envelope::Unverified;
 use policy::examine;
-use policy::govern::Operation;
-use policy::log::{Ledger, Step};
+use policy::govern::{Ahead, Disowned, Operation, Restore, State};
+use policy::log::{Checkpoint, Ledger, NoteKey, Step};
 use policy::reason::Reason;
 
 use super::open::fit;
@@ -18,10 +19,10 @@ use crate::clock::Clock;
 use crate::error::Error;
 use crate::folder::Folder;
 use crate::sequencer::court::{Court, Files};
-use crate::store::{Act, Judgement, Shelf, Told};
+use crate::store::{Act, Judgement, LogReader, Shelf, Told};
 
 /// What is left of a log, and what of it was seen.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Survey {
     /// How many entries there are.
     pub kept: u64,
@@ -33,9 +34,12 @@ pub struct Survey {
     pub seen: u64,
     /// The highest epoch that was seen.
     pub seen_epoch: u64,
+    /// Ends of logs that were signed for and are not of this one, the smallest first.
+    pub disowned: Vec<Disowned>,
 }
 
-/// Looks what is lost: by the lock, by what a host proved, by what the operator was told: size and epoch.
+/// Looks what is lost: by the lock, by what a host proved, by the checkpoints beside the log, by what the operator was
+/// told: size and epoch.
 ///
 /// # Errors
 /// [`Error::Locked`], [`Error::Store`], or `already_exists` when nothing is lost.
@@ -43,17 +47,42 @@ pub async fn survey(folder: &Folder, told: (u64, u64)) -> Result<Survey, Error> 
     let _held = folder.lock()?;
     let (court, locked) = Court::found(files(folder)).await?;
     let (head, ahead, stand) = (court.ledger().head(), court.ledger().state().disorder().ahead, court.locked());
+    let signed = signed(folder, court.ledger().state()).await?;
     court.leave().await?;
-    let ahead = ahead.map_or((0, 0), |ahead| (ahead.size, ahead.epoch));
-    let all = [stand, ahead, told, (head.size, head.epoch)];
+    let ends = signed.iter().map(|end| (end.size, end.epoch));
+    let all: Vec<_> = ends.chain([stand, told, (head.size, head.epoch)]).collect();
     let seen = all.iter().map(|(size, _)| *size).max().unwrap_or_default();
     let seen_epoch = all.iter().map(|(_, epoch)| *epoch).max().unwrap_or_default();
+    // Those further than what is left are in the gap, and need no name.
+    let within = signed.into_iter().filter(|end| end.size <= head.size);
+    let disowned: BTreeSet<_> = within.map(|Ahead { size, last, .. }| Disowned { size, last }).collect();
+    let older = disowned.len().saturating_sub(Restore::MAX_DISOWNED);
+    let disowned: Vec<_> = disowned.into_iter().skip(older).collect();
     // A log that went another way is as lost as one that is too short.
     let other = locked.is_none_or(|row| head.size >= stand.0 && row.index + 1 != stand.0);
-    if seen <= head.size && ahead.0 == 0 && !other {
+    if seen <= head.size && ahead.is_none() && disowned.is_empty() && !other {
         return Err(Error::refused(Reason::AlreadyExists, "nothing is lost: the log is the newest that is known of"));
     }
-    Ok(Survey { kept: head.size, kept_sha256: head.last, epoch: head.epoch, seen, seen_epoch })
+    Ok(Survey { kept: head.size, kept_sha256: head.last, epoch: head.epoch, seen, seen_epoch, disowned })
+}
+
+// The ends that the log's key signed and this log does not lead to: one that a host proved, those that lie beside it. What
+// a restore has told to be lost is told.
+async fn signed(folder: &Folder, state: &State) -> Result<Vec<Ahead>, Error> {
+    let (path, key) = (folder.log(), NoteKey::parse(state.log_key())?);
+    let reader = LogReader::open(&path).await?;
+    let mut signed: Vec<_> = state.disorder().ahead.into_iter().collect();
+    let notes = Shelf::beside(&path).notes();
+    for note in notes.map_err(|source| Error::Io { act: "read the checkpoints beside", path, source })? {
+        let Ok(Checkpoint { size: size @ 1.., epoch, last, .. }) = key.open(&note.bytes) else { continue };
+        let held = reader.hashes(size - 1, 1).await?.first().copied();
+        let told = |(at, restore): &(u64, Restore)| size <= *at && restore.accounts_for(size, last);
+        if held != Some(last) && !state.disorder().restored.iter().any(told) {
+            signed.push(Ahead { size, epoch, last, held });
+        }
+    }
+    reader.close().await?;
+    Ok(signed)
 }
 
 /// Restores: fills the places of what is lost and records the command, whose one operation it is.

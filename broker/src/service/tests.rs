@@ -8,6 +8,7 @@ mod door;
 mod evidence;
 mod founding;
 mod freezing;
+mod growth;
 mod rotation;
 mod seen;
 mod starting;

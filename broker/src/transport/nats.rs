@@ -176,6 +176,7 @@ impl Desk {
             Topic::Command => self.service.command_to(bytes, reply).await,
             Topic::Join => self.service.join_to(bytes, reply).await,
             Topic::Inventory => self.service.inventory_to(bytes, reply).await,
+            Topic::Growth => self.service.growth_to(bytes, reply).await,
             Topic::Warrant => self.service.install(bytes).await,
             Topic::Query => {
                 let query = self.service.query_to(bytes, reply)?;
@@ -249,8 +250,8 @@ const fn places(topic: Topic) -> usize {
     match topic {
         Topic::StartComponent | Topic::StartProvider => 32,
         Topic::Command | Topic::Join | Topic::Epoch | Topic::Inventory => 16,
-        // A look may read the whole log.
-        Topic::Query => 4,
+        // A look may read the whole log, a proof a few tiles; neither is in a hurry.
+        Topic::Query | Topic::Growth => 4,
         // Anybody may bring one, and rarely does.
         Topic::Warrant => 1,
     }

@@ -2,6 +2,7 @@
 
 use policy::decide::Outcome;
 use policy::govern::{Event, LinkRecord, Staged};
+use policy::inventory::Forked;
 use policy::log::{Body, Entry, Freezing, Judged, Reported, Ruled, leaf_hash};
 use policy::name::{ComponentId, LinkName, Package};
 use policy::time::Timestamp;
@@ -102,7 +103,11 @@ fn reports(reported: &Reported) -> String {
     });
     let ahead =
         reported.ahead.map(|ahead| format!("holds a checkpoint of {} entries, which this log lacks", ahead.size));
-    format!("host {}: {}", reported.host, joined(closed.chain(ahead)))
+    let forked = reported.forked.map(|Forked { held, met, contradiction, evidence_sha256, .. }| {
+        let pieces = format!("holds two signed pieces of this log, of entries {held} and {met}");
+        format!("{pieces}: {contradiction} (evidence {evidence_sha256})")
+    });
+    format!("host {}: {}", reported.host, joined(closed.chain(ahead).chain(forked)))
 }
 
 fn refused(judged: &Judged) -> String {

@@ -3,6 +3,7 @@
 use clap::{Args, Subcommand, ValueEnum};
 use host::error::{Error, shown};
 use host::memory::{self, Keep, Memory};
+use policy::time::Timestamp;
 use serde_json::{Value, json};
 
 use crate::output::{Output, Place, print};
@@ -61,15 +62,28 @@ fn show(output: Output, place: &Place, memory: &Memory) -> Result<(), Error> {
         None if forks.is_empty() => "this host has found no fork of the log",
         None => "somebody has looked at each of them",
     };
-    print(output, &text, &json!({"success": true, "forked": stands.is_some(), "forks": forks}))
+    let (proved, owed_since_ms) = (memory.record().proved, memory.record().asked_since_ms);
+    if let Some(proved) = &proved {
+        let at = Timestamp::from_millis(proved.at_ms);
+        text += &format!("\nthe log is proved to have only grown, up to {} entries, at {at}", proved.size);
+    }
+    text += &owed_since_ms
+        .map(|since| format!("\na proof is owed since {}", Timestamp::from_millis(since)))
+        .unwrap_or_default();
+    let proved = proved.map(|proved| json!({"size": proved.size, "at_ms": proved.at_ms}));
+    let told = json!({
+        "success": true, "forked": stands.is_some(), "forks": forks, "proved": proved, "owed_since_ms": owed_since_ms,
+    });
+    print(output, &text, &told)
 }
 
 fn told(fork: &Value) -> String {
     let member =
         |at: &str| fork.pointer(at).map(|value| value.as_str().map_or_else(|| value.to_string(), str::to_owned));
     let kind = |piece: &str| {
-        let is_note = fork.pointer(&format!("/{piece}/piece/checkpoint")).is_some();
-        if is_note { "checkpoint" } else { "answer" }
+        let kinds = [("checkpoint", "checkpoint"), ("growth", "proof"), ("answer", "answer")];
+        let is = |(member, _): &(&str, _)| fork.pointer(&format!("/{piece}/piece/{member}")).is_some();
+        kinds.into_iter().find(is).map_or("first entry", |(_, kind)| kind)
     };
     let line = |piece: &str| {
         let [index, hash, epoch] = ["index", "entry_sha256", "epoch"]

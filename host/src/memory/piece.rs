@@ -6,6 +6,8 @@ use std::fmt;
 use std::path::Path;
 
 use policy::digest::Digest;
+use policy::envelope::Unverified;
+use policy::growth::Grown;
 use policy::log::{Contradiction, NoteKey, Place};
 use policy::reason::{Reason, Refusal};
 use serde::{Deserialize, Serialize};
@@ -28,6 +30,37 @@ pub enum Piece {
         /// The token of the question that it answers.
         question: String,
     },
+    /// An answer that should prove that the log only grew, with its warrant attached.
+    Growth {
+        /// The answer; the signed note of its end stands in it.
+        answer: String,
+        /// The token of the question that it answers.
+        question: String,
+    },
+    /// The pinned first entry, which every log of the lattice begins with.
+    FirstEntry,
+}
+
+impl Piece {
+    /// The signed note that it is, or brings.
+    pub(super) fn note(&self) -> Option<String> {
+        match self {
+            Self::Checkpoint(note) => Some(note.clone()),
+            Self::Growth { answer, .. } => {
+                let grown = Unverified::<Grown>::parse(answer.as_bytes()).ok()?;
+                Some(grown.says().checkpoint.clone())
+            }
+            Self::Answer { .. } | Self::FirstEntry => None,
+        }
+    }
+
+    // The warrant that came along.
+    fn warrant(&self) -> Option<&str> {
+        match self {
+            Self::Answer { answer, .. } | Self::Growth { answer, .. } => answer.split('\n').nth(1),
+            Self::Checkpoint(_) | Self::FirstEntry => None,
+        }
+    }
 }
 
 /// A piece, and the place that it tells.
@@ -123,10 +156,8 @@ impl Fork {
 
     // All that somebody else needs to judge it: the pinned root, the keys that the roots named, both pieces.
     fn evidence(&self, record: &Record) -> Vec<u8> {
-        let warrant = record.answer.as_ref().and_then(|shown| match &shown.piece {
-            Piece::Answer { answer, .. } => answer.split('\n').nth(1).map(str::to_owned),
-            Piece::Checkpoint(_) => None,
-        });
+        // The newest that came with anything.
+        let warrant = self.met.piece.warrant().or_else(|| record.answer.as_ref()?.piece.warrant());
         let evidence = json!({
             "found_at_ms": self.found_at_ms,
             "contradiction": self.contradiction,

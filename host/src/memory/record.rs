@@ -13,6 +13,7 @@ use policy::warrant::{Rank, Warrant};
 use serde::{Deserialize, Serialize};
 
 use super::piece::{Fork, Keep, Piece, Shown};
+use super::proved::Proved;
 
 /// What a host remembers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -54,6 +55,12 @@ pub struct Record {
     /// The newest signed answer under the newest warrant, as a witness of the log.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub answer: Option<Shown>,
+    /// How far the log is proved to have grown out of the pinned first entry.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proved: Option<Proved>,
+    /// Since when the broker was asked for a proof and gave none, by the host's clock in milliseconds since 1970.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asked_since_ms: Option<u64>,
     /// The fork that was found and that no operator has looked at: nothing is bound meanwhile.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub forked: Option<Box<Fork>>,
@@ -137,9 +144,11 @@ impl Record {
     /// The fork that a sighting proves, with what is held.
     pub(super) fn forked_by(&self, sighting: &Sighting, found_at_ms: u64) -> Option<Box<Fork>> {
         let met = sighting.shown.as_ref().filter(|met| self.counts(met, sighting))?;
-        let note = self.checkpoint.as_ref();
-        let note = note.and_then(|note| Shown::checkpoint(&self.log_key, note.as_bytes()).ok());
-        let mut held = self.answer.iter().chain(&note);
+        // No start waits for what growth will tell of answers anyhow.
+        let proved = self.proved.as_ref().filter(|_| matches!(met.piece, Piece::Checkpoint(_)));
+        let notes = self.checkpoint.iter().chain(proved.map(|proved| &proved.note));
+        let notes: Vec<_> = notes.filter_map(|note| Shown::checkpoint(&self.log_key, note.as_bytes()).ok()).collect();
+        let mut held = self.answer.iter().chain(&notes);
         let (held, contradiction) =
             held.find_map(|held| Some((held, policy::log::contradiction(&held.place, &met.place)?)))?;
         Some(Box::new(Fork::new(self, found_at_ms, contradiction, (held.clone(), met.clone()))))
@@ -152,6 +161,7 @@ impl Record {
             Piece::Answer { .. } => {
                 sighting.warrant.as_ref().is_some_and(|warrant| self.warrant_sha256 == Some(warrant.sha256))
             }
+            Piece::Growth { .. } | Piece::FirstEntry => false,
         }
     }
 
@@ -159,14 +169,21 @@ impl Record {
     pub(super) fn looked_at(&self, fork: &Fork, keep: Keep) -> Self {
         let mut after = Self { forked: None, ..self.clone() };
         if keep == Keep::Held {
+            // What was proved besides may have been the other log's broker's word.
+            let (size, at_ms) = (fork.held.place.index + 1, fork.found_at_ms);
+            after.proved = fork.held.piece.note().map(|note| Proved { note, size, at_ms });
             return after;
         }
         let Place { index, entry_sha256, epoch, .. } = fork.met.place;
         let head = Head { index, entry_sha256 };
         (after.epoch, after.head) = (epoch, head);
+        let note = fork.met.piece.note();
+        // By the operator's word, not by proof; from there on it is to be proved again.
+        let at_ms = fork.found_at_ms;
+        after.proved = note.clone().map(|note| Proved { note, size: index + 1, at_ms });
         (after.checkpoint, after.answer, after.answered) = match &fork.met.piece {
-            Piece::Checkpoint(note) => (Some(note.clone()), None, None),
             Piece::Answer { .. } => (None, Some(fork.met.clone()), Some(Answered { epoch, head })),
+            Piece::Checkpoint(_) | Piece::Growth { .. } | Piece::FirstEntry => (note, None, None),
         };
         after
     }
@@ -226,13 +243,27 @@ pub(super) fn under(record: Record, warrant: &Standing) -> Record {
     // Another log key: whatever the old one announced may have been a thief's, so what answers showed is all that stays.
     let (same, other) = (log_key == record.log_key, log_key != record.log_key);
     let (shown, checkpoint) = (record.answered.filter(|_| other), record.checkpoint.clone().filter(|_| same));
+    // What is proved then begins at the pinned first entry again.
+    let proved = record.proved.clone().filter(|_| same);
     let (epoch, head) = shown.map_or((record.epoch, record.head), |shown| (shown.epoch, shown.head));
     // An answer under an older warrant may be by a key that this one drops; a fork that rests on the old log key is one
     // that its thief could make.
     let answer = record.answer.clone().filter(|_| record.warrant_sha256 == Some(sha256));
     let forked = record.forked.clone().filter(|fork| same || !fork.rests_on_log_key());
     let (warrant_reset, warrant_serial, warrant_sha256) = (rank.reset, rank.serial, Some(sha256));
-    Record { warrant_reset, warrant_serial, warrant_sha256, log_key, epoch, head, checkpoint, answer, forked, ..record }
+    Record {
+        warrant_reset,
+        warrant_serial,
+        warrant_sha256,
+        log_key,
+        epoch,
+        head,
+        checkpoint,
+        proved,
+        answer,
+        forked,
+        ..record
+    }
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands out references")]

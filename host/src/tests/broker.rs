@@ -18,14 +18,14 @@ use policy::envelope::{Afresh, Document, Draft, Unverified};
 use policy::examine::{self, Examined};
 use policy::govern::{
     AddIssuer, AdmitComponent, AdmitProvider, Bind, DeleteDefault, DeleteLink, InviteHost, Operation, PublishContract,
-    PutDefault, PutLink, RetireProvider,
+    PutDefault, PutLink, Restore, RetireProvider,
 };
 use policy::inventory::HostInventory;
 use policy::issuer::Kind;
 use policy::join::{Join, Possession};
 use policy::key::{Key, Name, Role};
 use policy::lineage::Lineage;
-use policy::log::{Checkpoint, Frontier, Ledger, NoteKey, Ruling, Step};
+use policy::log::{Checkpoint, Ledger, NoteKey, Ruling, Step};
 use policy::name::{ComponentId, Lattice, LinkName, Package, Scope, Version};
 use policy::native::NATIVES;
 use policy::provider::{Source, Subject};
@@ -45,14 +45,20 @@ use crate::limits::Limits;
 use crate::memory::Memory;
 use crate::start::{Host, Parts};
 use crate::tests::guests::{self, key};
+use crate::tests::leaves::Leaves;
 use crate::transport::{Replies, Transport};
 
 /// What the wire makes of a genuine answer: everything that arrives, in order.
 pub(crate) type Mischief = Arc<dyn Fn(&Broker, &[u8], Vec<u8>) -> Vec<Vec<u8>> + Send + Sync>;
 
+/// An entry that judged a command: its index and its bytes, and the command.
+pub(crate) type Judged = (u64, Vec<u8>, Vec<u8>);
+
 pub(crate) struct Broker {
     ledger: Mutex<Ledger>,
-    frontier: Mutex<Frontier>,
+    pub(crate) leaves: Mutex<Leaves>,
+    // Each restore.
+    pub(crate) restores: Mutex<Vec<Judged>>,
     pub(crate) root: Digest,
     inception: Vec<u8>,
     warrant: Mutex<Vec<u8>>,
@@ -95,11 +101,12 @@ impl Broker {
             log_key,
         };
         let (ledger, step) = Ledger::incept(inception, SystemClock.wall_ms()).unwrap();
-        let mut frontier = Frontier::default();
-        frontier.append(step.hash);
+        let mut leaves = Leaves::default();
+        leaves.append(step.hash);
         let broker = Self {
             ledger: Mutex::new(ledger),
-            frontier: Mutex::new(frontier),
+            leaves: Mutex::new(leaves),
+            restores: Mutex::default(),
             root: step.hash,
             inception: step.bytes,
             warrant: Mutex::default(),
@@ -121,7 +128,7 @@ impl Broker {
         let verified = roots.read(&token, None).unwrap();
         let step = ledger.install(&verified, SystemClock.wall_ms());
         step.outcome.unwrap();
-        self.frontier.lock().unwrap().append(step.hash);
+        self.leaves.lock().unwrap().append(step.hash);
         *self.warrant.lock().unwrap() = token;
     }
 
@@ -283,10 +290,24 @@ impl Broker {
     }
 
     pub(crate) fn command(&self, operations: Vec<Operation>, statements: &[&[u8]]) {
+        self.command_by(&admin(), operations, statements);
+    }
+
+    /// Restores this log, which is an older one that was put back: fills what is lost, and records the act.
+    pub(crate) fn restore_by(&self, by: &KeyPair, restore: Restore) {
+        while self.ledger().head().size < restore.seen {
+            let step = self.ledger.lock().unwrap().lose(SystemClock.wall_ms());
+            self.leaves.lock().unwrap().append(step.hash);
+        }
+        let told = self.command_by(by, vec![Operation::Restore(restore)], &[]);
+        self.restores.lock().unwrap().push(told);
+    }
+
+    fn command_by(&self, by: &KeyPair, operations: Vec<Operation>, statements: &[&[u8]]) -> Judged {
         let mut ledger = self.ledger.lock().unwrap();
         let now = SystemClock.now();
         let command = Command {
-            iss: name(&admin()),
+            iss: name(by),
             aud: ledger.state().lattice().clone(),
             inception_sha256: None,
             iat: now,
@@ -297,11 +318,12 @@ impl Broker {
             operations,
             statements: statements.iter().map(|statement| Digest::of(statement)).collect(),
         };
-        let bytes = seal(&admin(), &command, statements);
+        let bytes = seal(by, &command, statements);
         let verified = Unverified::<Command>::parse(&bytes).unwrap().verify(ledger.state().administrators()).unwrap();
         let step = ledger.govern(&examine::command(verified), SystemClock.wall_ms());
         step.outcome.unwrap();
-        self.frontier.lock().unwrap().append(step.hash);
+        self.leaves.lock().unwrap().append(step.hash);
+        (step.index, step.bytes, bytes)
     }
 
     /// The newest checkpoint, as it is announced.
@@ -314,18 +336,24 @@ impl Broker {
         let ledger = self.ledger.lock().unwrap();
         let (head, lattice) = (ledger.head(), ledger.state().lattice());
         let note_key = NoteKey::of(lattice, name::<policy::key::Host>(pair).raw()).unwrap();
-        let root = self.frontier.lock().unwrap().root();
+        let root = self.leaves.lock().unwrap().root();
         let origin = format!("countersign/{lattice}");
         let checkpoint = Checkpoint { origin, size: head.size, root, epoch: head.epoch, last: head.last };
         let signature: [u8; 64] = pair.sign(checkpoint.text().as_bytes()).unwrap().try_into().unwrap();
         note_key.note(&checkpoint, &signature).into_bytes()
     }
 
+    /// The warrant in force.
+    pub(crate) fn warrant(&self) -> Vec<u8> {
+        self.warrant.lock().unwrap().clone()
+    }
+
     /// A copy of the whole broker, its keys too, that goes its own way from here.
     pub(crate) fn copy(&self) -> Arc<Self> {
         Arc::new(Self {
             ledger: Mutex::new(self.ledger()),
-            frontier: Mutex::new(self.frontier.lock().unwrap().clone()),
+            leaves: Mutex::new(self.leaves.lock().unwrap().clone()),
+            restores: Mutex::new(self.restores.lock().unwrap().clone()),
             root: self.root,
             inception: self.inception.clone(),
             warrant: Mutex::new(self.warrant.lock().unwrap().clone()),
@@ -339,7 +367,7 @@ impl Broker {
     pub(crate) fn count(&self) {
         let turned_away = [(policy::reason::Reason::Expired, 1)].into();
         let step = self.ledger.lock().unwrap().count(turned_away, SystemClock.wall_ms());
-        self.frontier.lock().unwrap().append(step.hash);
+        self.leaves.lock().unwrap().append(step.hash);
     }
 
     /// Decides a request, genuinely.
@@ -349,7 +377,7 @@ impl Broker {
         let (what, runs) = (request.what, request.runs.clone());
         let (aud, jti, request_sha256) = (request.iss, request.jti, request.sha256());
         let step = ledger.rule(examine::start(request, &Afresh)?, Facts::default(), SystemClock.wall_ms());
-        self.frontier.lock().unwrap().append(step.hash);
+        self.leaves.lock().unwrap().append(step.hash);
         Ok(self.answer(&step, what, runs, (aud, jti, request_sha256), ledger.state().lattice().clone()))
     }
 
@@ -399,7 +427,7 @@ impl Broker {
         let request_sha256 = join.sha256();
         let mut ledger = self.ledger.lock().unwrap();
         let step = ledger.enrol(&examine::join(join).unwrap(), SystemClock.wall_ms());
-        self.frontier.lock().unwrap().append(step.hash);
+        self.leaves.lock().unwrap().append(step.hash);
         let warrant = self.warrant.lock().unwrap().clone();
         let receipt = Receipt {
             iss: name(&decision_pair()),
@@ -447,6 +475,9 @@ impl Broker {
     pub(crate) fn reply(&self, subject: &str, payload: &[u8]) -> Vec<u8> {
         if subject == Topic::Inventory.subject(&self.lattice()) {
             return self.withdrawals(payload);
+        }
+        if subject == Topic::Growth.subject(&self.lattice()) {
+            return self.grown(payload);
         }
         self.asked.lock().unwrap().push(payload.to_vec());
         if subject == Topic::Join.subject(&self.lattice()) {
@@ -603,7 +634,8 @@ impl Transport for Wire {
             return Box::pin(async { Ok(futures::stream::pending().boxed()) });
         }
         let genuine = self.broker.reply(&subject, &payload);
-        if subject == Topic::Inventory.subject(&self.broker.lattice()) {
+        let topics = [Topic::Inventory, Topic::Growth].map(|topic| topic.subject(&self.broker.lattice()));
+        if topics.contains(&subject) {
             return Box::pin(async move { Ok(futures::stream::iter([genuine]).boxed()) });
         }
         let replies = (self.mischief)(&self.broker, &payload, genuine);
@@ -681,7 +713,7 @@ fn root_pair() -> KeyPair {
     key(KeyPairType::Operator, 1)
 }
 
-fn admin() -> KeyPair {
+pub(crate) fn admin() -> KeyPair {
     key(KeyPairType::Operator, 2)
 }
 

@@ -6,6 +6,7 @@
 mod connect;
 mod tls;
 
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -76,6 +77,10 @@ impl Transport for Nats {
 
     fn address(&self) -> String {
         self.url.clone()
+    }
+
+    fn connects(&self) -> u64 {
+        self.client.statistics().connects.load(Ordering::Relaxed)
     }
 
     fn turned_away(&self) -> Option<Reason> {

@@ -21,6 +21,31 @@ pub struct Restore {
     pub seen: u64,
     /// The highest epoch that was seen.
     pub seen_epoch: u64,
+    /// Ends of logs that were signed for and are not of this one, by what was known when it was restored.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub disowned: Vec<Disowned>,
+}
+
+/// The end of a log that a checkpoint was signed for, and that is lost.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Disowned {
+    /// How many entries it counts.
+    pub size: u64,
+    /// The hash of the last of them.
+    pub last: Digest,
+}
+
+impl Restore {
+    /// How many ends are named at most.
+    pub const MAX_DISOWNED: usize = 256;
+
+    /// Whether it tells that a log of that size, which ended with that entry, is lost: one of those that fill the gap, or
+    /// one that is named.
+    pub fn accounts_for(&self, size: u64, last: Digest) -> bool {
+        let named = |disowned: &Disowned| (disowned.size, disowned.last) == (size, last);
+        (size > self.kept && size <= self.seen) || self.disowned.iter().any(named)
+    }
 }
 
 /// An older log was put back.
@@ -51,6 +76,13 @@ impl Judge for Restore {
         let short = |detail: String| Err(Refusal::new(Reason::StateRollback, detail));
         if self.kept > size || self.seen < self.kept || self.seen_epoch >= self.seen.max(1) {
             return short(format!("{} entries are kept of {}, the log has {size}", self.kept, self.seen));
+        }
+        let beyond = self.disowned.iter().any(|disowned| disowned.size > self.seen);
+        if beyond || self.disowned.len() > Self::MAX_DISOWNED {
+            let most = Self::MAX_DISOWNED;
+            let detail =
+                format!("at most {most} ends are disowned, none of more entries than {} that were seen", self.seen);
+            return Err(Refusal::new(Reason::LimitExceeded, detail));
         }
         if size < self.seen.max(witnessed) {
             let seen = self.seen.max(witnessed);

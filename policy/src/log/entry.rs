@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::decide::{Facts, Outcome};
 use crate::digest::Digest;
 use crate::govern::{Ahead, Checked, Event, Jump};
-use crate::inventory::Closed;
+use crate::inventory::{Closed, Forked};
 use crate::json;
 use crate::key::{Administrator, Host, Name};
 use crate::name::{ComponentId, Lattice};
@@ -54,7 +54,7 @@ pub enum Body {
     Ruling(Ruled),
     /// So many messages were turned away at the door since the last such entry, by reason.
     Door(BTreeMap<Reason, u64>),
-    /// A host closed what had lost its ground, or proved that this log was longer once.
+    /// A host closed what had lost its ground, proved that this log was longer once, or found it forked.
     Report(Reported),
     /// The broker's clock jumped ahead.
     Clock(Jump),
@@ -140,6 +140,18 @@ pub struct Reported {
     /// The checkpoint that it holds and this log does not lead to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ahead: Option<Ahead>,
+    /// The fork that it found, once, where it began to say so: its own word.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub forked: Option<Forked>,
+}
+
+/// What the broker adds to an inventory that it records, and cannot prove.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Observed {
+    /// The hash of this log's own entry in the place of the host's checkpoint.
+    pub held: Option<Digest>,
+    /// Whether it is the first that tells of the fork in it.
+    pub forked: bool,
 }
 
 /// Where the bytes of old entries go; whoever holds the folder and the log's key moves them.

@@ -41,9 +41,16 @@ pub enum Contradiction {
     Epoch,
     /// An entry was made after another one, and lies at or before it.
     Order,
+    /// The longer log is not proved to have grown out of what was held, by its own broker's answer.
+    Growth,
 }
 
 impl Place {
+    /// The pinned first entry, which is its own tree.
+    pub const fn pinned(root: Digest) -> Self {
+        Self { index: 0, entry_sha256: root, epoch: 0, root: Some(root), after: None }
+    }
+
     /// The last place of a checkpoint; none where it is empty, or its epoch lies after its end.
     pub fn of_checkpoint(checkpoint: &Checkpoint) -> Option<Self> {
         let Checkpoint { size, root, epoch, last, .. } = checkpoint;
@@ -69,10 +76,9 @@ pub fn contradiction(one: &Place, other: &Place) -> Option<Contradiction> {
     }
     // No event between them, or one behind the first: any other number was an event that the first does not know, or
     // one that the second forgot.
-    if second.epoch != first.epoch && second.epoch <= first.index {
-        return Some(Contradiction::Epoch);
-    }
-    inconsistent(first, second)
+    //
+    // Whether the longer log grew out of the shorter is told by a proof alone: `growth`.
+    (second.epoch != first.epoch && second.epoch <= first.index).then_some(Contradiction::Epoch)
 }
 
 fn same_place(one: &Place, other: &Place) -> Option<Contradiction> {
@@ -85,12 +91,6 @@ fn same_place(one: &Place, other: &Place) -> Option<Contradiction> {
     (one.epoch != other.epoch).then_some(Contradiction::Epoch)
 }
 
-// Two sizes that nothing above tells apart. Whether the longer log extends the shorter takes a consistency proof between
-// their roots, and this is its place: a proof that fails is a contradiction, and none is asked for yet.
-const fn inconsistent(_first: &Place, _second: &Place) -> Option<Contradiction> {
-    None
-}
-
 impl fmt::Display for Contradiction {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -98,6 +98,7 @@ impl fmt::Display for Contradiction {
             Self::Root => "they tell two trees of one size",
             Self::Epoch => "their epochs are not of one line of events",
             Self::Order => "one was made after the other, and lies at or before it",
+            Self::Growth => "the later is not proved to have grown out of the earlier",
         })
     }
 }

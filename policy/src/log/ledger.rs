@@ -16,7 +16,7 @@ use crate::inventory::HostInventory;
 use crate::join::Join;
 use crate::log::checkpoint::{Checkpoint, NoteKey};
 use crate::log::draft::{Draft, pieces};
-use crate::log::entry::{Body, Entry, Freezing, Lost, Reported, Ruled, leaf_hash};
+use crate::log::entry::{Body, Entry, Freezing, Lost, Observed, Reported, Ruled, leaf_hash};
 use crate::log::rests::resting;
 use crate::log::ruling::Ruling;
 use crate::question::{Question, StartRequest};
@@ -183,22 +183,21 @@ impl Ledger {
         Draft::alone(Body::Door(turned_away), self.later(at_ms))
     }
 
-    /// Records what a host's inventory adds: what it closed, and a checkpoint that this log does not lead to.
-    ///
-    /// `held` is the hash of this log's own entry in the place of that checkpoint's last, which the broker asserts.
-    pub fn report(&mut self, inventory: &Verified<HostInventory>, held: Option<Digest>, at_ms: u64) -> Step<()> {
-        let draft = self.draft_report(inventory, held, at_ms);
+    /// Records what a host's inventory adds: what it closed, a checkpoint that this log does not lead to, a fork.
+    pub fn report(&mut self, inventory: &Verified<HostInventory>, observed: Observed, at_ms: u64) -> Step<()> {
+        let draft = self.draft_report(inventory, observed, at_ms);
         self.record(draft)
     }
 
     /// As [`Ledger::report`], not recorded yet.
-    pub fn draft_report(&self, inventory: &Verified<HostInventory>, held: Option<Digest>, at_ms: u64) -> Draft<()> {
+    pub fn draft_report(&self, inventory: &Verified<HostInventory>, observed: Observed, at_ms: u64) -> Draft<()> {
         let at_ms = self.later(at_ms);
         let reported = Reported {
             request_sha256: inventory.sha256(),
             host: inventory.iss,
             closed: inventory.closed.clone(),
-            ahead: self.ahead(inventory, held),
+            ahead: self.ahead(inventory, observed.held),
+            forked: inventory.forked.filter(|_| observed.forked),
         };
         Draft { at_ms, body: Body::Report(reported), evidence: pieces(inventory), outcome: () }
     }

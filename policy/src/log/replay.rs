@@ -11,7 +11,7 @@ use crate::examine::{self, Examined, Examiner};
 use crate::govern::{HostKeys, State};
 use crate::inventory::HostInventory;
 use crate::join::{Join, Possession};
-use crate::log::entry::{Body, Entry, Judged, Reported, Ruled, leaf_hash};
+use crate::log::entry::{Body, Entry, Judged, Observed, Reported, Ruled, leaf_hash};
 use crate::log::ledger::Ledger;
 use crate::log::ruling::Ruling;
 use crate::question::{Question, StartRequest};
@@ -159,7 +159,8 @@ impl Ledger {
         let inventory = Unverified::<HostInventory>::parse(&bytes).map_err(unfit)?;
         let inventory = inventory.verify(self.state.host_keys()).map_err(unfit)?;
         let held = reported.ahead.and_then(|ahead| ahead.held);
-        Ok(self.report(&inventory, held, entry.at_ms).bytes)
+        let observed = Observed { held, forked: reported.forked.is_some() };
+        Ok(self.report(&inventory, observed, entry.at_ms).bytes)
     }
 
     fn request_of(

@@ -5,6 +5,7 @@
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
+use data_encoding::BASE64;
 use serde_json::Value;
 
 use super::world::{NOW, Pair, World, at, component_token, contract, contract_token, logging};
@@ -13,12 +14,13 @@ use crate::delegation::Delegation;
 use crate::digest::Digest;
 use crate::envelope::{Document, Draft, Unverified};
 use crate::govern::{Bind, InviteHost, Operation, PutDefault};
+use crate::growth::{Grown, Growth, Included, Stand, Tree};
 use crate::inventory::{Bound, Closed, HostInventory, Runs};
 use crate::issuer::Kind;
 use crate::join::{InviteProof, Join, Possession};
 use crate::key::{Decision, Host, Invite, Issuer, Root};
-use crate::lineage::Lineage;
-use crate::log::{Checkpoint, Entry, Frontier, NoteKey, leaf_hash};
+use crate::lineage::{Changes, Lineage};
+use crate::log::{Checkpoint, Entry, Exhibit, Frontier, NoteKey, Observed, Outline, Place, leaf_hash};
 use crate::possession::KeyProof;
 use crate::query::Query;
 use crate::root::RootChange;
@@ -222,7 +224,72 @@ fn examples() -> Vec<Example> {
     };
     let withdrawals_wire = decision.seal(&withdrawals, std::slice::from_ref(&warrant));
     Unverified::<Withdrawals>::parse(&withdrawals_wire).unwrap().verify(&keys).unwrap();
-    let report_row = world.ledger.clone().report(&told, None, world.now_ms).bytes;
+    let mut leaves = Frontier::default();
+    let hashes: Vec<_> = world.rows.iter().map(|row| leaf_hash(row)).collect();
+    hashes.iter().for_each(|hash| leaves.append(*hash));
+    let end = hashes.len() as u64;
+    let root_of = |start: u64, width: u64| {
+        let mut tree = Frontier::default();
+        hashes.iter().skip(start as usize).take(width as usize).for_each(|hash| tree.append(*hash));
+        tree.root()
+    };
+    let filled = |outline: Outline| outline.filled(|node| Some(root_of(node.start(), node.width()))).unwrap();
+    let growth = Growth {
+        iss: world.host.name,
+        aud: inception.lattice.clone(),
+        iat: at(NOW),
+        jti: Nonce::from_random([6; 16]),
+        sizes: vec![11],
+        index: Some(answer.index),
+    };
+    let growth_wire = world.host.seal(&growth, &[]);
+    let asked_growth = Unverified::<Growth>::parse(&growth_wire).unwrap().verify(world.ledger.state().host_keys());
+    let note = checkpoint(&world).wire;
+    let signed_end = log_key(&world).0.open(&note).unwrap();
+    let grown = Grown {
+        iss: decision.name,
+        aud: world.host.name,
+        lattice: inception.lattice.clone(),
+        warrant_sha256: Digest::of(&warrant),
+        request_sha256: asked_growth.unwrap().sha256(),
+        checkpoint: String::from_utf8(note).unwrap(),
+        trees: vec![Tree {
+            size: 11,
+            root: root_of(0, 11),
+            consistency: filled(Outline::consistency(11, end).unwrap()),
+        }],
+        entry: Some(Included {
+            index: answer.index,
+            entry_sha256: answer.entry_sha256,
+            inclusion: filled(Outline::inclusion(answer.index, end).unwrap()),
+        }),
+        restored: Vec::new(),
+    };
+    let grown_wire = decision.seal(&grown, std::slice::from_ref(&warrant));
+    let told = Unverified::<Grown>::parse(&grown_wire).unwrap().verify(&keys).unwrap();
+    let (index, entry_sha256) = (answer.index, answer.entry_sha256);
+    let held = Place { index, entry_sha256, epoch: answer.epoch, root: None, after: None };
+    let older = Place { index: 10, entry_sha256: hashes[10], epoch: 10, root: Some(root_of(0, 11)), after: None };
+    for place in [held, older] {
+        assert_eq!(told.stand(&signed_end, &[], &place), Ok(Stand::Proved));
+    }
+    let ruling_entry = Entry::read(&ruling_row).unwrap();
+    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+    let exhibit = Exhibit {
+        checkpoint: grown.checkpoint.clone(),
+        entry: text(&ruling_row),
+        evidence: ruling_entry.evidence.iter().map(|sha256| BASE64.encode(&world.evidence[sha256])).collect(),
+        format: Exhibit::FORMAT.to_owned(),
+        inception: text(&inception_row),
+        inclusion: grown.entry.iter().flat_map(|entry| entry.inclusion.clone()).collect(),
+        roots: Changes::default(),
+        warrant: text(&warrant),
+    };
+    exhibit.prove(Some(world.ledger.root())).unwrap();
+    let exhibit = exhibit.to_bytes();
+    let told = Unverified::<HostInventory>::parse(&inventory_wire).unwrap().verify(world.ledger.state().host_keys());
+    let told = told.unwrap();
+    let report_row = world.ledger.clone().report(&told, Observed::default(), world.now_ms).bytes;
     let claims_wire = component_token(&world.issuer, "cart", None);
     let next = Pair::<Root>::seeded("2");
     let line = world.ledger.state().root_line(world.ledger.root());
@@ -275,6 +342,9 @@ fn examples() -> Vec<Example> {
         signed("answer", &answer, answer_wire),
         signed("host-inventory", &inventory, inventory_wire),
         signed("withdrawals", &withdrawals, withdrawals_wire),
+        signed("growth", &growth, growth_wire),
+        signed("grown", &grown, grown_wire),
+        Example { name: "exhibit", doc: "", readable: String::new(), wire: exhibit },
         signed("command", &command, command_wire),
         signed("receipt", &receipt, receipt_wire),
         signed("query", &query, query_wire),
@@ -312,11 +382,15 @@ fn payload(token: &[u8]) -> String {
     pretty(&crate::envelope::decode(payload).unwrap())
 }
 
+fn log_key(world: &World) -> (NoteKey, ed25519_dalek::SigningKey) {
+    let signing = ed25519_dalek::SigningKey::from_bytes(&[9; 32]);
+    (NoteKey::of(world.ledger.state().lattice(), signing.verifying_key().as_bytes()).unwrap(), signing)
+}
+
 fn checkpoint(world: &World) -> Example {
     let mut frontier = Frontier::default();
     world.rows.iter().for_each(|row| frontier.append(leaf_hash(row)));
-    let signing = ed25519_dalek::SigningKey::from_bytes(&[9; 32]);
-    let key = NoteKey::of(world.ledger.state().lattice(), signing.verifying_key().as_bytes()).unwrap();
+    let (key, signing) = log_key(world);
     let head = world.ledger.head();
     let checkpoint = Checkpoint {
         origin: format!("countersign/{}", world.ledger.state().lattice()),

@@ -6,7 +6,7 @@ use crate::envelope::Unverified;
 use crate::govern::{AcknowledgeClock, BanHost, InviteHost, Jump, Operation, Restore};
 use crate::inventory::HostInventory;
 use crate::key::Invite;
-use crate::log::{Checkpoint, Frontier, Ledger, NoteKey, Rejudge, leaf_hash};
+use crate::log::{Checkpoint, Frontier, Ledger, NoteKey, Observed, Rejudge, leaf_hash};
 use crate::question::Seen;
 use crate::reason::Reason;
 use crate::wire::Nonce;
@@ -136,7 +136,7 @@ fn witness(world: &mut World, checkpoint: Option<String>) {
     };
     let bytes = world.host.seal(&inventory, &[]);
     let verified = Unverified::<HostInventory>::parse(&bytes).unwrap().verify(world.ledger.state().host_keys());
-    let step = world.ledger.report(&verified.unwrap(), None, world.now_ms);
+    let step = world.ledger.report(&verified.unwrap(), Observed::default(), world.now_ms);
     world.rows.push(step.bytes);
     world.evidence.extend(step.evidence);
 }
@@ -178,7 +178,8 @@ fn t28_t64_a_proof_that_the_log_was_longer_stops_every_grant_until_it_is_restore
     restart(&mut world);
     assert_eq!(told(&mut world), Some(Reason::StateRollback));
     // Taking away is still possible, giving is not what stops: starts are.
-    let restore = Restore { kept: kept.size, kept_sha256: kept.last, seen: seen.size + 10, seen_epoch: seen.epoch };
+    let (kept, kept_sha256) = (kept.size, kept.last);
+    let restore = Restore { kept, kept_sha256, seen: seen.size + 10, seen_epoch: seen.epoch, disowned: Vec::new() };
     let short = world.act(Operation::Restore(restore.clone())).unwrap_err();
     assert_eq!(short.reason, Reason::StateRollback);
     while world.ledger.head().size < restore.seen {

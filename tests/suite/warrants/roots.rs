@@ -13,7 +13,7 @@ use policy::wire::Topic;
 use super::{in_force, lattice_with_roots_elsewhere, signed, start};
 
 // Two roots take the place of the one, and sign the next warrant.
-fn two_others(lattice: &mut Lattice) {
+pub(super) fn two_others(lattice: &mut Lattice) {
     let offline = |name: &str| path(&lattice.path("offline").join(name)).to_owned();
     let (old, a, b) = (offline("root.nk"), offline("a.nk"), offline("b.nk"));
     for key in [&a, &b] {
