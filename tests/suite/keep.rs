@@ -75,7 +75,8 @@ async fn an_export_goes_on_where_it_ended_and_proves_itself_without_the_log() {
     }
     // Without evidence the chain and the tree hold, and it says what it did not decide.
     let (code, bare) = alone(&lattice.path("nowhere"), &["audit", "verify", "--export", path(&whole)]);
-    assert_eq!((code, &bare["error"], &bare["entries"]), (3, &json!("evidence_missing"), &log["tree_root"]), "{bare}");
+    assert_eq!((code, &bare["error"]), (3, &json!("evidence_missing")), "{bare}");
+    assert_eq!((&bare["entries"], &bare["tree_root"]), (&log["entries"], &log["tree_root"]));
     // A part of it, and a changed one.
     let part = lattice.path("part.jsonl");
     lattice.accepted(&["audit", "export", "--from", "5", "--to", "9", "--out", path(&part)]);

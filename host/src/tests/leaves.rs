@@ -46,7 +46,14 @@ impl Broker {
     pub(crate) fn grown_but(&self, question: &[u8], change: impl FnOnce(&mut Grown)) -> Vec<u8> {
         let (ledger, warrant) = (self.ledger(), self.warrant());
         let asked = Unverified::<Growth>::parse(question).unwrap().verify(ledger.state().host_keys()).unwrap();
-        let leaves = self.leaves.lock().unwrap().clone();
+        // Others ask meanwhile, and the log grows: all of one answer is of one end.
+        let (leaves, note) = loop {
+            let note = String::from_utf8(self.notice()).unwrap();
+            let leaves = self.leaves.lock().unwrap().clone();
+            if note.lines().nth(1) == Some(&leaves.0.len().to_string()) {
+                break (leaves, note);
+            }
+        };
         let end = leaves.0.len() as u64;
         let tree = |size: &u64| Tree {
             size: *size,
@@ -68,7 +75,7 @@ impl Broker {
             lattice: self.lattice(),
             warrant_sha256: Digest::of(&warrant),
             request_sha256: asked.sha256(),
-            checkpoint: String::from_utf8(self.notice()).unwrap(),
+            checkpoint: note,
             trees: asked.sizes.iter().filter(|size| **size <= end).map(tree).collect(),
             entry: asked.index.filter(|index| *index < end).map(entry),
             restored: restored.collect(),

@@ -144,6 +144,6 @@ mod tests {
         assert_eq!(card.document(Verb::Ping)["type"], "io.nats.micro.v1.ping_response");
         assert_eq!(info["endpoints"][0]["subject"], "countersign.v1.default.start.component");
         let counts: Vec<_> = stats["endpoints"].as_array().unwrap().iter().map(|end| &end["num_requests"]).collect();
-        assert_eq!(counts, [0, 0, 1, 0, 0, 0, 0]);
+        assert_eq!(counts, [0, 0, 1, 0, 0, 0, 0, 0]);
     }
 }
