@@ -43,14 +43,16 @@ pub(crate) use supposing::supposed_to_answer;
 pub(crate) use words::surface;
 
 /// Bumped with any change to what `decide`, `resolve` or `handle` answer.
-pub const LAW: u64 = 3;
+pub const LAW: u64 = 4;
 
 /// Whether what was judged under that law is judged again when a log is verified: every law whose differences are kept.
 pub const fn judges_again(law: u64) -> bool {
     law >= OLDEST_LAW && law <= LAW
 }
 
-// Law 2 gave subjects owners, law 3 gave administrators roles; what each changed asks for the law that judges.
+// Law 2 gave subjects owners, law 3 gave administrators roles. Law 4 made administration take as many as any class, held a
+// restore to what is lost, weighs what comes back after it was retired, and accepts only bytes that are named. What each
+// changed asks for the law that judges.
 const OLDEST_LAW: u64 = 1;
 
 /// What the broker asserts and cannot prove; recorded with the ruling, so that replay has it.

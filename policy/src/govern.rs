@@ -81,7 +81,7 @@ pub use delegate_issuer::DelegateIssuer;
 pub use delete_default::DeleteDefault;
 pub use delete_link::DeleteLink;
 pub use delete_rules::DeleteRules;
-pub use disorder::{Ahead, Disorder, Jump, Times};
+pub use disorder::{Ahead, Disorder, Filled, Jump, Times};
 pub use end_relaxation::{EndRelaxation, RelaxationEnded};
 pub use handle::Handled;
 pub use host_joined::HostJoined;
@@ -160,6 +160,10 @@ pub(crate) trait Judge {
     fn weighs(&self, _: &State) -> Option<Weighty> {
         None
     }
+    /// Whether it lets come back what was taken away: that weighs as a weakening.
+    fn reopens(&self, _: &State, _: &Case<'_>) -> bool {
+        false
+    }
     /// How many must sign it, where that is more than its class says.
     fn persons(&self, _: &State) -> u64 {
         1
@@ -235,6 +239,10 @@ macro_rules! operations {
 
             fn weight(&self, state: &State) -> Option<Weighty> {
                 match self { $( Self::$operation(operation) => operation.weighs(state), )* }
+            }
+
+            fn reopens(&self, state: &State, case: &Case<'_>) -> bool {
+                match self { $( Self::$operation(operation) => operation.reopens(state, case), )* }
             }
 
             fn persons(&self, state: &State) -> u64 {

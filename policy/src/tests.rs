@@ -8,6 +8,7 @@ mod governance;
 mod histories;
 mod invariants;
 mod issuers;
+mod laws;
 mod lent;
 mod links;
 mod order;

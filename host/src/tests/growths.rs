@@ -325,7 +325,8 @@ fn put_back(bench: &Bench, older: &Broker, by: &nkeys::KeyPair, disowned: Vec<Di
     let restore = Restore {
         kept: head.size,
         kept_sha256: head.last,
-        seen: head.size.max(seen.index + 1),
+        // One place is filled where it has grown past what is lost, as the broker does.
+        seen: (head.size + 1).max(seen.index + 1),
         seen_epoch: seen.epoch,
         disowned,
     };

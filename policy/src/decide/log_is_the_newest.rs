@@ -12,7 +12,7 @@ pub(super) fn judge(start: &Start<'_>) -> Result<(), Refusal> {
             ahead.size
         ));
     }
-    if start.state.disorder().filling {
+    if start.state.disorder().filled.is_some() {
         return rollback(
             "a restore has begun, and waits for others to sign it: `countersign approve --list`".to_owned(),
         );

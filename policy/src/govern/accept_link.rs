@@ -19,7 +19,7 @@ pub struct AcceptLink {
     pub name: LinkName,
     /// The provider's bytes that the administrator looked at; others are not accepted.
     pub provider_sha256: Digest,
-    /// The component's bytes that the administrator looked at.
+    /// The component's bytes that the administrator looked at; a pin on it moves to no others.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub component_sha256: Option<Digest>,
 }
@@ -57,6 +57,11 @@ impl Judge for AcceptLink {
             let detail = format!("the provider's newest bytes are {}, not {}", after.sha256, self.provider_sha256);
             return Err(Refusal::new(Reason::Superseded, detail));
         }
+        if let Some(runs) = runs.filter(|_| before.component_pin.is_some() && self.is_blind(state)) {
+            let detail =
+                format!("`component_sha256` is missing: the component was admitted with bytes {}", runs.sha256);
+            return Err(Refusal::new(Reason::SchemaMismatch, detail));
+        }
         if let Some((seen, runs)) = self.component_sha256.zip(runs).filter(|(seen, runs)| runs.sha256 != *seen) {
             let detail = format!("the component was admitted with bytes {}, not {seen}", runs.sha256);
             return Err(Refusal::new(Reason::Superseded, detail));
@@ -68,6 +73,13 @@ impl Judge for AcceptLink {
             return Err(Refusal::new(Reason::AlreadyExists, format!("link `{key}` is not suspended")));
         }
         Ok(LinkAccepted { component, package, name, before, after })
+    }
+}
+
+impl AcceptLink {
+    // Whether it names no bytes of the component, under a law that asks for them.
+    const fn is_blind(&self, state: &State) -> bool {
+        self.component_sha256.is_none() && state.law() >= NAMED_SINCE
     }
 }
 
@@ -111,3 +123,5 @@ impl Apply for LinkAccepted {
         format!("link {component}/{package}/{name} accepted with {}", after.sha256)
     }
 }
+
+const NAMED_SINCE: u64 = 4;

@@ -185,7 +185,7 @@ impl AdministratorKeys {
     }
 
     /// How many persons are operators without an end.
-    pub(super) fn lasting_operators(&self) -> u64 {
+    pub fn lasting_operators(&self) -> u64 {
         let operators = self.0.iter().filter(|(_, record)| record.is_lasting_operator());
         self.persons(operators.map(|(key, _)| self.signer(key)))
     }

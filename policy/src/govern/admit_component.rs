@@ -72,6 +72,21 @@ impl Judge for AdmitComponent {
         (!self.waivers.is_empty()).then_some(Weighty::Weakening)
     }
 
+    fn reopens(&self, state: &State, case: &Case<'_>) -> bool {
+        let subject = match case.evidence(self.claims_sha256) {
+            Ok(Evidence::Component(claimed)) => Some(Subject::Component(claimed.subject)),
+            _ => None,
+        };
+        let is_ended = |record: &&ComponentRecord| record.retired || state.is_revoked(&record.issuer);
+        let here = state.components.get(&self.id);
+        let lives_here = here.filter(|record| !is_ended(record)).is_some();
+        // Where it lives, other bytes are its next revision; those that were retired elsewhere come back all the same.
+        let is_it = |record: &ComponentRecord| {
+            record.sha256 == self.sha256 || (!lives_here && Some(&record.subject) == subject.as_ref())
+        };
+        here.is_some_and(|record| is_ended(&record)) || state.components.values().filter(is_ended).any(is_it)
+    }
+
     fn judge(&self, state: &State, case: &Case<'_>) -> Result<ComponentAdmitted, Refusal> {
         let Evidence::Component(claimed) = case.evidence(self.claims_sha256)? else {
             return Err(Refusal::new(Reason::ClaimsKind, "the attached claims are not a component's"));

@@ -93,6 +93,18 @@ impl Judge for AdmitProvider {
         (!self.waivers.is_empty()).then_some(Weighty::Weakening)
     }
 
+    fn reopens(&self, state: &State, _: &Case<'_>) -> bool {
+        let is_ended = |sha256: &Digest| {
+            let signed = |record: &ProviderRecord| record.signed.as_ref().map(|(issuer, _)| *issuer);
+            let record = state.providers.get(sha256);
+            record
+                .is_some_and(|record| record.retired || signed(record).is_some_and(|issuer| state.is_revoked(&issuer)))
+        };
+        // While any of its bytes may answer, other bytes are its next revision.
+        let all_ended = |admitted: &Vec<Digest>| !admitted.is_empty() && admitted.iter().all(is_ended);
+        is_ended(&self.sha256) || state.admitted.get(&self.subject).is_some_and(all_ended)
+    }
+
     fn judge(&self, state: &State, case: &Case<'_>) -> Result<ProviderAdmitted, Refusal> {
         if self.serves.is_empty() && self.source != Source::Capid {
             let detail = "it serves nothing that can be read; an administrator may state it with `--serves`";

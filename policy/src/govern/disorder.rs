@@ -17,8 +17,8 @@ pub struct Disorder {
     pub jump: Option<Jump>,
     /// A host proved that this log was longer once.
     pub ahead: Option<Ahead>,
-    /// Places of lost entries are filled, and no restore says so yet: it may wait for others to sign it.
-    pub filling: bool,
+    /// Places of lost entries that are filled, and no restore says so yet: it may wait for others to sign it.
+    pub filled: Option<Filled>,
     /// Each time that an older log was put back on purpose, with the entry that says so.
     pub restored: Vec<(u64, Restore)>,
 }
@@ -50,6 +50,17 @@ pub struct Ahead {
     pub held: Option<Digest>,
 }
 
+/// Places of entries that are lost, from the first that was filled to the last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Filled {
+    /// How many entries stand before them.
+    pub kept: u64,
+    /// The hash of the last of those.
+    pub kept_sha256: Digest,
+    /// How many entries there are with them.
+    pub seen: u64,
+}
+
 /// The log's time, and what the broker's clock says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Times {
@@ -60,6 +71,12 @@ pub struct Times {
 }
 
 impl Disorder {
+    /// Takes note of a place that is filled, after an entry of that hash.
+    pub(crate) fn fill(&mut self, index: u64, before: Digest) {
+        let first = Filled { kept: index, kept_sha256: before, seen: index };
+        self.filled = Some(Filled { seen: index + 1, ..self.filled.unwrap_or(first) });
+    }
+
     /// Whether what stood in that place may be lost since a restore, so that another hash of it proves nothing new.
     ///
     /// Everything before it counts: an older copy may have grown for a while before anybody noticed. A log that is put back

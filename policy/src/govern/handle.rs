@@ -2,7 +2,7 @@
 //! signed. Nothing is changed here.
 
 use super::weight::Need;
-use super::{Case, Checked, CommandProposed, Event, Lack, Operation, State, Times, end};
+use super::{Case, Checked, CommandProposed, Event, Lack, Operation, State, Times, Weighty, end};
 use crate::command::{Command, MAX_OPERATIONS};
 use crate::envelope::{Document, MAX_ATTACHMENTS};
 use crate::examine::Examined;
@@ -82,7 +82,7 @@ impl State {
     pub(super) fn judge_all(&self, command: &Command, case: &Case<'_>) -> Result<Whole, Refusal> {
         // A lone operation is judged on the state itself; later ones must see what earlier ones changed.
         if let [only] = command.operations.as_slice() {
-            let needs = self.may_act(only, self, command, case.now)?;
+            let needs = self.may_act(only, self, command, case)?;
             self.on_basis(only, command.basis)?;
             let event = only.judge(self, &case.of(0))?;
             debug_assert_eq!(only.narrows(), event.narrows(), "an act and what it changes are of one kind");
@@ -93,7 +93,7 @@ impl State {
             Whole { events: Vec::with_capacity(command.operations.len()), subjects: Vec::new(), needs: Vec::new() };
         for (index, operation) in command.operations.iter().enumerate() {
             let numbered = |refusal: Refusal| refusal.within(format!("operation {}", index + 1));
-            whole.needs.extend(self.may_act(operation, &after, command, case.now).map_err(numbered)?);
+            whole.needs.extend(self.may_act(operation, &after, command, case).map_err(numbered)?);
             self.on_basis(operation, command.basis).map_err(numbered)?;
             let event = operation.judge(&after, &case.of(index)).map_err(numbered)?;
             debug_assert_eq!(operation.narrows(), event.narrows(), "an act and what it changes are of one kind");
@@ -111,21 +111,23 @@ impl State {
         operation: &Operation,
         before: &Self,
         command: &Command,
-        now: Timestamp,
+        case: &Case<'_>,
     ) -> Result<Vec<Need>, Refusal> {
         if !self.has_roles() {
             return Ok(Vec::new());
         }
-        let (role, record) = (operation.role(), self.administrators().standing(&command.iss, now)?);
+        let (role, record) = (operation.role(), self.administrators().standing(&command.iss, case.now)?);
         if !record.may(role) {
             let roles: Vec<&str> = record.roles.iter().map(|role| role.word()).collect();
             let detail = format!("this takes the role `{}`, `{}` has `{}`", role.word(), command.iss, roles.join(", "));
             return Err(Refusal::new(Reason::RoleMissing, detail));
         }
         // Counted in both states, so that a command cannot lower what it needs on its way.
-        let persons = operation.weight(before).map_or(1, |class| {
+        let back = self.law() >= REOPENS_SINCE && operation.reopens(before, case);
+        let class = operation.weight(before).or_else(|| back.then_some(Weighty::Weakening));
+        let persons = class.map_or(1, |class| {
             let own = operation.persons(self).max(operation.persons(before));
-            own.max(self.threshold(class)).max(before.threshold(class))
+            own.max(self.needed(class)).max(before.needed(class))
         });
         Ok(if persons > 1 { vec![Need { role, persons }] } else { Vec::new() })
     }
@@ -227,5 +229,6 @@ fn approvable(examined: &Examined<Command>) -> Result<(), Refusal> {
 }
 
 const ROLES_SINCE: u64 = 3;
+const REOPENS_SINCE: u64 = 4;
 // An approval's own token.
 const ROOM: usize = 16 * 1024;

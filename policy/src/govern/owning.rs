@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use super::State;
+use crate::issuer::Standing;
 use crate::key::{self, Name};
 use crate::provider::Subject;
 use crate::reason::{Reason, Refusal};
@@ -73,6 +74,11 @@ impl State {
     /// Whether subjects have owners under the law that judges: what is older is judged again as it was then.
     pub(crate) const fn has_owners(&self) -> bool {
         self.law() >= OWNERS_SINCE
+    }
+
+    /// Whether nothing that this issuer ever signed counts any more.
+    pub(super) fn is_revoked(&self, issuer: &Name<key::Issuer>) -> bool {
+        self.issuers.find(issuer).is_some_and(|issuer| matches!(issuer.standing, Standing::Revoked(_)))
     }
 
     /// What is known of a subject.

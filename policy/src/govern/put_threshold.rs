@@ -42,7 +42,7 @@ impl Judge for PutThreshold {
     }
 
     fn persons(&self, state: &State) -> u64 {
-        let classes = [state.threshold(self.class), self.threshold, state.threshold(Weighty::Administration)];
+        let classes = [state.needed(self.class), self.threshold, state.needed(Weighty::Administration)];
         classes.into_iter().max().unwrap_or(1)
     }
 

@@ -1,11 +1,12 @@
 //! Restore: an older log was put back on purpose (T28). Says what is lost, and raises the epoch above what was seen.
 //!
 //! The places of the lost entries are filled before it is judged, so that its own index, which is the new epoch, lies
-//! above everything that anybody has seen. Who fills them is left to the broker, which must not serve meanwhile.
+//! above everything that anybody has seen; it names those places and no others. Who fills them is left to the broker,
+//! which must not serve meanwhile.
 
 use serde::{Deserialize, Serialize};
 
-use super::{Apply, Case, Judge, State, Weighty};
+use super::{Apply, Case, Filled, Judge, State, Weighty};
 use crate::digest::Digest;
 use crate::reason::{Reason, Refusal};
 
@@ -74,6 +75,13 @@ impl Judge for Restore {
     fn judge(&self, state: &State, _case: &Case<'_>) -> Result<LogRestored, Refusal> {
         let (size, witnessed) = (state.next_index(), state.disorder.ahead.map_or(0, |ahead| ahead.size));
         let short = |detail: String| Err(Refusal::new(Reason::StateRollback, detail));
+        let is_held = state.law() >= HELD_SINCE;
+        if is_held && state.disorder.ahead.is_none() && state.disorder.filled.is_none() {
+            return Err(Refusal::new(
+                Reason::AlreadyExists,
+                "nothing is lost: no place is filled, no host proved more",
+            ));
+        }
         if self.kept > size || self.seen < self.kept || self.seen_epoch >= self.seen.max(1) {
             return short(format!("{} entries are kept of {}, the log has {size}", self.kept, self.seen));
         }
@@ -88,14 +96,32 @@ impl Judge for Restore {
             let seen = self.seen.max(witnessed);
             return short(format!("the log has {size} entries, {seen} were seen: `countersign restore` fills them"));
         }
+        if is_held && !self.fits(state) {
+            let detail = format!("entries {} to {} are not those that this log has lost", self.kept, self.seen);
+            return Err(Refusal::new(Reason::Superseded, detail));
+        }
         Ok(LogRestored { restore: self.clone() })
+    }
+}
+
+impl Restore {
+    // What counts as lost is what a host may prove without being believed: no more than the places that are filled, or
+    // none where the log has grown past them, as of the end that it has or had when the act was proposed.
+    fn fits(&self, state: &State) -> bool {
+        if let Some(Filled { kept, kept_sha256, seen }) = state.disorder.filled {
+            return (self.kept, self.kept_sha256, self.seen) == (kept, kept_sha256, seen);
+        }
+        let ended = |index: u64, last| (self.kept, self.kept_sha256) == (index, last);
+        let is_end = ended(state.next_index(), state.last());
+        self.seen == self.kept
+            && (is_end || state.waiting().values().any(|waiting| ended(waiting.index, waiting.before)))
     }
 }
 
 impl Apply for LogRestored {
     fn apply(&self, state: &mut State, index: u64) {
         state.disorder.ahead = None;
-        state.disorder.filling = false;
+        state.disorder.filled = None;
         state.disorder.restored.push((index, self.restore.clone()));
     }
 
@@ -104,3 +130,5 @@ impl Apply for LogRestored {
         format!("log restored: entries {kept} to {seen} are lost, the last of them in epoch {seen_epoch}")
     }
 }
+
+const HELD_SINCE: u64 = 4;

@@ -32,6 +32,8 @@ pub struct State {
     // The hash of the entry that says so: the lattice's name, which hosts pin.
     inception_sha256: Digest,
     next_index: u64,
+    // The hash of the last entry.
+    last: Digest,
     epoch: u64,
     warrant: Rank,
     warrant_sha256: Option<Digest>,
@@ -80,6 +82,7 @@ impl State {
         let mut state = Self {
             inception_sha256: Digest::from_bytes([0; 32]),
             next_index: 1,
+            last: Digest::from_bytes([0; 32]),
             epoch: 0,
             warrant: Rank::default(),
             warrant_sha256: None,
@@ -162,6 +165,11 @@ impl State {
     /// The index that the next entry will have.
     pub const fn next_index(&self) -> u64 {
         self.next_index
+    }
+
+    /// The hash of the last entry.
+    pub(super) const fn last(&self) -> Digest {
+        self.last
     }
 
     /// The serial of the newest warrant.
@@ -344,8 +352,8 @@ impl State {
     }
 
     /// Moves past one recorded entry; a governance entry is the new epoch.
-    pub(crate) fn advance(&mut self, index: u64, governs: bool) {
-        self.next_index = index + 1;
+    pub(crate) fn advance(&mut self, index: u64, hash: Digest, governs: bool) {
+        (self.next_index, self.last) = (index + 1, hash);
         if governs {
             self.epoch = index;
         }

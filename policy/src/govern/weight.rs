@@ -23,7 +23,7 @@ pub enum Weighty {
     IssuerAdd,
     /// An issuer may speak for more than before.
     ScopeWidening,
-    /// Something is let pass that a rule would refuse: a downgrade, a take-over, a rule that is relaxed.
+    /// Something is let pass that a rule would refuse: a downgrade, a take-over, what was retired, a rule that is relaxed.
     Weakening,
     /// A log is put back to an earlier one.
     Restore,
@@ -90,6 +90,8 @@ pub struct Waiting {
     pub lack: Lack,
     /// The entry that recorded it, with all that it brought.
     pub index: u64,
+    /// The hash of the entry before that one: the log's end as its author saw it at the latest.
+    pub before: Digest,
 }
 
 /// A command waits for more signatures.
@@ -107,7 +109,8 @@ pub struct CommandProposed {
 impl Apply for CommandProposed {
     fn apply(&self, state: &mut State, index: u64) {
         let Self { sha256, signer, lack } = self.clone();
-        state.waiting.insert(lack.id, Waiting { sha256, signers: vec![signer], lack, index });
+        let before = state.last();
+        state.waiting.insert(lack.id, Waiting { sha256, signers: vec![signer], lack, index, before });
     }
 
     // What waits changes nothing.
@@ -121,7 +124,16 @@ impl Apply for CommandProposed {
 }
 
 impl State {
-    /// How many administrators must sign an act of that class.
+    /// How many administrators must sign an act of that class: whoever makes administrators makes whoever else must sign, so
+    /// that takes the highest of all (T79).
+    pub fn needed(&self, class: Weighty) -> u64 {
+        match class {
+            Weighty::Administration if self.law() >= HIGHEST_SINCE => self.highest_threshold(),
+            _ => self.threshold(class),
+        }
+    }
+
+    /// The threshold of that class, as it was put.
     pub fn threshold(&self, class: Weighty) -> u64 {
         self.thresholds.get(&class).copied().unwrap_or(self.inception().administrators.threshold)
     }
@@ -200,5 +212,6 @@ impl State {
     }
 }
 
+const HIGHEST_SINCE: u64 = 4;
 /// The most commands of one person that wait at once.
 pub const MAX_WAITING: usize = 32;

@@ -272,13 +272,13 @@ impl Ledger {
             Body::Ruling(Ruled { host, standby: Some(standby), .. }) => self.state.stand_by(*host, standby.until),
             Body::Report(Reported { ahead: Some(ahead), .. }) => self.state.disorder.ahead = Some(*ahead),
             Body::Clock(jump) => self.state.disorder.jump = Some(*jump),
-            Body::Lost(_) => self.state.disorder.filling = true,
+            Body::Lost(_) => self.state.disorder.fill(entry.index, entry.prev),
             _ => {}
         }
         if entry.index == 0 {
             self.state.begin_as(hash);
         }
-        self.state.advance(entry.index, matches!(entry.body, Body::Governance(_)));
+        self.state.advance(entry.index, hash, matches!(entry.body, Body::Governance(_)));
         let before = self.head.rests;
         let rests = if entry.changes_nothing() { before } else { resting(before, entry.index, hash) };
         self.head = Head { size: entry.index + 1, last: hash, epoch: entry.epoch, at_ms: entry.at_ms, rests };

@@ -58,7 +58,7 @@ impl Ledger {
         let here = self.head;
         match size.checked_sub(1) {
             Some(index) if size > here.size => {
-                self.state.advance(index, false);
+                self.state.advance(index, last, false);
                 (self.head.size, self.head.last) = (size, last);
                 Ok(())
             }

@@ -25,7 +25,7 @@ impl Ledger {
         };
         let Skimmed { at_ms, epoch, index, .. } = skimmed;
         self.follows(&skimmed.link())?;
-        self.state.advance(index, false);
+        self.state.advance(index, hash, false);
         self.head = Head { size: index + 1, last: hash, epoch, at_ms, ..self.head };
         Ok(None)
     }

@@ -72,6 +72,12 @@ fn proposed(world: &mut World, by: &str, operation: Operation) -> Nonce {
     id
 }
 
+// Where one class takes two, administration does, too.
+fn both(world: &mut World, by: [&str; 2], operation: Operation) {
+    let id = proposed(world, by[0], operation);
+    world.approve_as(by[1], id).unwrap();
+}
+
 fn trusts(world: &World, seed: &str) -> bool {
     world.ledger.state().issuers().find(&Pair::<Issuer>::seeded(seed).name).is_some()
 }
@@ -136,14 +142,14 @@ fn t79_one_administrator_alone_only_proposes_and_a_second_one_decides() {
 #[test]
 fn t79_a_second_key_of_the_same_person_is_no_second_person() {
     let mut world = of_two(Weighty::IssuerAdd);
-    world.act(put("4", Some("alice"), &[AdminRole::Operator])).unwrap();
+    both(&mut world, ["1", "2"], put("4", Some("alice"), &[AdminRole::Operator]));
     let id = proposed(&mut world, "1", add("7"));
     assert_eq!(reason(world.approve_as("4", id)), Some(Reason::SignedAlready), "a rotated key");
     // Renamed after she signed: by the name that she signed under, and by her key.
-    world.act(put("1", Some("eve"), &AdminRole::ALL)).unwrap();
+    both(&mut world, ["1", "2"], put("1", Some("eve"), &AdminRole::ALL));
     assert_eq!(reason(world.approve_as("4", id)), Some(Reason::SignedAlready));
     assert_eq!(reason(world.approve_as("1", id)), Some(Reason::SignedAlready));
-    world.act(put("3", Some("eve"), &[AdminRole::Operator])).unwrap();
+    both(&mut world, ["1", "2"], put("3", Some("eve"), &[AdminRole::Operator]));
     assert_eq!(reason(world.approve_as("3", id)), Some(Reason::SignedAlready), "under the name that she has now");
     world.approve_as("2", id).unwrap();
     assert!(trusts(&world, "7"));
@@ -159,7 +165,8 @@ fn t79_what_is_approved_is_judged_as_of_that_moment() {
     assert_eq!(reason(world.approve_as("3", first)), Some(Reason::Superseded));
     // Its author is no administrator any more.
     let third = proposed(&mut world, "2", add("8"));
-    world.act(Operation::RemoveAdministrator(RemoveAdministrator { key: administrator("2") })).unwrap();
+    let remove = Operation::RemoveAdministrator(RemoveAdministrator { key: administrator("2") });
+    both(&mut world, ["1", "3"], remove);
     assert_eq!(reason(world.approve_as("3", third)), Some(Reason::AdministratorUnknown));
     assert!(!trusts(&world, "8"));
     // It came too late.
@@ -173,7 +180,7 @@ fn t79_what_is_approved_is_judged_as_of_that_moment() {
 #[test]
 fn t79_a_proposal_is_rejected_by_who_could_approve_it_and_then_over() {
     let mut world = of_two(Weighty::IssuerAdd);
-    world.act(put("4", None, &[AdminRole::LinkAdmin])).unwrap();
+    both(&mut world, ["1", "2"], put("4", None, &[AdminRole::LinkAdmin]));
     let id = proposed(&mut world, "1", add("7"));
     let reject = Operation::RejectCommand(RejectCommand { id });
     assert_eq!(said(&mut world, "4", reject.clone()), Some(Reason::RoleMissing));

@@ -349,6 +349,8 @@ impl Naive {
                 Event::ThresholdPut(put) => put.after.max(put.before).max(self.threshold(class)),
                 _ => self.threshold(class),
             };
+            let highest = Weighty::ALL.into_iter().map(|class| self.threshold(class)).max().unwrap();
+            let needed = if class == Weighty::Administration { needed.max(highest) } else { needed };
             assert!(self.persons(&signers, role) >= needed, "{event:?} by {signers:?}, {needed} must");
         }
         events.iter().for_each(|event| self.apply(event));

@@ -182,6 +182,8 @@ fn t28_t64_a_proof_that_the_log_was_longer_stops_every_grant_until_it_is_restore
     let restore = Restore { kept, kept_sha256, seen: seen.size + 10, seen_epoch: seen.epoch, disowned: Vec::new() };
     let short = world.act(Operation::Restore(restore.clone())).unwrap_err();
     assert_eq!(short.reason, Reason::StateRollback);
+    let kept = world.ledger.head();
+    let restore = Restore { kept: kept.size, kept_sha256: kept.last, ..restore };
     while world.ledger.head().size < restore.seen {
         let step = world.ledger.lose(world.now_ms);
         world.rows.push(step.bytes);

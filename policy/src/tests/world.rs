@@ -375,13 +375,8 @@ impl World {
         let link = state.links().get(&key).map(|slot| slot.record().provider.clone());
         let newest = link.and_then(|provider| state.newest(&provider)).map(|(sha256, _)| sha256);
         let provider_sha256 = newest.unwrap_or(file("logger"));
-        self.act(Operation::AcceptLink(AcceptLink {
-            component,
-            package,
-            name,
-            provider_sha256,
-            component_sha256: None,
-        }))
+        let component_sha256 = state.components().get(&component).map(|record| record.sha256);
+        self.act(Operation::AcceptLink(AcceptLink { component, package, name, provider_sha256, component_sha256 }))
     }
 
     /// Admits other bytes of a component that serves logging, in that revision, and returns their digest.
