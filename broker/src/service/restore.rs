@@ -24,7 +24,7 @@ use crate::store::{Act, Judgement, LogReader, Shelf, Told};
 /// What is left of a log, and what of it was seen.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Survey {
-    /// How many entries there are.
+    /// How many entries there are, before those whose places are filled already.
     pub kept: u64,
     /// The hash of the last of them.
     pub kept_sha256: Digest,
@@ -46,13 +46,14 @@ pub struct Survey {
 pub async fn survey(folder: &Folder, told: (u64, u64)) -> Result<Survey, Error> {
     let _held = folder.lock()?;
     let (court, locked) = Court::found(files(folder)).await?;
-    let (head, ahead, stand) = (court.ledger().head(), court.ledger().state().disorder().ahead, court.locked());
+    let ((head, filled), stand) = ((court.ledger().head(), court.ledger().state().disorder().filled), court.locked());
+    let (ahead, (kept, kept_sha256)) = (court.ledger().state().disorder().ahead, end(court.ledger()));
     let signed = signed(folder, court.ledger().state()).await?;
     court.leave().await?;
     let ends = signed.iter().map(|end| (end.size, end.epoch));
-    let all: Vec<_> = ends.chain([stand, told, (head.size, head.epoch)]).collect();
-    let seen = all.iter().map(|(size, _)| *size).max().unwrap_or_default();
-    let seen_epoch = all.iter().map(|(_, epoch)| *epoch).max().unwrap_or_default();
+    let known: Vec<_> = ends.chain([stand, told]).collect();
+    let most = known.iter().map(|(size, _)| *size).max().unwrap_or_default();
+    let seen_epoch = known.iter().map(|(_, epoch)| *epoch).max().unwrap_or_default().max(head.epoch);
     // Those further than what is left are in the gap, and need no name.
     let within = signed.into_iter().filter(|end| end.size <= head.size);
     let disowned: BTreeSet<_> = within.map(|Ahead { size, last, .. }| Disowned { size, last }).collect();
@@ -60,10 +61,19 @@ pub async fn survey(folder: &Folder, told: (u64, u64)) -> Result<Survey, Error> 
     let disowned: Vec<_> = disowned.into_iter().skip(older).collect();
     // A log that went another way is as lost as one that is too short.
     let other = locked.is_none_or(|row| head.size >= stand.0 && row.index + 1 != stand.0);
-    if seen <= head.size && ahead.is_none() && disowned.is_empty() && !other {
-        return Err(Error::refused(Reason::AlreadyExists, "nothing is lost: the log is the newest that is known of"));
-    }
-    Ok(Survey { kept: head.size, kept_sha256: head.last, epoch: head.epoch, seen, seen_epoch, disowned })
+    let seen = match filled {
+        _ if most > head.size => most,
+        // A restore has begun, and may have been turned down since.
+        Some(filled) if disowned.iter().all(|disowned| disowned.size <= filled.seen) => filled.seen,
+        None if ahead.is_some() => head.size,
+        // Something signed is not of this log, and the log itself cannot know it: a filled place says so.
+        Some(_) | None if other || !disowned.is_empty() => head.size + 1,
+        Some(_) | None => {
+            let detail = "nothing is lost: the log is the newest that is known of";
+            return Err(Error::refused(Reason::AlreadyExists, detail));
+        }
+    };
+    Ok(Survey { kept, kept_sha256, epoch: head.epoch, seen, seen_epoch, disowned })
 }
 
 // The ends that the log's key signed and this log does not lead to: one that a host proved, those that lie beside it. What
@@ -97,12 +107,12 @@ pub async fn restore(folder: &Folder, clock: Arc<dyn Clock>, bytes: &[u8]) -> Re
     let [Operation::Restore(restore)] = command.operations.as_slice() else {
         return Err(Error::refused(Reason::SchemaMismatch, "a restore is a command of its own"));
     };
-    let (kept, seen, request_sha256) = (court.ledger().head(), restore.seen, command.sha256());
-    if (restore.kept, restore.kept_sha256) != (kept.size, kept.last) {
+    let (head, seen, request_sha256) = (court.ledger().head(), restore.seen, command.sha256());
+    if (restore.kept, restore.kept_sha256) != end(court.ledger()) {
         return Err(Error::refused(Reason::Superseded, "the log is not the one that was looked at"));
     }
-    if seen.saturating_sub(kept.size) > MOST_LOST {
-        let detail = format!("{} entries would be filled, at most {MOST_LOST} are", seen.saturating_sub(kept.size));
+    if seen.saturating_sub(head.size) > MOST_LOST {
+        let detail = format!("{} entries would be filled, at most {MOST_LOST} are", seen.saturating_sub(head.size));
         return Err(Error::refused(Reason::LimitExceeded, detail));
     }
     let (Voice { signer, .. }, _) = fit(folder, &court, clock.now(), None).await?;
@@ -129,6 +139,12 @@ pub async fn restore(folder: &Folder, clock: Arc<dyn Clock>, bytes: &[u8]) -> Re
         // INVARIANT: the last step is the judgement.
         _ => Err(Error::Unavailable("the act was not recorded".to_owned())),
     }
+}
+
+// The end of what was kept: size and last hash, before the places that are filled already.
+fn end(ledger: &Ledger) -> (u64, Digest) {
+    let head = ledger.head();
+    ledger.state().disorder().filled.map_or((head.size, head.last), |filled| (filled.kept, filled.kept_sha256))
 }
 
 fn files(folder: &Folder) -> Files {
