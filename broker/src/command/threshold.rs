@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::client::Client;
 use crate::command::Globals;
 use crate::command::acting::{Acting, Doing, listing, member};
-use crate::output::{self, Report};
+use crate::output::Report;
 use crate::view::{Look, rows};
 
 /// Say how many administrators must sign what.
@@ -30,10 +30,11 @@ enum Command {
         #[command(flatten)]
         acting: Acting,
     },
-    /// List the thresholds
+    /// List the thresholds: how many must sign an act of each class
     #[command(
         visible_alias = "ls",
-        after_help = "Examples:\n  countersign threshold list\n  countersign -o json threshold list"
+        after_help = "`administration` takes as many as the highest of all: whoever makes administrators makes whoever else \
+            must sign.\n\nExamples:\n  countersign threshold list\n  countersign -o json threshold list"
     )]
     List,
 }
@@ -45,11 +46,11 @@ enum ClassName {
     IssuerAdd,
     /// Letting an issuer speak for more
     ScopeWidening,
-    /// Downgrades, take-overs, and whatever else lets a rule pass
+    /// Downgrades, take-overs, what was retired and comes back, and whatever else lets a rule pass
     Weakening,
     /// Putting back an earlier log
     Restore,
-    /// Administrators and thresholds
+    /// Administrators and thresholds; takes as many as the highest of all
     Administration,
 }
 
@@ -59,7 +60,11 @@ impl Args {
             Command::Put { class, signers, acting } => {
                 let class = class.class();
                 let put = Operation::PutThreshold(PutThreshold { class, threshold: signers });
-                let doing = Doing::one(put, format!("{signers} must sign an act of {}", class.word()));
+                let says = match class {
+                    Weighty::Administration => ", or as many as another class takes",
+                    _ => "",
+                };
+                let doing = Doing::one(put, format!("{signers} must sign an act of {}{says}", class.word()));
                 acting.run(&Client::of(globals)?, None, doing.with("class", class.word()).with("threshold", signers))
             }
             Command::List => {
@@ -68,25 +73,22 @@ impl Args {
                     ["class", "threshold"].map(|name| member(row, name))
                 })?;
                 let (text, members) = (report.text().to_owned(), report.json());
-                Ok(Report::new(text + &hollow(&members), members))
+                Ok(Report::new(text + &tight(&members), members))
             }
         }
     }
 }
 
-// Whoever may make administrators alone makes whoever else must sign.
-fn hollow(view: &Value) -> String {
-    let count = |row: &Value| row.get("threshold").and_then(Value::as_u64).unwrap_or_default();
-    let rows = rows(view, "thresholds");
-    let own = rows.iter().find(|row| member(row, "class") == Weighty::Administration.word()).map_or(0, count);
-    let higher: Vec<String> = rows.iter().filter(|row| count(row) > own).map(|row| member(row, "class")).collect();
-    if higher.is_empty() {
+// Where each of them must sign, one lost key leaves nobody who could put another in its place.
+fn tight(view: &Value) -> String {
+    let count = |row: &Value, name: &str| row.get(name).and_then(Value::as_u64).unwrap_or_default();
+    let highest = rows(view, "thresholds").iter().map(|row| count(row, "threshold")).max().unwrap_or_default();
+    if highest < 2 || highest < count(view, "operators") {
         return String::new();
     }
-    let many = if own == 1 { "one operator".to_owned() } else { format!("{own} operators") };
     format!(
-        "{many} can make the administrators that {} asks for: put `administration` as high\n",
-        output::shown(&higher.join(", "))
+        "all {highest} operators without an end must sign: when one loses the key, nobody can be put in the place; \
+         `countersign admin put` one more\n"
     )
 }
 

@@ -27,8 +27,9 @@ pub(super) fn administrators(state: &State, now: Timestamp) -> Value {
             ("end", json!(record.until)),
         ])
     });
-    let thresholds = Weighty::ALL.map(|class| json!({"class": class, "threshold": state.threshold(class)}));
-    json!({"administrators": rows.collect::<Vec<_>>(), "thresholds": thresholds})
+    let thresholds = Weighty::ALL.map(|class| json!({"class": class, "threshold": state.needed(class)}));
+    let operators = state.administrators().lasting_operators();
+    json!({"administrators": rows.collect::<Vec<_>>(), "thresholds": thresholds, "operators": operators})
 }
 
 pub(super) async fn pending(scene: Scene<'_>, id: Option<Nonce>) -> Result<Value, Error> {
