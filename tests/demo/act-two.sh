@@ -120,7 +120,7 @@ a_switched_link() {
   answered_by 2 west
   run countersign link rollback clerk demo:kv --reason 'errors since the switch'
   answered_by 1 east
-  tells 'prepared cut.over rolled errors.since' countersign link history clerk demo:kv
+  tells 'prepared cut.over rolled errors' countersign link history clerk demo:kv
   run countersign link put clerk east --contract demo:kv --pin-provider "sha256=$(sha256sum east.wasm | cut -d ' ' -f 1)"
   peer store east-7.wasm acme-2.nk east 7 >/dev/null
   cp east-7.wasm artifacts/
