@@ -170,7 +170,7 @@ impl Putting {
     fn run(self, globals: &Globals, word: &str, kind: Weakening) -> anyhow::Result<Report> {
         let Self { until, id, acting } = self;
         // Why it is done is why it stands: everybody who meets it reads that.
-        let unsaid = || Usage("a weakening needs a reason: `--reason TEXT`".to_owned());
+        let unsaid = || Usage("a weakening needs a reason: `--because TEXT`".to_owned());
         let reason = acting.because.clone().ok_or_else(unsaid)?;
         let id = match id {
             Some(id) => RelaxationId::parse(&id)?,

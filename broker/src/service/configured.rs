@@ -2,13 +2,14 @@
 //!
 //! What comes of it is a fact for the log; where values lie is left to `config`, what they mean to the provider.
 
-use policy::claims::read_provider;
+use policy::claims::{ProviderClaims, read_provider};
 use policy::command::Command;
 use policy::digest::Digest;
-use policy::envelope::Unverified;
+use policy::envelope::{Claimed, Unverified};
 use policy::examine::Examined;
 use policy::govern::{Checked, Configured, Operation, Schemas, State};
 use policy::json;
+use policy::key::{Name, Provider};
 use policy::log::Entry;
 use policy::provider::Subject;
 use policy::reason::{Reason, Refusal};
@@ -27,17 +28,18 @@ impl Service {
         command: &Examined<Command>,
         beside: &Beside,
     ) -> Result<Vec<Checked>, Error> {
-        let operations = judged_with(command);
+        let (operations, statements) = judged_with(command);
         if !operations.iter().any(may_configure) {
             return Ok(Vec::new());
         }
         let snapshot = self.snapshot().await?;
         let log = self.log().await?;
+        let admitting = Admitting { operations: &operations, statements: &statements };
         let mut found = Vec::new();
         for (operation, number) in operations.iter().zip(0..) {
             let Some(configured) = operation.configured(&snapshot.state) else { continue };
             let mut schemas = Schemas::default();
-            let checked = self.check(&snapshot.state, &log, &configured, beside, &mut schemas).await;
+            let checked = self.check((&snapshot.state, &log, &admitting), &configured, beside, &mut schemas).await;
             let (reason, detail) = match checked {
                 Ok(()) => (None, None),
                 Err(Error::Refused(refusal)) => (Some(refusal.reason), Some(refusal.brief())),
@@ -50,8 +52,7 @@ impl Service {
 
     async fn check(
         &self,
-        state: &State,
-        log: &LogReader,
+        (state, log, admitting): (&State, &LogReader, &Admitting<'_>),
         configured: &Configured,
         beside: &Beside,
         schemas: &mut Schemas,
@@ -66,7 +67,11 @@ impl Service {
         };
         let published = state.contracts().get(&configured.package);
         schemas.contract = published.and_then(|published| published.contract.config_schema_sha256);
-        let own = own_schema(state, log, configured.provider_sha256).await?;
+        let own = match admitting.claims_of(configured.provider_sha256) {
+            Some(claims) => claims?,
+            None => claims_of(state, log, configured.provider_sha256).await?,
+        };
+        let own = own.and_then(|claims| claims.config_schema.as_ref().map(json::write));
         schemas.provider = own.as_deref().map(Digest::of);
         let Some(document) = document else {
             // Where nobody demands anything of them, values may stay with whoever has them.
@@ -94,34 +99,63 @@ impl Service {
     }
 }
 
-// The schema in the claims under which a provider was admitted, as canonical bytes.
-async fn own_schema(state: &State, log: &LogReader, provider: Digest) -> Result<Option<Vec<u8>>, Error> {
-    let record = state.providers().get(&provider);
-    let (Some(Subject::Provider(subject)), Some(index)) =
-        (record.map(|record| &record.subject), state.last_touched(&format!("provider {provider}")))
-    else {
+// What a command brings itself: by the law it comes into force with the link that rests on it.
+struct Admitting<'a> {
+    operations: &'a [Operation],
+    statements: &'a [Vec<u8>],
+}
+
+impl Admitting<'_> {
+    // The claims under which this very command admits a provider; nothing where it does not.
+    fn claims_of(&self, provider: Digest) -> Option<Result<Option<Claimed<ProviderClaims>>, Refusal>> {
+        let admits = |operation: &Operation| match operation {
+            Operation::AdmitProvider(admit) if admit.sha256 == provider => Some(admit.clone()),
+            _ => None,
+        };
+        let admit = self.operations.iter().rev().find_map(admits)?;
+        let Subject::Provider(subject) = admit.subject else { return Some(Ok(None)) };
+        let mut tokens = self.statements.iter().filter(|token| admit.claims_sha256 == Some(Digest::of(token)));
+        let claims = tokens.find_map(|token| of_subject(token, subject));
+        Some(claims.map(Some).ok_or_else(|| missing(provider)))
+    }
+}
+
+// The claims under which a provider was admitted; none of one that carries no such claims.
+async fn claims_of(state: &State, log: &LogReader, provider: Digest) -> Result<Option<Claimed<ProviderClaims>>, Error> {
+    let Some(Subject::Provider(subject)) = state.providers().get(&provider).map(|record| record.subject.clone()) else {
         return Ok(None);
     };
-    let Some(row) = log.row(index).await? else { return Ok(None) };
+    let index = state.last_touched(&format!("provider {provider}")).ok_or_else(|| missing(provider))?;
+    let row = log.row(index).await?.ok_or_else(|| missing(provider))?;
     for sha256 in Entry::read(&row.bytes)?.evidence.iter().skip(1) {
-        let Some(token) = log.evidence(*sha256).await? else { continue };
-        let claims = read_provider(&token).ok().filter(|claims| claims.subject == *subject);
-        if let Some(schema) = claims.and_then(|claims| claims.config_schema.clone()) {
-            return Ok(Some(json::write(&schema)));
+        let token = log.evidence(*sha256).await?;
+        if let Some(claims) = token.and_then(|token| of_subject(&token, subject)) {
+            return Ok(Some(claims));
         }
     }
-    Ok(None)
+    Err(missing(provider).into())
+}
+
+fn of_subject(token: &[u8], subject: Name<Provider>) -> Option<Claimed<ProviderClaims>> {
+    read_provider(token).ok().filter(|claims| claims.subject == subject)
+}
+
+// What cannot be looked at demands nothing that could be met.
+fn missing(provider: Digest) -> Refusal {
+    let detail = format!("the claims of provider {provider} are not where it was admitted, so nobody knows its schema");
+    Refusal::new(Reason::EvidenceMissing, detail)
 }
 
 // An approval has the command that it approves judged, which came attached; whether it is that one is the law's to say.
-fn judged_with(command: &Examined<Command>) -> Vec<Operation> {
+fn judged_with(command: &Examined<Command>) -> (Vec<Operation>, Vec<Vec<u8>>) {
     let document = command.document();
     match document.operations.as_slice() {
         [Operation::ApproveCommand(_)] => {
             let approved = Unverified::<Command>::parse(&document.attachments().join(&b'\n'));
-            approved.map(|approved| approved.says().operations.clone()).unwrap_or_default()
+            let parts = approved.map(|approved| (approved.says().operations.clone(), approved.attachments().to_vec()));
+            parts.unwrap_or_default()
         }
-        operations => operations.to_vec(),
+        operations => (operations.to_vec(), document.attachments().to_vec()),
     }
 }
 

@@ -3,6 +3,7 @@
 
 mod asker;
 mod bound;
+mod configured;
 mod disk;
 mod door;
 mod evidence;

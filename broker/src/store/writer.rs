@@ -83,8 +83,8 @@ impl Writer {
     }
 }
 
-// One way to the disk and back. Where nothing is new but entries that change nothing, their INSERT is a transaction of its own; an error
-// in between leaves a transaction open, and the connection is given up with it.
+// One way to the disk and back. Where nothing is new but entries that change nothing, their INSERT is a transaction of its
+// own; an error in between leaves a transaction open, and the connection is given up with it.
 async fn write<T>(
     connection: &mut SqliteConnection,
     fresh: &BTreeMap<&Digest, &Vec<u8>>,

@@ -246,6 +246,14 @@ impl Lattice {
         admin.sign(&command, [statement])
     }
 
+    /// A command with what its operations name beside it.
+    pub(crate) async fn command_with(&self, operations: Vec<Operation>, statements: &[Vec<u8>]) -> Vec<u8> {
+        let (admin, basis) = (self.admin(), self.service.snapshot().await.unwrap().head.epoch);
+        let mut command = self.draft(&admin, basis, None, operations);
+        command.statements = statements.iter().map(|statement| Digest::of(statement)).collect();
+        admin.sign(&command, statements.iter().map(Vec::as_slice))
+    }
+
     pub(crate) fn request_with(&self, host: &SigningKey<Host>, change: impl FnOnce(&mut StartRequest)) -> Vec<u8> {
         let inventory = policy::json::write(&Inventory { builtins: Vec::new() });
         assert_eq!(inventory, NO_BUILTINS);
