@@ -10,6 +10,7 @@ use std::time::Duration;
 use broker::store::LogReader;
 use futures::StreamExt;
 use policy::digest::Digest;
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::caller::{Administrator, Caller, Said};
@@ -20,6 +21,7 @@ type Told = Arc<Mutex<BTreeMap<u64, Digest>>>;
 /// A load under way.
 pub struct Load {
     told: Told,
+    lost: watch::Sender<()>,
     tasks: Vec<JoinHandle<()>>,
 }
 
@@ -27,13 +29,19 @@ impl Load {
     /// Sixteen questions and two commands at a time, of a lattice with a cart and a host.
     pub async fn on(lattice: &Lattice) -> Self {
         let (host, administrator) = (Caller::new(lattice, "host").await, Administrator::new(lattice).await);
-        let told = Told::default();
+        let (told, (lost, _)) = (Told::default(), watch::channel(()));
         let mut tasks = Vec::new();
         for number in 0..18 {
             let (host, administrator, told) = (host.clone(), administrator.clone(), Arc::clone(&told));
+            let mut lost = lost.subscribe();
             tasks.push(tokio::spawn(async move {
+                let call = async || if number < 16 { host.ask().await } else { administrator.command().await };
                 loop {
-                    let said = if number < 16 { host.ask().await } else { administrator.command().await };
+                    let said = tokio::select! {
+                        biased;
+                        said = call() => said,
+                        _ = lost.changed() => continue,
+                    };
                     match said {
                         Said::Signed(index, hash, _) => drop(told.lock().expect("whole").insert(index, hash)),
                         // While the broker is dead there is no answer, and whoever asks on and on only delays its start.
@@ -42,12 +50,17 @@ impl Load {
                 }
             }));
         }
-        Self { told, tasks }
+        Self { told, lost, tasks }
     }
 
     /// How many answers and receipts came so far.
     pub fn told(&self) -> usize {
         self.told.lock().expect("whole").len()
+    }
+
+    /// Whom a broker that is gone still owed an answer asks the next one, once whatever was sent had time to come.
+    pub fn begin_anew(&self) {
+        self.lost.send_replace(());
     }
 
     /// Waits until so many more came.

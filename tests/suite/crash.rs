@@ -22,6 +22,7 @@ async fn killed(kills: usize) -> (Vec<Duration>, usize) {
         let began = Instant::now();
         lattice.serve();
         restarts.push(began.elapsed());
+        load.begin_anew();
     }
     load.more(1).await;
     let told = load.end().await;
