@@ -39,7 +39,7 @@ use crate::view::Look;
 use local::{in_process, lattice_of, read};
 
 pub(crate) use local::Local;
-pub use plan::Plan;
+pub use plan::{Anew, Plan};
 pub use proof::Pin;
 
 /// A lattice, as this command line reaches it.
@@ -74,6 +74,8 @@ pub struct Act {
     pub because: Option<String>,
     /// How long it may wait for its judge, and for others to sign; in seconds.
     pub open_for: Option<u64>,
+    /// What of it would be another if it were made again.
+    pub anew: Anew,
 }
 
 /// What became of a command.
@@ -240,7 +242,7 @@ impl Client {
 
     fn signed(&self, pin: &Pin, basis: u64, act: Act) -> anyhow::Result<Signed> {
         let key = self.administrator()?;
-        let Act { operations, statements, beside, because, open_for } = act;
+        let Act { operations, statements, beside, because, open_for, .. } = act;
         if because.as_ref().is_some_and(|because| because.len() > policy::json::MAX_STRING) {
             return Err(Usage(format!("`--because` takes at most {} bytes", policy::json::MAX_STRING)).into());
         }

@@ -29,6 +29,7 @@ pub mod completions;
 pub mod component;
 pub mod contract;
 pub mod default;
+mod doing;
 pub mod explain;
 pub mod facts;
 pub mod files;

@@ -3,6 +3,7 @@
 //! What is signed, recorded and answered is the SHA-256 of a document that holds the values and a random salt, so that
 //! nobody guesses small values from their digest (T69).
 
+mod held;
 mod schema;
 mod sealed;
 mod secret;
@@ -18,6 +19,7 @@ use serde_json::{Map, Value};
 use crate::error::Error;
 use crate::keys::nonce;
 
+pub(crate) use held::{Found, Held};
 pub(crate) use schema::{MAX_SCHEMA, fits};
 pub(crate) use sealed::Sealed;
 
@@ -70,13 +72,17 @@ impl Config {
     }
 }
 
+/// Whether a line is a configuration: no token and no schema begins so.
+pub(crate) fn is_one(line: &[u8]) -> bool {
+    line.starts_with(MARK)
+}
+
 /// A message as it came: the command, and the configurations below it, each with its digest.
 pub(crate) fn parted(message: &[u8]) -> (&[u8], Vec<(Digest, Vec<u8>)>) {
     let mut end = message.len();
     let mut documents = Vec::new();
     for line in message.rsplit(|byte| *byte == b'\n').take(policy::command::MAX_OPERATIONS) {
-        // No token and no schema begins so.
-        if !line.starts_with(MARK) || line.len() >= end {
+        if !is_one(line) || line.len() >= end {
             break;
         }
         end -= line.len() + 1;

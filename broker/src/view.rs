@@ -186,7 +186,7 @@ impl Look {
     pub fn statements(&self) -> Vec<&[u8]> {
         match self {
             Self::Explain(supposition) => vec![supposition.claims.as_slice()],
-            Self::Plan(proposal) => proposal.statements.iter().map(Vec::as_slice).collect(),
+            Self::Plan(proposal) => proposal.statements.iter().chain(&proposal.beside).map(Vec::as_slice).collect(),
             _ => Vec::new(),
         }
     }
@@ -311,8 +311,9 @@ pub async fn answer_query(scene: Scene<'_>, word: &str, query: &Verified<Query>)
                 let detail = format!("`{}` would give the command, `{}` asks", proposal.by, query.iss);
                 return Err(Error::refused(Reason::RoleMissing, &detail));
             }
-            let statements = statements.iter().map(|statement| Ok(query.attachment(*statement)?.to_vec()));
-            proposal.statements = statements.collect::<Result<_, Refusal>>()?;
+            let attached = statements.iter().map(|statement| Ok(query.attachment(*statement)?.to_vec()));
+            let attached = attached.collect::<Result<Vec<_>, Refusal>>()?;
+            (proposal.beside, proposal.statements) = attached.into_iter().partition(|line| crate::config::is_one(line));
         }
         (Look::Explain(_), _) => return Err(Error::refused(Reason::EvidenceMissing, "the claims are not attached")),
         (_, []) => {}

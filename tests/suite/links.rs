@@ -174,11 +174,13 @@ fn t48_configuration_is_held_to_its_schema_by_a_broker_that_fetches_nothing() {
         "additionalProperties": false, "required": ["bucket"],
     });
     assert_eq!(with_schema(&shop.0, 2, &schema).0, 0);
-    let put = |values: &Value| {
+    let given = |values: &Value, more: &[&str]| {
         let file = shop.0.path("values.json");
         std::fs::write(&file, values.to_string()).unwrap();
-        shop.0.json(&["link", "put", "asker", "east", "--contract", "demo:kv", "--config-file", path(&file)])
+        let put = ["link", "put", "asker", "east", "--contract", "demo:kv", "--config-file", path(&file)];
+        shop.0.json(&[&put[..], more].concat())
     };
+    let put = |values: &Value| given(values, &[]);
     let deep = (0..20).fold(json!(1), |inner, _| json!([inner]));
     let huge: serde_json::Map<_, _> = (0..100).map(|number| (format!("n{number}"), json!("x".repeat(1000)))).collect();
     for (values, reason) in [
@@ -190,11 +192,19 @@ fn t48_configuration_is_held_to_its_schema_by_a_broker_that_fetches_nothing() {
         (json!({"bucket": deep}), "json_limit"),
         (Value::Object(huge), "token_oversize"),
     ] {
-        let (code, told) = put(&values);
-        assert_eq!((code, told["error"].as_str()), (3, Some(reason)), "{told}");
-        assert!(!told.to_string().contains("hunter2"), "{told}");
+        // Whoever only plans it is told the same.
+        for more in [&[][..], &["--plan"]] {
+            let (code, told) = given(&values, more);
+            assert_eq!((code, told["error"].as_str()), (3, Some(reason)), "{told}");
+            assert!(!told.to_string().contains("hunter2"), "{told}");
+        }
     }
-    let (code, told) = put(&json!({"bucket": "canary-eu", "password": "secret:kv-password", "size": 3}));
+    // A plan stands for the values, whatever salt they get.
+    let fine = json!({"bucket": "canary-eu", "password": "secret:kv-password", "size": 3});
+    let (_, plan) = given(&fine, &["--plan"]);
+    let apply = ["--apply", plan["plan_sha256"].as_str().unwrap()];
+    assert_eq!(given(&json!({"bucket": "canary-us"}), &apply).1["error"], "superseded");
+    let (code, told) = given(&fine, &apply);
     assert_eq!(code, 0, "{told}");
     assert_eq!(number(&shop), "1");
     let log = std::fs::read(shop.0.log()).unwrap();

@@ -185,3 +185,35 @@ fn a_plan_says_which_starts_only_a_relaxation_would_let_through_and_who_lent_its
     let text = String::from_utf8(text.stdout).unwrap();
     assert!(text.contains("permitted by relaxation trial") && text.contains("1 delegates"), "{text}");
 }
+
+#[test]
+fn t79_what_is_made_anew_each_time_is_planned_as_what_it_is_made_from() {
+    let lattice = Lattice::quiet();
+    lattice.furnish();
+    let (next, bob) = (lattice.issuer("next"), administrator(&lattice, "bob"));
+    let key = lattice.path("next.nk");
+    let add = ["issuer", "add", &next, "--scope", "next:*", "--issuer-key", path(&key), "--until", "+90d"];
+    let acts: [(&[&str], usize); 4] = [
+        (&add, 2),
+        (&["host", "invite"], 2),
+        (&["admin", "put", &bob, "--role", "viewer", "--until", "+30d"], 1),
+        (&["relax", "observe", "--until", "+1d", "--reason", "a trial"], 2),
+    ];
+    for (act, anew) in acts {
+        let plan = lattice.accepted(&[act, &["--plan"]].concat());
+        assert_eq!(plan["made_anew"].as_array().unwrap().len(), anew, "{plan}");
+        // In another second, at the earliest.
+        std::thread::sleep(Duration::from_millis(1100));
+        lattice.accepted(&[act, &["--apply", plan["plan_sha256"].as_str().unwrap()]].concat());
+    }
+    // What it is made from is not another: another span, a date in place of one.
+    let plan = |act: &[&str]| lattice.accepted(&[act, &["--plan"]].concat())["plan_sha256"].clone();
+    let until = |time: &'static str| ["admin", "put", &bob, "--role", "auditor", "--until", time];
+    assert_eq!(plan(&until("+30d")), plan(&until("+30d")));
+    assert_ne!(plan(&until("+30d")), plan(&until("+31d")));
+    assert_ne!(plan(&until("+30d")), plan(&until("2026-12-31")));
+    // Two lattices of one name, each as it was made.
+    let [one, another] = [Lattice::quiet(), Lattice::quiet()]
+        .map(|lattice| lattice.accepted(&["host", "invite", "--plan"])["plan_sha256"].clone());
+    assert_ne!(one, another);
+}

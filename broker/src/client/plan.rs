@@ -3,9 +3,13 @@
 //!
 //! What is planned is signed as a question, never as a command: nobody on the way can have it done.
 
+use std::collections::BTreeMap;
+
 use policy::digest::Digest;
+use policy::json;
 use policy::key::refuse_secrets;
 use policy::reason::{Reason, Refusal};
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::{Act, Client, Seen};
@@ -14,12 +18,45 @@ use crate::view::{Look, Proposal};
 /// What a command would change.
 #[derive(Debug)]
 pub struct Plan {
-    /// SHA-256 of what is asked and of the epoch it was planned at: the same question later has another.
+    /// SHA-256 of what is asked, of the lattice and of the epoch it was planned at: the same question later has another.
     pub sha256: Digest,
     /// That epoch.
     pub epoch: u64,
     /// What it would cause, who depends on that, and which starts would come out otherwise.
     pub view: Value,
+    /// What will be made anew when it is done.
+    pub anew: Vec<String>,
+}
+
+/// What of an act is another each time it is made, such as a salt or the end of a span, each with what it is made from:
+/// that is what a plan's digest is about.
+#[derive(Debug, Clone, Default)]
+pub struct Anew(BTreeMap<Vec<u8>, (String, Value)>);
+
+impl Anew {
+    /// Notes that `made` is this, made from that just now, wherever it stands in the act.
+    pub fn note(&mut self, made: impl Serialize, what: impl Into<String>, from: impl Into<Value>) {
+        self.0.insert(json::write(&made), (what.into(), from.into()));
+    }
+
+    // For people: what will be made.
+    fn told(&self) -> Vec<String> {
+        self.0.values().map(|(what, _)| what.clone()).collect()
+    }
+
+    // What was asked, as it is asked each time.
+    fn settled(&self, asked: Value) -> Value {
+        if let Some((what, from)) = self.0.get(&json::write(&asked)) {
+            return json!({ "made": what, "from": from });
+        }
+        match asked {
+            Value::Array(items) => items.into_iter().map(|item| self.settled(item)).collect(),
+            Value::Object(members) => {
+                members.into_iter().map(|(name, value)| (name, self.settled(value))).collect::<Value>()
+            }
+            other => other,
+        }
+    }
 }
 
 impl Client {
@@ -28,17 +65,18 @@ impl Client {
     /// # Errors
     /// The reason why it would be refused, or why nobody could be asked.
     pub fn plan(&self, basis: u64, act: Act) -> anyhow::Result<Plan> {
-        let Act { operations, statements, .. } = act;
+        let Act { operations, statements, beside, anew, .. } = act;
         let digests: Vec<Digest> = statements.iter().map(|statement| Digest::of(statement)).collect();
         // As a command is scanned: whatever looks like a seed goes nowhere.
-        refuse_secrets(&policy::json::write(&operations))?;
-        let proposal = Proposal { by: self.administrator()?.name(), basis, operations: operations.clone(), statements };
+        refuse_secrets(&json::write(&operations))?;
+        let by = self.administrator()?.name();
+        let proposal = Proposal { by, basis, operations: operations.clone(), statements, beside };
         let Seen { view, .. } = self.look(&Look::Plan(Box::new(proposal)))?;
         let epoch = view.get("epoch").and_then(Value::as_u64);
         let epoch = epoch.ok_or_else(|| Refusal::new(Reason::SchemaMismatch, "the plan names no epoch"))?;
-        let asked = json!({
-            "lattice": self.lattice, "epoch": epoch, "operations": operations, "statements": digests,
-        });
-        Ok(Plan { sha256: Digest::of(&policy::json::write(&asked)), epoch, view })
+        let asked = anew.settled(json!({ "operations": operations, "statements": digests }));
+        let asked =
+            json!({ "lattice": self.lattice, "inception_sha256": self.root()?, "epoch": epoch, "asked": asked });
+        Ok(Plan { sha256: Digest::of(&json::write(&asked)), epoch, view, anew: anew.told() })
     }
 }

@@ -19,6 +19,8 @@ use crate::command::when::Span;
 use crate::output::{self, Report};
 use crate::view::Look;
 
+pub(super) use crate::command::doing::Doing;
+
 /// Options of every changing command.
 #[derive(Debug, Clone, clap::Args)]
 #[command(next_help_heading = "Signing")]
@@ -43,21 +45,6 @@ pub(super) struct Acting {
     no_wait: bool,
 }
 
-/// What is to be done, and how it is told once it is.
-#[derive(Debug, Default)]
-pub(super) struct Doing {
-    /// The operations.
-    pub(super) operations: Vec<Operation>,
-    /// The signed statements that they speak of.
-    pub(super) statements: Vec<Vec<u8>>,
-    /// The configurations that they name.
-    pub(super) beside: Vec<Vec<u8>>,
-    /// One line for people.
-    pub(super) says: String,
-    /// Members for programs.
-    pub(super) members: Map<String, Value>,
-}
-
 impl Acting {
     /// Whether nothing is to be changed.
     pub(super) const fn is_plan(&self) -> bool {
@@ -66,7 +53,7 @@ impl Acting {
 
     /// Has it judged, and tells what came of it. `seen` is the epoch of what the command was made from.
     pub(super) fn run(self, client: &Client, seen: Option<u64>, doing: Doing) -> anyhow::Result<Report> {
-        let Doing { operations, statements, beside, says, mut members } = doing;
+        let Doing { operations, statements, beside, anew, says, mut members } = doing;
         // Whoever asks for several signatures needs them for that already.
         let raises = |it: &Operation| matches!(it, Operation::PutThreshold(put) if put.threshold > 1);
         let raised = operations.iter().any(raises).then_some(A_DAY_S);
@@ -82,7 +69,7 @@ impl Acting {
             }
         };
         let narrows = operations.iter().any(Operation::narrows);
-        let act = Act { operations, statements, beside, because: self.because, open_for };
+        let act = Act { operations, statements, beside, because: self.because, open_for, anew };
         members.insert("lattice".to_owned(), client.lattice().as_str().into());
         members.insert("basis".to_owned(), basis.into());
         if self.plan {
@@ -112,25 +99,6 @@ impl Acting {
 
 fn digest(text: &str) -> Result<Digest, Refusal> {
     Digest::parse(text)
-}
-
-impl Doing {
-    /// One operation without statements.
-    pub(super) fn one(operation: Operation, says: impl Into<String>) -> Self {
-        Self { operations: vec![operation], says: says.into(), ..Self::default() }
-    }
-
-    /// The same, with a statement.
-    pub(super) fn with_statement(mut self, statement: Vec<u8>) -> Self {
-        self.statements.push(statement);
-        self
-    }
-
-    /// The same, with a member for programs.
-    pub(super) fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
-        self.members.insert(name.to_owned(), value.into());
-        self
-    }
 }
 
 // Neither done nor refused: recorded, and changing nothing before others sign it.

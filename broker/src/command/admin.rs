@@ -91,12 +91,12 @@ impl Args {
             Command::Put { administrator, role, name, until, acting } => {
                 let key: Name<Administrator> = Name::parse(&administrator)?;
                 let name = name.as_deref().map(PersonName::parse).transpose()?;
-                let until = until.map(When::timestamp).transpose()?;
+                let end = until.map(When::timestamp).transpose()?;
                 let roles: BTreeSet<AdminRole> = role.iter().map(|role| role.role()).collect();
                 let words: Vec<&str> = roles.iter().map(|role| role.word()).collect();
                 let says = format!("administrator {key} has the roles: {}", words.join(", "));
-                let put = Operation::PutAdministrator(PutAdministrator { key, name, roles, until });
-                let doing = Doing::one(put, says).with("key", key.to_string());
+                let put = Operation::PutAdministrator(PutAdministrator { key, name, roles, until: end });
+                let doing = Doing::one(put, says).with("key", key.to_string()).until(end, until);
                 acting.run(&Client::of(globals)?, None, doing)
             }
             Command::Remove { administrator, acting } => {

@@ -30,7 +30,9 @@ enum Command {
 impl Args {
     pub(super) fn run(self, globals: &Globals) -> anyhow::Result<Report> {
         let Command::Acknowledge { acting } = self.command;
-        let acknowledge = Operation::AcknowledgeClock(AcknowledgeClock { now: now()? });
-        acting.run(&Client::of(globals)?, None, Doing::one(acknowledge, "the clock is acknowledged"))
+        let now = now()?;
+        let acknowledge = Operation::AcknowledgeClock(AcknowledgeClock { now });
+        let doing = Doing::one(acknowledge, "the clock is acknowledged").anew(now, "the clock when it is done");
+        acting.run(&Client::of(globals)?, None, doing)
     }
 }

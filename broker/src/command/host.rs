@@ -13,6 +13,7 @@ use crate::command::acting::{Acting, Doing, listing, member, pairs, showing};
 use crate::command::paging::Paged;
 use crate::command::running::RunningName;
 use crate::command::verify::now;
+use crate::command::when::When;
 use crate::keys::SigningKey;
 use crate::output::{self, Report};
 use crate::view::{Look, Page, cell, rows};
@@ -111,6 +112,7 @@ fn invite(globals: &Globals, labels: &[String], expires_in: u64, acting: Acting)
     let operation = InviteHost { invite: name, labels: pairs(labels)?, not_after };
     let doing = Doing::one(Operation::InviteHost(operation), "a host is invited");
     let doing = doing.with("key", name.to_string()).with("not_after", not_after.seconds());
+    let doing = doing.anew(name, "the invitation's key").until(not_after, When::In(expires_in));
     let plan = acting.is_plan();
     let report = acting.run(&client, None, doing)?;
     if plan || report.refusal().is_some() {

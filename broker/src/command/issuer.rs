@@ -18,7 +18,7 @@ use policy::issuer::Kind;
 use policy::key::{self, Name};
 use policy::name::Scope;
 
-use self::making::{Lend, Proof, Prove, delegation};
+use self::making::{Lend, Proof, Prove, Proved, delegation};
 use crate::client::Client;
 use crate::command::Globals;
 use crate::command::acting::{Acting, Doing};
@@ -194,18 +194,19 @@ impl Args {
         match self.command {
             Command::Add(add) => add.run(globals),
             Command::Activate { issuer, proof, acting } => {
-                let (key, (proof_sha256, proof)) = (parse(&issuer)?, proof.read(globals)?);
-                let activate = Operation::ActivateIssuer(ActivateIssuer { key, proof_sha256 });
+                let (key, proof) = (parse(&issuer)?, proof.read(globals)?);
+                let activate = Operation::ActivateIssuer(ActivateIssuer { key, proof_sha256: sha256(&proof) });
                 let doing = Doing::one(activate, format!("issuer {key} is active, its key proved"));
-                about(globals, acting, key, with(doing, proof))
+                about(globals, acting, key, with(doing, key, proof))
             }
             Command::Rotate { old, new, overlap_until, until, proof, acting } => {
-                let (old, new, (proof_sha256, proof)) = (parse(&old)?, parse(&new)?, proof.read(globals)?);
-                let (overlap_until, until) = (overlap_until.timestamp()?, timestamp(until)?);
-                let rotate = Operation::RotateIssuer(RotateIssuer { old, new, overlap_until, until, proof_sha256 });
-                let says = format!("issuer {new} stands in the place of {old}, which retires at {overlap_until}");
-                let doing = with(Doing::one(rotate, says), proof).with("old", old.to_string());
-                about(globals, acting, new, doing.with("overlap_until", overlap_until.seconds()))
+                let (old, new, proof) = (parse(&old)?, parse(&new)?, proof.read(globals)?);
+                let (overlap, end, proof_sha256) = (overlap_until.timestamp()?, timestamp(until)?, sha256(&proof));
+                let rotate = RotateIssuer { old, new, overlap_until: overlap, until: end, proof_sha256 };
+                let says = format!("issuer {new} stands in the place of {old}, which retires at {overlap}");
+                let doing = Doing::one(Operation::RotateIssuer(rotate), says).with("old", old.to_string());
+                let doing = doing.with("overlap_until", overlap.seconds()).until(overlap, overlap_until);
+                about(globals, acting, new, with(doing.until(end, until), new, proof))
             }
             Command::Scope { issuer, scope, acting } => {
                 let (key, scope) = (parse(&issuer)?, scopes(&scope)?);
@@ -213,15 +214,11 @@ impl Args {
                 about(globals, acting, key, Doing::one(Operation::ScopeIssuer(ScopeIssuer { key, scope }), says))
             }
             Command::Retire { issuer, at, running, acting } => {
-                let (key, at) = (parse(&issuer)?, timestamp(at)?);
-                let when = at.map_or_else(|| "now".to_owned(), |at| at.to_string());
+                let (key, from) = (parse(&issuer)?, timestamp(at)?);
+                let when = from.map_or_else(|| "now".to_owned(), |from| from.to_string());
                 let says = format!("issuer {key} retires: what it signs from {when} on does not count");
-                about(
-                    globals,
-                    acting,
-                    key,
-                    Doing::one(Operation::RetireIssuer(RetireIssuer { key, at, running: running.running() }), says),
-                )
+                let retire = Operation::RetireIssuer(RetireIssuer { key, at: from, running: running.running() });
+                about(globals, acting, key, Doing::one(retire, says).until(from, at))
             }
             Command::Revoke { issuer, running, acting } => {
                 let key = parse(&issuer)?;
@@ -250,20 +247,20 @@ impl Args {
 
 impl Add {
     fn run(self, globals: &Globals) -> anyhow::Result<Report> {
-        let (key, (proof_sha256, proof)) = (parse(&self.issuer)?, self.proof.read(globals)?);
+        let (key, proof, end) = (parse(&self.issuer)?, self.proof.read(globals)?, timestamp(self.until)?);
         let add = AddIssuer {
             key,
             scope: scopes(&self.scope)?,
             kinds: kinds(&self.kind),
             max_lifetime_s: self.max_lifetime.map(|Span(seconds)| seconds),
-            until: timestamp(self.until)?,
+            until: end,
             prepared: self.prepared,
-            proof_sha256,
+            proof_sha256: sha256(&proof),
         };
         let done = if self.prepared { "prepared: its word does not count yet" } else { "trusted" };
         let known = if proof.is_some() { "its key is proved" } else { "you vouch for its key" };
         let doing = Doing::one(Operation::AddIssuer(add), format!("issuer {key} is {done}; {known}"));
-        about(globals, self.acting, key, with(doing, proof))
+        about(globals, self.acting, key, with(doing.until(end, self.until), key, proof))
     }
 }
 
@@ -271,10 +268,14 @@ fn about(globals: &Globals, acting: Acting, key: Name<key::Issuer>, doing: Doing
     acting.run(&Client::of(globals)?, None, doing.with("key", key.to_string()))
 }
 
-fn with(doing: Doing, statement: Option<Vec<u8>>) -> Doing {
-    match statement {
+fn sha256(proof: &Option<Proved>) -> Option<Digest> {
+    proof.as_ref().map(|proof| proof.sha256)
+}
+
+fn with(doing: Doing, key: Name<key::Issuer>, proof: Option<Proved>) -> Doing {
+    match proof {
         None => doing,
-        Some(statement) => doing.with_statement(statement),
+        Some(proof) => proof.of(key, doing),
     }
 }
 

@@ -13,7 +13,7 @@ use crate::view::{rows, text};
 
 /// Tells a plan: what would be recorded, who depends on it, what runs on its ground, and which starts come out otherwise.
 pub(super) fn planned(plan: Plan, mut members: Map<String, Value>) -> Report {
-    let Plan { sha256, epoch, view } = plan;
+    let Plan { sha256, epoch, view, anew } = plan;
     let mut text = "would be done, nothing was recorded\n".to_owned();
     for event in rows(&view, "events") {
         if let Ok(event) = json::from_value::<Event>(event.clone()) {
@@ -27,8 +27,12 @@ pub(super) fn planned(plan: Plan, mut members: Map<String, Value>) -> Report {
     text += &dependents(&view);
     text += &running(&view);
     text += &starts(&view);
+    for made in &anew {
+        text += &format!("made when it is done: {}\n", output::shown(made));
+    }
     text += &format!("plan {sha256}, made at epoch {epoch}\n  next: the same command with `--apply` and this digest\n");
     members.insert("plan_sha256".to_owned(), json!(sha256));
+    members.insert("made_anew".to_owned(), json!(anew));
     if let Value::Object(told) = view {
         let named = |name: String| if name == "events" { "plan".to_owned() } else { name };
         members.extend(told.into_iter().map(|(name, value)| (named(name), value)));
@@ -99,8 +103,8 @@ pub(super) fn still(plan: &Plan, shown: Digest) -> Result<(), Refusal> {
         return Ok(());
     }
     let detail = format!(
-        "the plan {shown} is not this one: {} at epoch {}; look with `--plan` again, and give times as dates: a span such as \
-         `+7d` is another each second, and so is what is made anew (a proof, the salt of a configuration, an invitation)",
+        "the plan {shown} is not this one: {} at epoch {}; something else is asked, or somebody changed the lattice since: \
+         look with `--plan` again",
         plan.sha256, plan.epoch
     );
     Err(Refusal::new(Reason::Superseded, detail))

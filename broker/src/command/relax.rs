@@ -172,14 +172,17 @@ impl Putting {
         // Why it is done is why it stands: everybody who meets it reads that.
         let unsaid = || Usage("a weakening needs a reason: `--because TEXT`".to_owned());
         let reason = acting.because.clone().ok_or_else(unsaid)?;
+        let is_named = id.is_some();
         let id = match id {
             Some(id) => RelaxationId::parse(&id)?,
             None => RelaxationId::parse(&format!("{word}-{}", made()?))?,
         };
-        let until = until.timestamp()?;
-        let says = format!("relaxation `{id}` until {until}: {}", kind.told());
-        let put = Operation::PutRelaxation(PutRelaxation { id: id.clone(), kind, until, reason });
-        let doing = Doing::one(put, says).with("relaxation", id.as_str()).with("end", until.seconds());
+        let end = until.timestamp()?;
+        let says = format!("relaxation `{id}` until {end}: {}", kind.told());
+        let put = Operation::PutRelaxation(PutRelaxation { id: id.clone(), kind, until: end, reason });
+        let doing = Doing::one(put, says).with("relaxation", id.as_str()).with("end", end.seconds());
+        let doing = doing.until(end, until);
+        let doing = if is_named { doing } else { doing.anew(&id, "the relaxation's name") };
         acting.run(&Client::of(globals)?, None, doing)
     }
 }

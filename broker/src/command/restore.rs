@@ -52,13 +52,7 @@ impl Args {
             return Ok(Report::new(format!("{says}\n"), members));
         }
         let restore = Operation::Restore(Restore { kept, kept_sha256, seen, seen_epoch, disowned });
-        let act = Act {
-            operations: vec![restore],
-            statements: Vec::new(),
-            beside: Vec::new(),
-            because: self.because,
-            open_for: Some(A_DAY_S),
-        };
+        let act = Act { operations: vec![restore], because: self.because, open_for: Some(A_DAY_S), ..Act::default() };
         let Done { receipt, .. } = client.restore(epoch, act)?;
         if let Some(members) = members.as_object_mut() {
             members.insert("index".to_owned(), receipt.index.into());

@@ -23,6 +23,7 @@ use serde_json::{Value, json};
 use super::Scene;
 use super::explain::verdict;
 use super::lists::row;
+use crate::config::Held;
 use crate::error::Error;
 use crate::present::Process;
 use crate::recall::Recall;
@@ -40,6 +41,9 @@ pub struct Proposal {
     /// The statements that the operations speak of; they travel below the query.
     #[serde(skip)]
     pub statements: Vec<Vec<u8>>,
+    /// The configurations that they name; they travel there, too.
+    #[serde(skip)]
+    pub beside: Vec<Vec<u8>>,
 }
 
 // A start, by what was asked: this component on this host.
@@ -49,7 +53,7 @@ type Running = BTreeMap<Name<Host>, Vec<Process>>;
 
 /// What a command would change.
 pub(super) async fn plan(scene: Scene<'_>, proposal: &Proposal) -> Result<Value, Error> {
-    let Handled { events, lack, .. } = handled(scene, proposal)?;
+    let Handled { events, lack, .. } = handled(scene, proposal).await?;
     let mut after = scene.state.clone();
     events.iter().for_each(|event| after.apply(event, scene.head.size));
     let touched = Touched::between(scene.state, &after);
@@ -71,7 +75,7 @@ pub(super) async fn plan(scene: Scene<'_>, proposal: &Proposal) -> Result<Value,
     ]))
 }
 
-fn handled(scene: Scene<'_>, proposal: &Proposal) -> Result<Handled, Refusal> {
+async fn handled(scene: Scene<'_>, proposal: &Proposal) -> Result<Handled, Error> {
     let command = Command {
         iss: proposal.by,
         aud: scene.state.lattice().clone(),
@@ -84,7 +88,11 @@ fn handled(scene: Scene<'_>, proposal: &Proposal) -> Result<Handled, Refusal> {
         operations: proposal.operations.clone(),
         statements: proposal.statements.iter().map(|statement| Digest::of(statement)).collect(),
     };
-    scene.state.plan(&Planned::new(command, proposal.statements.clone())?, &[], scene.now)
+    let planned = Planned::new(command, proposal.statements.clone())?;
+    let Proposal { operations, statements, .. } = proposal;
+    let beside: Vec<_> = proposal.beside.iter().map(|document| (Digest::of(document), document.clone())).collect();
+    let held = Held { state: scene.state, log: scene.log, operations, statements, beside: &beside, sealed: None };
+    Ok(scene.state.plan(&planned, &held.find().await?.checked, scene.now)?)
 }
 
 // The newest start of each component on each host: what runs first, and no more than can be decided while one waits.

@@ -12,6 +12,7 @@ use serde_json::json;
 
 use super::{KindName, kinds, parse, scopes};
 use crate::client::told;
+use crate::command::acting::Doing;
 use crate::command::verify::now;
 use crate::command::when::When;
 use crate::command::{Globals, files};
@@ -30,14 +31,29 @@ pub(super) struct Proof {
 }
 
 impl Proof {
-    /// The proof with its digest, where there is one.
-    pub(super) fn read(&self, globals: &Globals) -> anyhow::Result<(Option<Digest>, Option<Vec<u8>>)> {
+    /// The proof, where there is one.
+    pub(super) fn read(&self, globals: &Globals) -> anyhow::Result<Option<Proved>> {
         let proof = match (&self.proof, &self.issuer_key) {
-            (Some(file), _) => Some(files::read(file)?.trim_ascii().to_vec()),
-            (None, Some(key)) => Some(make(globals, key)?.into_bytes()),
+            (Some(file), _) => Some((files::read(file)?.trim_ascii().to_vec(), false)),
+            (None, Some(key)) => Some((make(globals, key)?.into_bytes(), true)),
             (None, None) => None,
         };
-        Ok((proof.as_deref().map(Digest::of), proof))
+        Ok(proof.map(|(token, is_new)| Proved { sha256: Digest::of(&token), token, is_new }))
+    }
+}
+
+/// A proof that somebody holds a key.
+pub(super) struct Proved {
+    pub(super) sha256: Digest,
+    token: Vec<u8>,
+    is_new: bool,
+}
+
+impl Proved {
+    /// What is done with this proof of a key.
+    pub(super) fn of(self, key: Name<key::Issuer>, doing: Doing) -> Doing {
+        let doing = doing.with_statement(self.token);
+        if self.is_new { doing.anew(self.sha256, format!("a proof of {key}")) } else { doing }
     }
 }
 

@@ -133,8 +133,7 @@ impl Switch {
         } else {
             format!("{says} is prepared for `{to}`")
         };
-        let doing =
-            Doing { operations, says, beside: config.iter().map(Config::to_bytes).collect(), ..Doing::default() };
+        let doing = Doing { operations, says, ..Doing::default() }.configured(&config);
         let reach = Reach::of(&client.look(&Look::Inventory(Box::default()))?.view, &component, &sha256);
         let says = format!("{}; {}", doing.says, reach.told());
         let doing =

@@ -86,7 +86,7 @@ impl Put {
         let PutLink { component, package, name, provider, sha256, config_sha256, .. } = put.clone();
         let says = format!("`{package}` of `{component}` is answered by `{id}` ({provider}) under `{name}`");
         let mut doing = Doing::one(Operation::PutLink(put), says).with("sha256", sha256.to_string());
-        doing.beside = config.iter().map(Config::to_bytes).collect();
+        doing = doing.configured(&config);
         doing = doing.with("component", component.as_str()).with("package", package.as_str()).with("provider", id);
         if let Some(config) = config_sha256 {
             doing = doing.with("config_sha256", config.to_string());
@@ -168,7 +168,7 @@ fn many(globals: &Globals, lines: &[(usize, Line)], acting: Acting) -> anyhow::R
         let config = line.config.clone().map(Config::new).transpose().map_err(told).map_err(here)?;
         let (put, _) = line.put(&seen.view, None, config.as_ref()).map_err(here)?;
         doing.operations.push(Operation::PutLink(put));
-        doing.beside.extend(config.iter().map(Config::to_bytes));
+        doing = doing.configured(&config);
     }
     let report = acting.run(&client, Some(seen.epoch), doing.with("links", lines.len() as u64));
     report.map(|report| report.refused_within(|detail| named(detail, lines))).map_err(|error| {

@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 
 use super::asker::Lattice;
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{Config, Sealed};
 use crate::keys::SigningKey;
 
 #[tokio::test]
@@ -49,6 +49,22 @@ async fn t48_a_provider_that_asks_for_nothing_takes_what_the_contract_takes() {
     let (admit, token) = shop.provider("store", None);
     let anything = config(json!(3));
     assert_eq!(shop.told(vec![admit.clone(), put(&admit, &anything)], &[token], &anything).await, None);
+}
+
+#[tokio::test]
+async fn t48_t70_values_that_come_with_a_refused_command_are_kept_nowhere() {
+    let shop = Shop::open().await;
+    let (admit, token) = shop.provider("store", None);
+    shop.accepted(vec![admit.clone()], &[token]).await;
+    let config = config(json!("eu"));
+    let Operation::PutLink(mut nobodys) = put(&admit, &config) else { panic!() };
+    nobodys.component = "nobody".parse().unwrap();
+    let refused = shop.told(vec![Operation::PutLink(nobodys)], &[], &config).await;
+    assert_eq!(refused, Some(Reason::ComponentUnknown));
+    let sealed = Sealed::of(&shop.lattice.folder);
+    assert_eq!(sealed.find(Digest::of(&config)).unwrap(), None);
+    assert_eq!(shop.told(vec![put(&admit, &config)], &[], &config).await, None);
+    assert_eq!(sealed.find(Digest::of(&config)).unwrap(), Some(config));
 }
 
 struct Shop {
