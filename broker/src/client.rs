@@ -120,7 +120,7 @@ impl Client {
     /// [`Error::Unsafe`] for a folder that others may write to, `lattice_mismatch` for one of another lattice.
     pub fn of(globals: &Globals) -> anyhow::Result<Self> {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-        let folder = match Folder::open(&globals.folder()) {
+        let folder = match globals.opened() {
             Ok(folder) => Some(folder),
             Err(Error::NoFolder(_)) => None,
             Err(error) => return Err(error.into()),

@@ -12,6 +12,7 @@ use policy::digest::Digest;
 use policy::key;
 use policy::name::Lattice;
 
+use crate::error::Error;
 use crate::folder::Folder;
 use crate::output::{self, Format, Report, Usage};
 use crate::place::Place;
@@ -90,6 +91,9 @@ pub struct Globals {
     /// The lattice's folder [default: `.countersign` here or above, else the user's configuration folder].
     #[arg(long, global = true, env = "COUNTERSIGN_DIR", hide_env_values = true, value_name = "DIR")]
     pub dir: Option<PathBuf>,
+    /// Where the folder's lock lies [default: `lock.db` in it]; elsewhere it knows when the whole folder is put back.
+    #[arg(long, global = true, env = "COUNTERSIGN_LOCK", hide_env_values = true, value_name = "FILE")]
+    pub lock: Option<PathBuf>,
     /// The NATS server; `NATS_URL` is honoured too.
     #[arg(long, global = true, env = "COUNTERSIGN_NATS_URL", hide_env_values = true, value_name = "URL")]
     pub nats_url: Option<String>,
@@ -110,6 +114,14 @@ impl Globals {
     pub fn folder(&self) -> PathBuf {
         let users = || Some(user_folder()).filter(|folder| folder.is_dir());
         self.dir.clone().or_else(nearest_folder).or_else(users).unwrap_or_else(|| Folder::place(None))
+    }
+
+    /// That folder, with its lock where that lies.
+    ///
+    /// # Errors
+    /// As [`Folder::open`] and [`Folder::with_lock`].
+    pub fn opened(&self) -> Result<Folder, Error> {
+        Folder::open(&self.folder())?.with_lock(self.lock.as_deref())
     }
 
     /// The NATS server that was named, by option or environment.

@@ -11,7 +11,10 @@ use crate::error::Error;
 
 /// The folder of one lattice.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Folder(PathBuf);
+pub struct Folder {
+    path: PathBuf,
+    lock: Option<PathBuf>,
+}
 
 /// Proof that no other broker works in the folder, for as long as it lives.
 #[derive(Debug)]
@@ -57,42 +60,65 @@ impl Folder {
             let what = "can be written by others; take that away with `chmod go-w`".to_owned();
             return Err(Error::Unsafe { path: path.to_owned(), what });
         }
-        Ok(Self(path.to_owned()))
+        Ok(Self::at(path.to_owned()))
     }
 
     /// Where it is.
     pub fn path(&self) -> &Path {
-        &self.0
+        &self.path
     }
 
     /// The log.
     pub fn log(&self) -> PathBuf {
-        self.0.join(LOG)
+        self.path.join(LOG)
     }
 
-    /// The lock beside the log.
+    /// The same, with its lock elsewhere: there it survives a folder that is put back whole.
+    ///
+    /// # Errors
+    /// [`Error::Unsafe`] when others may put another in its place.
+    pub fn with_lock(self, lock: Option<&Path>) -> Result<Self, Error> {
+        let Some(lock) = lock else { return Ok(self) };
+        let failed = |source| Error::Io { act: "find", path: lock.to_owned(), source };
+        let lock = std::path::absolute(lock).map_err(failed)?;
+        let place = lock.parent().unwrap_or(Path::new("/")).to_owned();
+        let mode = fs::metadata(&place).map_err(failed)?.mode();
+        // In a place that is sticky, others may put only their own.
+        if mode & 0o022 != 0 && mode & 0o1000 == 0 {
+            let what = "holds the lock and can be written by others; take that away with `chmod go-w`".to_owned();
+            return Err(Error::Unsafe { path: place, what });
+        }
+        Ok(Self { lock: Some(lock), ..self })
+    }
+
+    /// The lock: beside the log, unless it was put elsewhere.
     pub fn lock_file(&self) -> PathBuf {
-        self.0.join("lock.db")
+        self.lock.clone().unwrap_or_else(|| self.path.join("lock.db"))
+    }
+
+    /// Whether a copy of the folder holds the lock, too.
+    pub fn shares_lock(&self) -> bool {
+        self.lock_file().starts_with(&self.path)
     }
 
     /// The space that is kept for the log.
     pub fn reserve(&self) -> PathBuf {
-        self.0.join("reserve")
+        self.path.join("reserve")
     }
 
     /// A key of that name: `admin`, `root`, `decision`, `log` or `lattice-issuer`.
     pub fn key(&self, name: &str) -> PathBuf {
-        self.0.join("keys").join(format!("{name}.nk"))
+        self.path.join("keys").join(format!("{name}.nk"))
     }
 
     /// The warrant in force, for people and for rotation.
     pub fn warrant(&self) -> PathBuf {
-        self.0.join("warrant.jws")
+        self.path.join("warrant.jws")
     }
 
     /// Where artifacts and base contracts lie.
     pub fn artifacts(&self) -> PathBuf {
-        self.0.join("artifacts")
+        self.path.join("artifacts")
     }
 
     /// Takes the folder for this process.
@@ -103,7 +129,7 @@ impl Folder {
         let (file, path) = self.lock_handle()?;
         match file.try_lock() {
             Ok(()) => Ok(FolderLock { _file: file }),
-            Err(TryLockError::WouldBlock) => Err(Error::Locked(self.0.clone())),
+            Err(TryLockError::WouldBlock) => Err(Error::Locked(self.path.clone())),
             Err(TryLockError::Error(source)) => Err(Error::Io { act: "lock", path, source }),
         }
     }
@@ -115,11 +141,11 @@ impl Folder {
     }
 
     pub(crate) fn at(path: PathBuf) -> Self {
-        Self(path)
+        Self { path, lock: None }
     }
 
     fn lock_handle(&self) -> Result<(File, PathBuf), Error> {
-        let path = self.0.join("broker.lock");
+        let path = self.path.join("broker.lock");
         let opened = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&path);
         opened.map(|file| (file, path.clone())).map_err(|source| Error::Io { act: "open", path, source })
     }

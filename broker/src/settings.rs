@@ -1,13 +1,9 @@
-//! What an operator may turn: where the lock lies, how fast one host may ask, under which warrant it starts, and how long
-//! a log is read whole before it does.
-
-use std::path::PathBuf;
+//! What an operator may turn: how fast one host may ask, under which warrant a broker starts, and how long a log is read
+//! whole before it does.
 
 /// The settings of a service.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// Where the lock lies, if not beside the log; elsewhere it survives a folder that is put back whole.
-    pub lock: Option<PathBuf>,
     /// How many questions one host may ask a second, in the long run.
     pub host_rate: u32,
     /// How many questions one host may ask at once.
@@ -26,6 +22,6 @@ pub(crate) const WHOLE: u64 = 65_536;
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { lock: None, host_rate: 500, host_burst: 1000, spare_checks: 2000, warrant: None, whole: WHOLE }
+        Self { host_rate: 500, host_burst: 1000, spare_checks: 2000, warrant: None, whole: WHOLE }
     }
 }

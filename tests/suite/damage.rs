@@ -9,8 +9,10 @@ use broker::error::Error;
 use broker::folder::Folder;
 use broker::service::Service;
 use harness::caller::{Administrator, Caller};
-use harness::lattice::Lattice;
+use harness::lattice::{Lattice, path};
+use harness::program::countersign_json;
 use policy::reason::Reason;
+use serde_json::{Value, json};
 
 async fn opened(lattice: &Lattice) -> Result<(), Error> {
     opened_at(&lattice.path("lattice")).await
@@ -120,3 +122,50 @@ async fn execute(path: &Path, sql: &'static str) {
 }
 
 const PAGE: usize = 8192;
+
+#[test]
+fn t28_t64_a_folder_put_back_whole_does_not_open_behind_a_lock_that_lies_elsewhere() {
+    let room = tempfile::tempdir().unwrap();
+    let [dir, lock, copy] = ["lattice", "elsewhere/lock.db", "yesterday"].map(|name| room.path().join(name));
+    std::fs::create_dir(room.path().join("elsewhere")).unwrap();
+    let run = |dir: &Path, lock: Option<&Path>, arguments: &[&str]| {
+        let mut place = vec!["--dir", path(dir)];
+        place.extend(lock.into_iter().flat_map(|lock| ["--lock", path(lock)]));
+        let (code, told) = countersign_json(&[&place, arguments].concat());
+        (code, told["error"].as_str().unwrap_or_default().to_owned(), told)
+    };
+    let act = ["host", "invite"];
+    let refused = |(code, reason, told): (i32, String, Value)| {
+        assert_eq!((code, reason.as_str()), (3, "state_rollback"), "{told}");
+        told["message"].as_str().unwrap_or_default().to_owned()
+    };
+    assert_eq!(run(&dir, Some(&lock), &["init"]).0, 0);
+    assert_eq!(run(&dir, Some(&lock), &act).0, 0);
+    let (_, _, status) = run(&dir, Some(&lock), &["status"]);
+    assert_eq!(status["lock"], json!({"file": path(&lock), "shares_folder": false}));
+    assert!(!dir.join("lock.db").exists());
+    // Whoever leaves it out is refused, and told how to name it.
+    assert!(refused(run(&dir, None, &act)).contains("`--lock FILE`"));
+
+    assert!(Command::new("cp").arg("-a").args([&dir, &copy]).status().unwrap().success());
+    assert_eq!(run(&dir, Some(&lock), &act).0, 0);
+    std::fs::remove_dir_all(&dir).unwrap();
+    std::fs::rename(&copy, &dir).unwrap();
+    refused(run(&dir, Some(&lock), &act));
+    refused(run(&dir, Some(&lock), &["audit", "backup", path(&room.path().join("backup"))]));
+    let (code, _, told) = run(&dir, Some(&lock), &["restore", "--because", "a drill"]);
+    assert_eq!((code, &told["lost"]), (0, &json!(1)), "{told}");
+    assert_eq!(run(&dir, Some(&lock), &act).0, 0);
+    assert_eq!(run(&dir, Some(&lock), &["audit", "backup", path(&room.path().join("backup"))]).0, 0);
+    // Another lattice's lock is no lock, is not overwritten, and lies where nobody else can put one.
+    let other = room.path().join("other");
+    let (code, _, told) = run(&other, Some(&lock), &["init"]);
+    assert!(code == 1 && told["message"].as_str().unwrap().contains(path(&lock)), "{told}");
+    assert!(!other.exists());
+    assert_eq!(run(&other, None, &["init"]).0, 0);
+    refused(run(&other, Some(&lock), &act));
+    let open = std::os::unix::fs::PermissionsExt::from_mode(0o777);
+    std::fs::set_permissions(lock.parent().unwrap(), open).unwrap();
+    let (code, _, told) = run(&dir, Some(&lock), &act);
+    assert!(code == 1 && told["message"].as_str().unwrap().contains("can be written by others"), "{told}");
+}

@@ -356,7 +356,7 @@ async fn frozen_entries_are_read_from_their_segment_and_the_lattice_goes_on() {
     }
     let now = SystemClock::default().now();
     let (until, as_of) = (Until::OlderThan(90 * 86_400), now.plus(365 * 86_400));
-    let in_a_year = Freeze { until, as_of, out: out.clone(), lock: None };
+    let in_a_year = Freeze { until, as_of, out: out.clone() };
     let folder = Folder::open(&lattice.path("lattice")).unwrap();
     let done = freeze(&folder, now, &in_a_year).await.unwrap();
     assert!(done.moved >= 30, "{done:?}");

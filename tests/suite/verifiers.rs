@@ -151,7 +151,7 @@ async fn t63_old_entries_in_segments_are_read_by_both_and_every_change_of_one_is
     std::fs::create_dir(&segments).unwrap();
     let now = SystemClock::default().now();
     let as_of = now.plus(365 * 86_400);
-    let how = Freeze { until: Until::OlderThan(90 * 86_400), as_of, out: segments.clone(), lock: None };
+    let how = Freeze { until: Until::OlderThan(90 * 86_400), as_of, out: segments.clone() };
     let done = freeze(&Folder::open(&lattice.path("lattice")).unwrap(), now, &how).await.unwrap();
     assert!(done.moved >= 20, "{done:?}");
     grow(&lattice, 2);

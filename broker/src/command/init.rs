@@ -1,5 +1,7 @@
 //! `init`: makes a lattice, and says which files to move to a safe place.
 
+use std::path::Path;
+
 use policy::key::{Administrator, Name};
 use serde_json::json;
 
@@ -40,6 +42,7 @@ impl Args {
             lattice: globals.lattice.clone(),
             admins: self.admin.iter().map(|key| Name::<Administrator>::parse(key)).collect::<Result<_, _>>()?,
             admin_threshold: self.admin_threshold,
+            lock: globals.lock.clone(),
             bare: self.bare,
             roots: self.roots,
             root_threshold: self.root_threshold,
@@ -48,11 +51,11 @@ impl Args {
         let place = Folder::place(globals.dir.as_deref());
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
         let made = runtime.block_on(service::init(&place, options)).map_err(told)?;
-        Ok(report(&made))
+        Ok(report(&made, globals.lock.as_deref()))
     }
 }
 
-fn report(made: &InitReport) -> Report {
+fn report(made: &InitReport, lock: Option<&Path>) -> Report {
     let offline: Vec<String> = made.offline.iter().map(|path| path.display().to_string()).collect();
     let secrets: Vec<String> = made.secrets.iter().map(|path| path.display().to_string()).collect();
     let follow_up = made.follow_up.as_ref().map(|follow_up| follow_up.commands.clone()).unwrap_or_default();
@@ -74,7 +77,10 @@ fn report(made: &InitReport) -> Report {
         text += "left for the administrator to command\n";
         follow_up.iter().for_each(|command| text += &format!("  {}\n", output::shown(command)));
     }
-    text += "next\n  countersign serve\n  countersign host invite | countersign-host join -\n";
+    // Every command that works in the folder needs to know where its lock is.
+    let lock = lock.map(|lock| format!("  export COUNTERSIGN_LOCK='{}'\n", output::shown(&lock.display().to_string())));
+    let lock = lock.unwrap_or_default();
+    text += &format!("next\n{lock}  countersign serve\n  countersign host invite | countersign-host join -\n");
     let members = json!({
         "lattice": made.lattice, "dir": made.folder.display().to_string(), "root": made.root_sha256,
         "root_key": made.roots.first(), "root_keys": made.roots, "administrator": made.administrators.first(),

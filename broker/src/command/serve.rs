@@ -64,6 +64,9 @@ impl Args {
             .with_writer(std::io::stderr)
             .with_ansi(terminal)
             .try_init();
+        if self.dirs.len() > 1 && globals.lock.is_some() {
+            return Err(Usage("each lattice has a lock of its own: `--lock` goes with one folder".to_owned()).into());
+        }
         let client = Client::of(&match self.dirs.first() {
             None => globals.clone(),
             Some(dir) => Globals { dir: Some(dir.clone()), ..globals.clone() },

@@ -43,7 +43,10 @@ impl Args {
             if let Some(folder) = client.folder() {
                 let lock = folder.lock_file();
                 members.insert("dir".to_owned(), folder.path().display().to_string().into());
-                members.insert("lock".to_owned(), json!({"file": lock.display().to_string(), "shares_folder": true}));
+                members.insert(
+                    "lock".to_owned(),
+                    json!({"file": lock.display().to_string(), "shares_folder": folder.shares_lock()}),
+                );
             }
         }
         let text = text(&view);
@@ -53,7 +56,9 @@ impl Args {
 
 fn text(view: &Value) -> String {
     let lock = view.get("lock").map(|lock| {
-        format!("{}: in the same folder, so a copy of the whole folder put back is not noticed", member(lock, "file"))
+        let shares = lock.get("shares_folder") == Some(&Value::Bool(true));
+        let what = "in the same folder, so only hosts notice when the whole folder is put back; `--lock FILE` puts it elsewhere";
+        if shares { format!("{}: {what}", member(lock, "file")) } else { member(lock, "file") }
     });
     let mut pairs = vec![
         ("lattice", member(view, "lattice")),

@@ -42,8 +42,6 @@ pub struct Freeze {
     pub as_of: Timestamp,
     /// The folder that the segment is written to.
     pub out: PathBuf,
-    /// The lock, where it does not lie beside the log.
-    pub lock: Option<PathBuf>,
 }
 
 /// What was frozen.
@@ -68,8 +66,7 @@ pub struct Frozen {
 /// is not here, or signs for later entries only; [`Error::AlreadyThere`]; [`Error::Store`] or [`Error::Io`].
 pub async fn freeze(folder: &Folder, now: Timestamp, freeze: &Freeze) -> Result<Frozen, Error> {
     let _held = folder.lock()?;
-    let lock = freeze.lock.clone().unwrap_or_else(|| folder.lock_file());
-    let files = Files { log: folder.log(), lock, whole: u64::MAX };
+    let files = Files { log: folder.log(), lock: folder.lock_file(), whole: u64::MAX };
     // Holds the log to its lock, every row of it, and upgrades an older one.
     let court = Court::open(files).await?;
     let (cut, segment, file) = match sealed(folder, freeze).await {

@@ -21,8 +21,6 @@ pub struct Backup {
     pub dest: PathBuf,
     /// Whether to copy keys.
     pub with_keys: bool,
-    /// The lock, where it does not lie beside the log.
-    pub lock: Option<PathBuf>,
 }
 
 /// What was copied.
@@ -73,7 +71,7 @@ async fn fill(folder: &Folder, asked: &Backup, fresh: &Path) -> Result<BackedUp,
     make_private_folder(fresh)?;
     let place = Folder::at(fresh.to_owned());
     // Before the log: what it has seen, the copy must hold.
-    let lock = Lock::open(&asked.lock.clone().unwrap_or_else(|| folder.lock_file())).await?;
+    let lock = Lock::open(&folder.lock_file()).await?;
     copy(&folder.log(), &place.log()).await?;
     let log = LogReader::open(&place.log()).await?;
     let proved = audit::log(&log, Against::default(), || ()).await?;

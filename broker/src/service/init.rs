@@ -36,6 +36,8 @@ pub struct InitOptions {
     pub admins: Vec<Name<Administrator>>,
     /// How many of them must sign a weighty act.
     pub admin_threshold: u64,
+    /// Where its lock lies, if not beside the log.
+    pub lock: Option<PathBuf>,
     /// Whether to leave out the base contracts.
     pub bare: bool,
     /// How many root keys to make.
@@ -85,11 +87,13 @@ pub async fn init(path: &Path, options: InitOptions) -> Result<InitReport, Error
     let absolute = std::path::absolute(path);
     let path = absolute.map_err(|source| Error::Io { act: "find", path: path.to_owned(), source })?;
     refuse_anything(&path)?;
+    options.lock.as_deref().map_or(Ok(()), refuse_anything)?;
     let beside = beside(&path)?;
     let made = Founding::begin(&beside, &options)?.found(&path).await;
     if made.is_err() {
         // What was begun holds fresh keys that nobody knows of; leaving it helps nobody. The first error matters more.
         let _ = fs::remove_dir_all(&beside);
+        options.lock.as_deref().map(fs::remove_file);
     }
     made
 }
@@ -112,7 +116,7 @@ impl<'a> Founding<'a> {
         administrators.extend(admin.as_ref().map(SigningKey::public).transpose()?);
         let founding = Self {
             options,
-            folder: Folder::at(beside.to_owned()),
+            folder: Folder::at(beside.to_owned()).with_lock(options.lock.as_deref())?,
             roots: (0..options.roots).map(|_| SigningKey::generate()).collect::<Result<_, _>>()?,
             admin,
             administrators,

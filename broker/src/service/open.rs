@@ -45,8 +45,7 @@ impl Service {
     /// As [`Service::open`].
     pub async fn open_with(folder: &Folder, clock: Arc<dyn Clock>, settings: Settings) -> Result<Self, Error> {
         let lock = folder.lock()?;
-        let lock_file = settings.lock.clone().unwrap_or_else(|| folder.lock_file());
-        let files = Files { log: folder.log(), lock: lock_file, whole: settings.whole };
+        let files = Files { log: folder.log(), lock: folder.lock_file(), whole: settings.whole };
         refuse_open_files([&files.log, &files.lock, &folder.key("decision"), &folder.key("log"), &folder.reserve()])?;
         // Before the log, which needs some to be opened.
         let mut reserve = Reserve::open(&folder.reserve())?;

@@ -85,7 +85,10 @@ impl Lock {
     /// Opens the lock of a log.
     pub(crate) async fn open(path: &Path) -> Result<Self, Error> {
         if !path.exists() {
-            let detail = format!("`{}` is missing, so nobody can tell whether the log is the newest", path.display());
+            let detail = format!(
+                "`{}` is missing, so nobody can tell whether the log is the newest; `--lock FILE` names one elsewhere",
+                path.display()
+            );
             return Err(Error::refused(Reason::StateRollback, detail));
         }
         let mut connection = open(path, &LOCK, Pages::AtOnce).await?;

@@ -20,7 +20,7 @@ pub(super) fn frozen_and_gone(_: &Stage) -> Seen {
     std::fs::create_dir(&out).unwrap();
     let now = SystemClock::default().now();
     // As it will be in a year.
-    let asked = Freeze { until: Until::OlderThan(90 * 86_400), as_of: now.plus(365 * 86_400), out, lock: None };
+    let asked = Freeze { until: Until::OlderThan(90 * 86_400), as_of: now.plus(365 * 86_400), out };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(freeze(&folder, now, &asked)).unwrap();
     let (code, object) = lattice.json(&["audit", "verify"]);

@@ -7,7 +7,6 @@ use serde_json::json;
 
 use crate::client::told;
 use crate::command::Globals;
-use crate::folder::Folder;
 use crate::output::{self, Report};
 use crate::service::{BackedUp, Backup, backup};
 
@@ -26,15 +25,12 @@ pub(super) struct Args {
     /// With the broker's and the administrator's keys: whoever reads the copy can act as them.
     #[arg(long)]
     with_keys: bool,
-    /// The lock, where it does not lie beside the log.
-    #[arg(long, value_name = "FILE")]
-    lock: Option<PathBuf>,
 }
 
 impl Args {
     pub(super) fn run(self, globals: &Globals) -> anyhow::Result<Report> {
-        let folder = Folder::open(&globals.folder()).map_err(told)?;
-        let asked = Backup { dest: self.dest, with_keys: self.with_keys, lock: self.lock };
+        let folder = globals.opened().map_err(told)?;
+        let asked = Backup { dest: self.dest, with_keys: self.with_keys };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let BackedUp { sound, files } = runtime.block_on(backup(&folder, &asked)).map_err(told)?;
         if asked.with_keys {

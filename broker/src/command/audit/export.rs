@@ -51,7 +51,7 @@ enum Out {
 
 impl Args {
     pub(super) fn run(self, globals: &Globals) -> anyhow::Result<Report> {
-        let folder = Folder::open(&globals.folder()).map_err(told)?;
+        let folder = globals.opened().map_err(told)?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         runtime.block_on(self.export(&folder))
     }

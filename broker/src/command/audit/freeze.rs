@@ -9,7 +9,6 @@ use crate::clock::{Clock, SystemClock};
 use crate::command::Globals;
 use crate::command::when::Span;
 use crate::export::{Freeze, Frozen, Until, freeze};
-use crate::folder::Folder;
 use crate::output::{self, Report};
 
 /// Freeze old entries.
@@ -31,20 +30,17 @@ pub(super) struct Args {
     /// The folder that the segment is written to.
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
-    /// The lock, where it does not lie beside the log.
-    #[arg(long, value_name = "FILE")]
-    lock: Option<PathBuf>,
 }
 
 impl Args {
     pub(super) fn run(self, globals: &Globals) -> anyhow::Result<Report> {
-        let folder = Folder::open(&globals.folder()).map_err(told)?;
+        let folder = globals.opened().map_err(told)?;
         let until = match (self.before, self.older_than) {
             (Some(index), _) => Until::Before(index),
             (None, span) => Until::OlderThan(span.map_or(u64::MAX, |Span(seconds)| seconds)),
         };
         let now = SystemClock::default().now();
-        let asked = Freeze { until, as_of: now, out: self.out, lock: self.lock };
+        let asked = Freeze { until, as_of: now, out: self.out };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let done = runtime.block_on(freeze(&folder, now, &asked)).map_err(told)?;
         let Frozen { segment, file, moved, entry, bytes: (before, after) } = done;

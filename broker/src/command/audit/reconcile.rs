@@ -14,7 +14,6 @@ use crate::client::told;
 use crate::command::{Globals, files};
 use crate::error::Error;
 use crate::export::Bulk;
-use crate::folder::Folder;
 use crate::output::{self, Report};
 use crate::store::LogReader;
 
@@ -37,7 +36,7 @@ pub(super) struct Args {
 
 impl Args {
     pub(super) fn run(self, globals: &Globals) -> anyhow::Result<Report> {
-        let folder = Folder::open(&globals.folder()).map_err(told)?;
+        let folder = globals.opened().map_err(told)?;
         let mut lines = Vec::new();
         for file in &self.journal {
             let read = journal::read(&files::read_or_input(file)?);

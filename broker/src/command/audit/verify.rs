@@ -12,7 +12,6 @@ use super::prove;
 use crate::audit::{self, Against, Broken, Shelved, Sound};
 use crate::client::told;
 use crate::command::{Globals, files};
-use crate::folder::Folder;
 use crate::output::{self, Report};
 use crate::store::LogReader;
 
@@ -60,7 +59,7 @@ impl Args {
                 progress.finish_and_clear();
                 return Ok(told_of("the export", None, Reason::EvidenceMissing, verdict?));
             }
-            let folder = Folder::open(&globals.folder()).map_err(told)?;
+            let folder = globals.opened().map_err(told)?;
             let reader = LogReader::open(&folder.log()).await.map_err(told)?;
             let size = reader.size().await.map_err(told)?;
             let progress = progress(size);

@@ -282,5 +282,14 @@ impl Lattice {
 pub(crate) fn options(lattice: &str) -> InitOptions {
     let lattice = policy::name::Lattice::parse(lattice).unwrap();
     let (admins, roots) = (Vec::new(), 1);
-    InitOptions { lattice, admins, admin_threshold: 1, bare: false, roots, root_threshold: 1, now_ms: NOW_MS }
+    InitOptions {
+        lattice,
+        admins,
+        admin_threshold: 1,
+        lock: None,
+        bare: false,
+        roots,
+        root_threshold: 1,
+        now_ms: NOW_MS,
+    }
 }

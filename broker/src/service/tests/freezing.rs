@@ -46,7 +46,7 @@ async fn aged() -> Closed {
 async fn frozen(lattice: &Closed, until: Until, out: &Path) -> Result<Frozen, Error> {
     fs::create_dir_all(out).unwrap();
     let as_of = lattice.clock.now();
-    freeze(&lattice.folder, as_of, &Freeze { until, as_of, out: out.to_owned(), lock: None }).await
+    freeze(&lattice.folder, as_of, &Freeze { until, as_of, out: out.to_owned() }).await
 }
 
 async fn verdict(lattice: &Closed, segments: Option<PathBuf>) -> Verdict {
@@ -154,7 +154,7 @@ async fn what_is_young_and_what_the_state_rests_on_stays() {
     assert_eq!(again.reason(), Some(Reason::NotFound));
     log.close().await.unwrap();
     let lattice = lattice.opened().await;
-    let asked = Freeze { until: Until::OlderThan(1), as_of: lattice.clock.now(), out, lock: None };
+    let asked = Freeze { until: Until::OlderThan(1), as_of: lattice.clock.now(), out };
     assert!(matches!(freeze(&lattice.folder, lattice.clock.now(), &asked).await, Err(Error::Locked(_))));
 }
 
@@ -194,7 +194,7 @@ async fn a_freeze_that_fails_changes_nothing() {
     day(&lattice, 40);
     let before = sound(&lattice, None).await;
     let (as_of, out) = (lattice.clock.now(), lattice.place.path().join("nowhere"));
-    let asked = Freeze { until: Until::OlderThan(1), as_of, out, lock: None };
+    let asked = Freeze { until: Until::OlderThan(1), as_of, out };
     let refused = freeze(&lattice.folder, lattice.clock.now(), &asked).await;
     assert!(matches!(refused, Err(Error::Io { .. })));
     assert_eq!(sound(&lattice, None).await.tree_root, before.tree_root);

@@ -335,7 +335,7 @@ async fn t28_t63_who_fits_the_lock_to_what_he_left_out_is_found_at_the_start_or_
 async fn the_lock_of_a_backup_vouches_for_it() {
     let long = Long::of(40).await;
     let dest = long.closed.place.path().join("copy");
-    let asked = Backup { dest: dest.clone(), with_keys: false, lock: None };
+    let asked = Backup { dest: dest.clone(), with_keys: false };
     backup(&long.closed.folder, &asked).await.unwrap();
     let ours = Lock::peek(&long.closed.folder.lock_file()).await;
     assert!(ours.is_some());
