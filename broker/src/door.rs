@@ -35,6 +35,7 @@ use crate::settings::Settings;
 /// The door of one lattice.
 pub(crate) struct Door {
     lattice: Lattice,
+    inception_sha256: Digest,
     clock: Arc<dyn Clock>,
     hosts: Arc<ArcSwap<HostKeys>>,
     administrators: Arc<ArcSwap<AdministratorKeys>>,
@@ -79,7 +80,7 @@ pub(crate) struct Passed<Q> {
 
 impl Door {
     pub(crate) fn new(
-        lattice: Lattice,
+        (lattice, inception_sha256): (Lattice, Digest),
         clock: Arc<dyn Clock>,
         hosts: Arc<ArcSwap<HostKeys>>,
         administrators: Arc<ArcSwap<AdministratorKeys>>,
@@ -87,7 +88,8 @@ impl Door {
         settings: &Settings,
     ) -> Self {
         let (shares, turned_away, recall) = (Shares::new(settings), Mutex::default(), Recall::default());
-        Self { lattice, clock, hosts, administrators, queries: Mutex::default(), shares, turned_away, recall, present }
+        let queries = Mutex::default();
+        Self { lattice, inception_sha256, clock, hosts, administrators, queries, shares, turned_away, recall, present }
     }
 
     /// Lets in a host's question. One that is `known` by its key already is charged to nobody's share.
@@ -241,6 +243,7 @@ impl Door {
         let query = Unverified::<Query>::parse(bytes)?;
         reply.goes_to(query.says())?;
         self.ours(&query.says().aud)?;
+        self.begun_as(query.says().inception_sha256)?;
         let administrators = self.administrators.load();
         let query = query.verify(administrators.as_ref())?;
         let now = self.clock.now();
@@ -287,6 +290,14 @@ impl Door {
             Reason::LatticeMismatch,
             format!("the message is for lattice `{lattice}`, this is `{}`", self.lattice),
         ))
+    }
+
+    // Of two lattices of one name, whoever signed meant one (T82).
+    fn begun_as(&self, named: Option<Digest>) -> Result<(), Refusal> {
+        let here = self.inception_sha256;
+        let Some(other) = named.filter(|named| *named != here) else { return Ok(()) };
+        let detail = format!("the message is for the lattice of {other}, this is the one of {here}");
+        Err(Refusal::new(Reason::LatticeMismatch, detail))
     }
 
     fn fresh(&self, iat: Timestamp, signer: Whose) -> Result<(), Refusal> {

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
+use crate::digest::Digest;
 use crate::envelope::{Afresh, Claimed, Draft, Statement, claim, header};
 use crate::issuer::Kind;
 use crate::json;
@@ -24,6 +25,9 @@ pub struct Delegation {
     pub sub: Name<Issuer>,
     /// The lattice it is made for.
     pub aud: Lattice,
+    /// The entry hash of its inception, where the signer knew it: two lattices may have one name (T82).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inception_sha256: Option<Digest>,
     /// When it was signed.
     pub iat: Timestamp,
     /// Its end: what the delegate signs from then on does not count.

@@ -4,6 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::digest::Digest;
 use crate::envelope::{Afresh, Claimed, Draft, Statement, claim, header};
 use crate::json;
 use crate::key::{Issuer, Name};
@@ -20,6 +21,9 @@ pub struct KeyProof {
     pub iss: Name<Issuer>,
     /// The lattice it is made for; in another it proves nothing.
     pub aud: Lattice,
+    /// The entry hash of its inception, where the signer knew it: two lattices may have one name (T82).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inception_sha256: Option<Digest>,
     /// When it was signed.
     pub iat: Timestamp,
     /// 128 bits from the operating system.
@@ -32,19 +36,23 @@ impl KeyProof {
         Draft::with_header(&header(TYPE), &json::write(self))
     }
 
-    /// Whether it proves now that somebody holds this key, in this lattice.
+    /// Whether it is about this key.
     ///
     /// # Errors
-    /// `proof_missing` for another key, `lattice_mismatch`, `expired` or `issued_in_future`.
-    pub(crate) fn proves(&self, key: &Name<Issuer>, lattice: &Lattice, now: Timestamp) -> Result<(), Refusal> {
-        if self.iss != *key {
-            let detail = format!("the proof is of key `{}`, needed is one of `{key}`", self.iss);
-            return Err(Refusal::new(Reason::ProofMissing, detail));
+    /// `proof_missing` for another.
+    pub(crate) fn is_of(&self, key: &Name<Issuer>) -> Result<(), Refusal> {
+        if self.iss == *key {
+            return Ok(());
         }
-        if self.aud != *lattice {
-            let detail = format!("the proof is for lattice `{}`, this is `{lattice}`", self.aud);
-            return Err(Refusal::new(Reason::LatticeMismatch, detail));
-        }
+        let detail = format!("the proof is of key `{}`, needed is one of `{key}`", self.iss);
+        Err(Refusal::new(Reason::ProofMissing, detail))
+    }
+
+    /// Whether it counts now.
+    ///
+    /// # Errors
+    /// `expired` or `issued_in_future`.
+    pub(crate) fn is_fresh(&self, now: Timestamp) -> Result<(), Refusal> {
         let validity = Validity { iat: self.iat, nbf: None, exp: Some(self.iat.plus(PROOF_LIFETIME_S)) };
         validity.covers(now).map_err(|refusal| refusal.within("the proof of possession"))
     }

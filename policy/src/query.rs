@@ -19,6 +19,9 @@ pub struct Query {
     pub iss: Name<Administrator>,
     /// The lattice; a query for another is refused.
     pub aud: Lattice,
+    /// The entry hash of its inception, where the signer knew it: two lattices may have one name (T82).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inception_sha256: Option<Digest>,
     /// When it was signed; it is fresh for a minute.
     pub iat: Timestamp,
     /// The nonce: a second query of it is refused.

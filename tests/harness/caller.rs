@@ -155,6 +155,7 @@ pub fn query_by(
     let mut query = Query {
         iss: key.name(),
         aud: lattice_name(),
+        inception_sha256: None,
         iat: now(),
         jti: nonce().expect("randomness"),
         what: what.to_owned(),

@@ -14,8 +14,10 @@ use harness::acts::{commands, every_kind};
 use harness::asker::Asker;
 use harness::caller::query_by;
 use harness::lattice::{Lattice, path, wait_for};
+use harness::program::countersign;
 use policy::answer::Receipt;
 use policy::command::Command;
+use policy::digest::Digest;
 use policy::envelope::Unverified;
 use policy::key::Administrator;
 use policy::log::{Body, Entry};
@@ -93,6 +95,58 @@ async fn t82_a_command_is_of_one_lattice_though_another_has_its_name_and_its_adm
     assert_eq!(lattice.accepted(&["--dir", path(&twin), "audit", "verify"])["success"], json!(true));
 }
 
+#[test]
+fn t82_what_an_issuer_signs_for_one_lattice_counts_in_no_other_of_its_name() {
+    let lattice = Lattice::quiet();
+    let (twin, key) = (lattice.path("twin"), lattice.path("acme.nk"));
+    lattice.accepted(&["--dir", path(&twin), "init", "--bare"]);
+    let (acme, till) = (lattice.issuer("acme"), lattice.issuer("till"));
+    let dirs = [lattice.path("lattice"), twin];
+    let [here, there] = [0, 1].map(|at| ["--dir", path(&dirs[at])]);
+    let root =
+        |dir: [&str; 2]| lattice.accepted(&[&dir[..], &["status"]].concat())["root"].as_str().unwrap().to_owned();
+    for dir in [here, there] {
+        lattice.accepted(&[&dir[..], &["issuer", "add", &acme, "--scope", "*", "--prepared"]].concat());
+    }
+    // Of the one folder, and of the one digest, where the key's owner has no folder.
+    let own = ["--issuer-key", path(&key)];
+    let offline = |root: &str, what: &[&str]| {
+        let made = countersign(&[&["--dir", "/nonexistent", "--root", root], what, &own].concat());
+        assert!(made.status.success() && made.stderr.is_empty(), "{made:?}");
+        made.stdout
+    };
+    let lend = ["issuer", "lend", &till, "--scope", "acme:till", "--kind", "component", "--until", "+1d"];
+    for (file, token) in [
+        (
+            "proof",
+            lattice.accepted(&[&here[..], &["issuer", "prove"], &own].concat())["proof"].as_str().unwrap().into(),
+        ),
+        ("proof.offline", offline(&root(here), &["issuer", "prove"])),
+        ("lent", lattice.accepted(&[&here[..], &lend, &own].concat())["delegation"].as_str().unwrap().into()),
+        ("lent.offline", offline(&root(here), &lend)),
+    ] {
+        std::fs::write(lattice.path(file), token).unwrap();
+    }
+    let refused = |dir: [&str; 2], what: &[&str]| {
+        let (code, told) = lattice.json(&[&dir[..], what].concat());
+        assert_eq!((code, &told["error"]), (3, &json!("lattice_mismatch")), "{told}");
+    };
+    let file = |name: &str| lattice.path(name).to_str().unwrap().to_owned();
+    let [proof, offline_proof, lent, offline_lent] = ["proof", "proof.offline", "lent", "lent.offline"].map(file);
+    for proof in [&proof, &offline_proof] {
+        refused(there, &["issuer", "activate", &acme, "--proof", proof]);
+    }
+    lattice.accepted(&[&here[..], &["issuer", "activate", &acme, "--proof", &offline_proof]].concat());
+    lattice.accepted(&[&there[..], &["issuer", "activate", &acme], &own].concat());
+    for lent in [&lent, &offline_lent] {
+        refused(there, &["issuer", "delegate", lent]);
+    }
+    lattice.accepted(&[&here[..], &["issuer", "delegate", &offline_lent]].concat());
+    // Whoever names none is told what that means.
+    let any = countersign(&[&["--dir", "/nonexistent", "issuer", "prove"], &own[..]].concat());
+    assert!(String::from_utf8_lossy(&any.stderr).contains("`--root DIGEST`"), "{any:?}");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn t82_nobody_of_one_lattice_sees_or_changes_another_in_the_same_process() {
     let lattice = two();
@@ -127,6 +181,12 @@ async fn t82_nobody_of_one_lattice_sees_or_changes_another_in_the_same_process()
 
     // Every subject: each document of the first lattice, where the second one listens.
     let in_a = |what: &str| query_by(&both, what, &json!(what), |_| ());
+    let of_a_twin = query_by(&both, "links", &json!("links"), |query| {
+        (query.aud, query.inception_sha256) = (other(), Some(Digest::of(b"a twin")));
+    });
+    let subject = Topic::Query.subject(&other()).replace('*', "links");
+    let said = exchange(&lattice, &inbox_prefix(&both.name()), subject, of_a_twin).await;
+    assert_eq!(said, "lattice_mismatch");
     let foreign = query_by(&admin, "links", &json!("links"), |query| query.aud = other());
     let mut tried = BTreeMap::new();
     for topic in Topic::ALL {

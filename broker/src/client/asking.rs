@@ -58,6 +58,7 @@ impl Client {
         let query = Query {
             iss: key.name(),
             aud: self.lattice.clone(),
+            inception_sha256: Some(pin.root()),
             iat: SystemClock::default().now(),
             jti: nonce()?,
             what: look.word().to_owned(),

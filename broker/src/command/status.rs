@@ -43,10 +43,9 @@ impl Args {
             if let Some(folder) = client.folder() {
                 let lock = folder.lock_file();
                 members.insert("dir".to_owned(), folder.path().display().to_string().into());
-                members.insert(
-                    "lock".to_owned(),
-                    json!({"file": lock.display().to_string(), "shares_folder": folder.shares_lock()}),
-                );
+                let (file, missing) = (lock.display().to_string(), !lock.exists());
+                let lock = json!({"file": file, "missing": missing, "shares_folder": folder.shares_lock()});
+                members.insert("lock".to_owned(), lock);
             }
         }
         let text = text(&view);
@@ -56,9 +55,15 @@ impl Args {
 
 fn text(view: &Value) -> String {
     let lock = view.get("lock").map(|lock| {
-        let shares = lock.get("shares_folder") == Some(&Value::Bool(true));
-        let what = "in the same folder, so only hosts notice when the whole folder is put back; `--lock FILE` puts it elsewhere";
-        if shares { format!("{}: {what}", member(lock, "file")) } else { member(lock, "file") }
+        let is = |name: &str| lock.get(name) == Some(&Value::Bool(true));
+        let what = match (is("missing"), is("shares_folder")) {
+            (true, _) => ": is missing, and nothing starts without it; `--lock FILE` names one elsewhere",
+            (false, true) => {
+                ": in the same folder, so only hosts notice when all of it is put back; `--lock FILE` moves it"
+            }
+            (false, false) => "",
+        };
+        format!("{}{what}", member(lock, "file"))
     });
     let mut pairs = vec![
         ("lattice", member(view, "lattice")),

@@ -61,7 +61,7 @@ impl Service {
         };
         let (voice, warrant) = fit;
         let state = court.ledger().state();
-        let inception = state.inception().clone();
+        let (inception, inception_sha256) = (state.inception().clone(), state.inception_sha256());
         let in_force =
             Mutex::new(InForce { rank: warrant.rank(), roots: state.root_line(leaf_hash(court.inception())) });
         let fresh = (warrant.rank() > state.warrant_rank()).then_some(warrant);
@@ -77,7 +77,7 @@ impl Service {
         let Shown { tip, hosts, administrators, present, passed } = shown;
         let checker = Some(Checker::start(folder.log(), passed, Arc::clone(&present)));
         let door = Door::new(
-            inception.lattice.clone(),
+            (inception.lattice.clone(), inception_sha256),
             Arc::clone(&clock),
             hosts,
             administrators,

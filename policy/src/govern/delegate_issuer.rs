@@ -44,10 +44,7 @@ impl Judge for DelegateIssuer {
             let detail = format!("the delegation is to `{}`, the command says `{}`", lent.sub, self.key);
             return Err(Refusal::new(Reason::SchemaMismatch, detail));
         }
-        if lent.aud != *state.lattice() {
-            let detail = format!("the delegation is for lattice `{}`, this is `{}`", lent.aud, state.lattice());
-            return Err(Refusal::new(Reason::LatticeMismatch, detail));
-        }
+        state.is_meant("the delegation", &lent.aud, lent.inception_sha256)?;
         let delegator = state.issuers.find(lent.issuer()).ok_or_else(|| {
             Refusal::new(Reason::IssuerUnknown, format!("issuer `{}` is not trusted here", lent.issuer()))
         })?;

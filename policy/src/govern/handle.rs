@@ -4,8 +4,10 @@
 use super::weight::Need;
 use super::{Case, Checked, CommandProposed, Event, Lack, Operation, State, Times, Weighty, end};
 use crate::command::{Command, MAX_OPERATIONS};
+use crate::digest::Digest;
 use crate::envelope::{Document, MAX_ATTACHMENTS};
 use crate::examine::Examined;
+use crate::name::Lattice;
 use crate::reason::{Reason, Refusal};
 use crate::time::Timestamp;
 use crate::wire::COMMAND_LIFETIME_S;
@@ -134,16 +136,7 @@ impl State {
 
     /// Whether a command is for this lattice, by an administrator of it, and in time.
     pub(super) fn addressed(&self, command: &Command, now: Timestamp) -> Result<(), Refusal> {
-        if command.aud != *self.lattice() {
-            let detail = format!("the command is for lattice `{}`, this is `{}`", command.aud, self.lattice());
-            return Err(Refusal::new(Reason::LatticeMismatch, detail));
-        }
-        if let Some(named) = command.inception_sha256.filter(|named| *named != self.inception_sha256()) {
-            let here = self.inception_sha256();
-            let detail =
-                format!("the command is for the lattice `{}` of {named}, this is the one of {here}", command.aud);
-            return Err(Refusal::new(Reason::LatticeMismatch, detail));
-        }
+        self.is_meant("the command", &command.aud, command.inception_sha256)?;
         self.administrators().standing(&command.iss, now)?;
         let founders = self.inception().administrators.threshold;
         if founders > 1 && !self.has_roles() {
@@ -158,6 +151,22 @@ impl State {
             return Err(Refusal::new(Reason::CommandExpired, detail).with_skew(end(command.not_after, now)));
         }
         Ok(())
+    }
+
+    /// Refuses what was signed for another lattice, though that have the same name (T82).
+    ///
+    /// # Errors
+    /// `lattice_mismatch`.
+    pub fn is_meant(&self, what: &str, name: &Lattice, named: Option<Digest>) -> Result<(), Refusal> {
+        let here = self.inception_sha256();
+        let detail = match named {
+            _ if name != self.lattice() => format!("{what} is for lattice `{name}`, this is `{}`", self.lattice()),
+            Some(named) if named != here => {
+                format!("{what} is for the lattice `{name}` of {named}, this is the one of {here}")
+            }
+            _ => return Ok(()),
+        };
+        Err(Refusal::new(Reason::LatticeMismatch, detail))
     }
 
     fn on_basis(&self, operation: &Operation, basis: u64) -> Result<(), Refusal> {

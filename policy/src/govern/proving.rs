@@ -22,7 +22,9 @@ impl Case<'_> {
         let Evidence::KeyProof(proof) = self.evidence(sha256)? else {
             return Err(Refusal::new(Reason::ClaimsKind, format!("statement {sha256} is no proof of a key")));
         };
-        proof.proves(key, state.lattice(), self.now)?;
+        proof.is_of(key)?;
+        state.is_meant("the proof", &proof.aud, proof.inception_sha256)?;
+        proof.is_fresh(self.now)?;
         Ok(sha256)
     }
 

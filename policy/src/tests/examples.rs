@@ -110,10 +110,11 @@ fn examples() -> Vec<Example> {
     };
     let receipt_wire = decision.seal(&receipt, &[warrant.clone(), inception_row.clone()]);
     Unverified::<Receipt>::parse(&receipt_wire).unwrap().verify(&keys).unwrap();
-    let arguments = br#""status""#.to_vec();
+    let (arguments, inception_sha256) = (br#""status""#.to_vec(), Some(world.ledger.state().inception_sha256()));
     let query = Query {
         iss: world.administrator.name,
         aud: inception.lattice.clone(),
+        inception_sha256,
         iat: at(NOW),
         jti: Nonce::from_random([8; 16]),
         what: "status".to_owned(),
@@ -158,11 +159,13 @@ fn examples() -> Vec<Example> {
 
     let owned = contract(&world.issuer, 1);
     let contract_wire = contract_token(&world.issuer, &owned);
-    let proof_of_key = KeyProof { iss: world.issuer.name, aud: inception.lattice.clone(), iat: at(NOW), jti };
+    let (iss, aud) = (world.issuer.name, inception.lattice.clone());
+    let proof_of_key = KeyProof { iss, aud, inception_sha256, iat: at(NOW), jti };
     let lent = Delegation {
         iss: world.issuer.name,
         sub: Pair::<Issuer>::seeded("delegate").name,
         aud: inception.lattice.clone(),
+        inception_sha256,
         iat: at(NOW),
         exp: at(NOW + 7_776_000),
         scope: ["acme:till".parse().unwrap()].into(),

@@ -235,7 +235,8 @@ fn perform_on_issuers(world: &mut World, act: &Act) -> Result<(), Refusal> {
         Act::DelegateIssuer(from, to) => {
             let (iss, sub, aud) = (pair(from).name, pair(to).name, world.ledger.state().lattice().clone());
             let (iat, exp) = (at(NOW), at(NOW + 1000));
-            let token = pair(from).state(Delegation { iss, sub, aud, iat, exp, scope: all, kinds }.draft());
+            let lent = Delegation { iss, sub, aud, inception_sha256: None, iat, exp, scope: all, kinds };
+            let token = pair(from).state(lent.draft());
             let sha256 = Digest::of(&token);
             world.act_with(Operation::DelegateIssuer(DelegateIssuer { key: sub, sha256 }), &token)
         }

@@ -127,12 +127,15 @@ fn t16_nobody_is_activated_or_rotated_in_without_a_proof_of_the_key() {
     let anothers = world.proof(&other);
     let ours = crate::possession::read(&world.proof(&next)).unwrap();
     let foreign = next.state(KeyProof { aud: "other".parse().unwrap(), ..KeyProof::clone(&ours) }.draft());
+    let named = |inception| KeyProof { inception_sha256: Some(inception), ..KeyProof::clone(&ours) };
+    let twins = next.state(named(Digest::of(b"a twin")).draft());
     let forged = other.state(ours.draft());
     let claims = component_token_with(&next, "cart", None, common());
     let good = world.proof(&next);
     for (proof, expected) in [
         (&anothers, Reason::ProofMissing),
         (&foreign, Reason::LatticeMismatch),
+        (&twins, Reason::LatticeMismatch),
         (&forged, Reason::SignatureInvalid),
         (&claims, Reason::ClaimsKind),
     ] {

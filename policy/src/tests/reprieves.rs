@@ -209,6 +209,7 @@ fn t15_who_was_lent_a_say_by_a_stolen_key_is_not_reprieved() {
             iss: above.name,
             sub: below.name,
             aud: world.ledger.state().lattice().clone(),
+            inception_sha256: None,
             iat: at(NOW - 200),
             exp: at(NOW + 3600),
             scope: BTreeSet::from(["wasi:*".parse().unwrap()]),

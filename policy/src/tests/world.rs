@@ -237,7 +237,7 @@ impl World {
     /// The proof that an issuer's owner would make now, for this lattice.
     pub(crate) fn proof(&mut self, issuer: &Pair<Issuer>) -> Vec<u8> {
         let (aud, iat) = (self.ledger.state().lattice().clone(), Timestamp::from_millis(self.now_ms));
-        issuer.state(KeyProof { iss: issuer.name, aud, iat, jti: self.nonce() }.draft())
+        issuer.state(KeyProof { iss: issuer.name, aud, inception_sha256: None, iat, jti: self.nonce() }.draft())
     }
 
     pub(crate) fn trust(&mut self, scope: &[&str]) {

@@ -7,17 +7,18 @@ use std::path::{Path, PathBuf};
 use policy::delegation::{self, Delegation};
 use policy::digest::Digest;
 use policy::key::{self, Name};
+use policy::name::Lattice;
 use policy::possession::KeyProof;
 use serde_json::json;
 
 use super::{KindName, kinds, parse, scopes};
-use crate::client::told;
+use crate::client::{Client, told};
 use crate::command::acting::Doing;
 use crate::command::verify::now;
 use crate::command::when::When;
 use crate::command::{Globals, files};
 use crate::keys::{SigningKey, nonce};
-use crate::output::Report;
+use crate::output::{self, Report};
 
 /// How it is known that somebody holds the key.
 #[derive(Debug, clap::Args)]
@@ -75,8 +76,24 @@ impl Prove {
 
 fn make(globals: &Globals, key: &Path) -> anyhow::Result<String> {
     let key = SigningKey::<key::Issuer>::load(key).map_err(told)?;
-    let proof = KeyProof { iss: key.name(), aud: globals.lattice.clone(), iat: now()?, jti: nonce().map_err(told)? };
-    Ok(key.prove(&proof))
+    let (aud, inception_sha256) = meant(globals)?;
+    Ok(key.prove(&KeyProof { iss: key.name(), aud, inception_sha256, iat: now()?, jti: nonce().map_err(told)? }))
+}
+
+// The lattice that it is made for: the one whose folder is here, or as the command line names it. By its name alone, what is
+// signed counts in each lattice of that name that trusts the key (T82).
+fn meant(globals: &Globals) -> anyhow::Result<(Lattice, Option<Digest>)> {
+    let here = Client::of(globals).ok().filter(|client| client.folder().is_some());
+    if let Some(client) = here {
+        return Ok((client.lattice().clone(), Some(client.root()?)));
+    }
+    if globals.root.is_none() {
+        let name = &globals.lattice;
+        output::hint(&format!(
+            "made for every lattice `{name}` that trusts the key; `--root DIGEST` names one alone\n"
+        ));
+    }
+    Ok((globals.lattice.clone(), globals.root))
 }
 
 #[derive(Debug, clap::Args)]
@@ -101,10 +118,12 @@ pub(super) struct Lend {
 impl Lend {
     pub(super) fn run(self, globals: &Globals) -> anyhow::Result<Report> {
         let key = SigningKey::<key::Issuer>::load(&self.issuer_key).map_err(told)?;
+        let (aud, inception_sha256) = meant(globals)?;
         let delegation = Delegation {
             iss: key.name(),
             sub: parse(&self.delegate)?,
-            aud: globals.lattice.clone(),
+            aud,
+            inception_sha256,
             iat: now()?,
             exp: self.until.timestamp()?,
             scope: scopes(&self.scope)?,
