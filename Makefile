@@ -11,7 +11,7 @@ KILLS ?= 2000
 FUZZ_SECONDS ?= 60
 FUZZ_TARGETS ?= $(basename $(notdir $(wildcard fuzz/fuzz_targets/*.rs)))
 
-.PHONY: demo test unit lint property crash tamper fuzz bench guests nats clean
+.PHONY: demo test unit lint property crash faults tamper fuzz bench guests nats clean
 
 ## demo: the product's story, with real processes
 demo: nats
@@ -46,6 +46,11 @@ crash: nats
 	cargo build --locked --workspace --all-targets
 	COUNTERSIGN_KILLS=$(KILLS) COUNTERSIGN_CUTS=$$(($(KILLS) / 10)) \
 	  cargo test --locked --workspace --test suite -- --nocapture --test-threads 1 acknowledged
+
+## faults: each open, write, sync and rename of the log, its lock and a host's memory fails in turn, done or not, until a run sees none
+faults: nats
+	cargo build --locked --workspace --all-targets
+	COUNTERSIGN_FAULTS=all cargo test --locked --workspace --test suite -- --nocapture --test-threads 1 disk::
 
 ## tamper: every byte of a thousand rows changed in turn, every cut, two hundred older and other logs: each is found
 tamper: nats

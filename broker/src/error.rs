@@ -23,7 +23,7 @@ pub enum Error {
     #[error("`{}` is there already, and nothing is overwritten; name another place", .0.display())]
     AlreadyThere(PathBuf),
     /// Another process works in the folder.
-    #[error("a broker holds `{}`; talk to it over NATS with `--nats-url`, or stop it", .0.display())]
+    #[error("a broker or another command works in `{}`; stop it first, or wait until it is done", .0.display())]
     Locked(PathBuf),
     /// A file is not what it must be.
     #[error("`{}` {what}", .path.display())]

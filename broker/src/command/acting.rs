@@ -57,15 +57,14 @@ impl Acting {
         // Whoever asks for several signatures needs them for that already.
         let raises = |it: &Operation| matches!(it, Operation::PutThreshold(put) if put.threshold > 1);
         let raised = operations.iter().any(raises).then_some(A_DAY_S);
-        let mut open_for = self.open_for.map(|Span(seconds)| seconds).or(raised);
-        let basis = match self.basis.or(seen) {
-            Some(basis) => basis,
-            None => {
+        let open_for = self.open_for.map(|Span(seconds)| seconds).or(raised);
+        let (basis, open_for) = match (self.basis.or(seen), open_for) {
+            (Some(basis), Some(seconds)) => (basis, Some(seconds)),
+            (basis, open_for) => {
                 let status = client.look(&Look::Status)?;
-                let several =
-                    status.view.get("threshold").and_then(Value::as_u64).is_some_and(|threshold| threshold > 1);
-                open_for = open_for.or_else(|| several.then_some(A_DAY_S));
-                status.epoch
+                let threshold = status.view.get("threshold").and_then(Value::as_u64);
+                let several = threshold.is_some_and(|threshold| threshold > 1).then_some(A_DAY_S);
+                (basis.unwrap_or(status.epoch), open_for.or(several))
             }
         };
         let narrows = operations.iter().any(Operation::narrows);
@@ -186,6 +185,10 @@ pub(super) fn cell(name: &str, value: &Value) -> String {
         ) => {
             let time = value.as_u64().and_then(|seconds| Timestamp::from_seconds(seconds).ok());
             time.map_or_else(|| value.to_string(), |time| time.to_string())
+        }
+        ("ends", Value::Object(ends)) => {
+            let told = ends.iter().map(|(what, end)| format!("{what} {}", cell("end", end)));
+            told.collect::<Vec<_>>().join(", ")
         }
         ("imports" | "exports" | "serves", Value::Array(items)) => {
             let spelled = items.iter().map(|item| match serde_json::from_value(item.clone()) {

@@ -177,7 +177,15 @@ fn show(globals: &Globals, serial: Option<u64>) -> anyhow::Result<Report> {
 fn list(globals: &Globals) -> anyhow::Result<Report> {
     let names = ["serial", "reset", "in_force", "at", "warrant_until", "decision_keys", "signed_by"];
     let heading = ["SERIAL", "RESET", "IN FORCE", "SINCE", "UNTIL", "DECISION KEYS", "SIGNED BY"];
-    warned(listing(globals, &Look::Warrants, "warrants", heading, |row| names.map(|name| member(row, name)))?)
+    // Both lists of keys do not fit beside each other; `warrant show` has them whole.
+    let cell = |row: &Value, name: &str| match (name, row.get(name)) {
+        ("decision_keys" | "signed_by", Some(Value::Array(keys))) => {
+            let starts = keys.iter().map(|key| crate::view::text(key).chars().take(16).collect());
+            starts.collect::<Vec<String>>().join(", ")
+        }
+        _ => member(row, name),
+    };
+    warned(listing(globals, &Look::Warrants, "warrants", heading, |row| names.map(|name| cell(row, name)))?)
 }
 
 // The same, with what there is to say about the end of the warrant in force.
