@@ -125,7 +125,10 @@ pub fn verdict(what: What, token: &[u8], keys: &impl KnownKeys) -> Verdict {
 ///
 /// # Errors
 /// The reason why its inventory is malformed; a forged token inside it is no error.
-pub fn start(request: Verified<StartRequest>, examiner: &impl Examiner) -> Result<Examined<StartRequest>, Refusal> {
+pub fn start(
+    request: Verified<StartRequest>,
+    examiner: &(impl Examiner + ?Sized),
+) -> Result<Examined<StartRequest>, Refusal> {
     let inventory: Inventory = json::read(request.attachment(request.inventory_sha256)?)?;
     let mut evidence = BTreeMap::new();
     if let Some(sha256) = request.runs.claims_sha256 {

@@ -21,6 +21,7 @@ mod chain;
 mod fold;
 mod frozen;
 mod gleaned;
+mod shared;
 
 use chain::PAGE;
 pub use chain::follow;
@@ -203,6 +204,16 @@ impl LogReader {
             }
         }
         Ok(kept)
+    }
+
+    // The signed documents from an index on, at most so many rows', as they are stored.
+    async fn documents(&self, from: u64, limit: u64) -> Result<BTreeMap<u64, Vec<u8>>, Error> {
+        let mut connection = self.connection.lock().await;
+        let found =
+            sqlx::query_as("SELECT idx, document FROM entries WHERE idx >= ? AND idx < ? AND document IS NOT NULL");
+        let found = found.bind(from.cast_signed()).bind(from.saturating_add(limit).cast_signed());
+        let found: Vec<(i64, Vec<u8>)> = found.fetch_all(&mut *connection).await.map_err(failed("read", &self.path))?;
+        Ok(found.into_iter().map(|(index, stored)| (index.cast_unsigned(), stored)).collect())
     }
 
     /// A ruling that stands in the log, to be told again.

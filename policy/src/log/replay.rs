@@ -23,6 +23,11 @@ use crate::warrant::Warrant;
 pub trait Evidences {
     /// The bytes of that digest, if they are kept; replay checks the digest itself.
     fn find(&self, sha256: Digest) -> Option<Vec<u8>>;
+
+    /// Who gives verdicts on claims: what many entries share need not be proved for each.
+    fn examiner(&self) -> &dyn Examiner {
+        &Afresh
+    }
 }
 
 /// How much of an entry replay checks.
@@ -169,7 +174,7 @@ impl Ledger {
         ruled: &Ruled,
         evidences: &dyn Evidences,
     ) -> Result<Examined<StartRequest>, Refusal> {
-        request_of(&self.state, entry, ruled.request_sha256, evidences, &Afresh)
+        request_of(&self.state, entry, ruled.request_sha256, evidences, evidences.examiner())
     }
 
     fn govern_again(&mut self, entry: &Entry, judged: &Judged, evidences: &dyn Evidences) -> Result<Vec<u8>, Refusal> {
@@ -239,7 +244,7 @@ fn request_of(
     entry: &Entry,
     sha256: Digest,
     evidences: &dyn Evidences,
-    examiner: &impl Examiner,
+    examiner: &(impl Examiner + ?Sized),
 ) -> Result<Examined<StartRequest>, Refusal> {
     let bytes = gather(entry, sha256, evidences)?;
     let request = Unverified::<StartRequest>::parse(&bytes).map_err(unfit)?;

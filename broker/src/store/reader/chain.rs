@@ -4,6 +4,7 @@ use policy::log::{Entry, Head, Ledger, Rejudge};
 use policy::reason::{Reason, Refusal};
 
 use super::frozen::Segments;
+use super::shared::Shared;
 use super::{Kept, LogReader, Row};
 use crate::error::Error;
 use crate::export::Bulk;
@@ -13,18 +14,20 @@ pub(crate) struct Chain<'a> {
     log: &'a LogReader,
     ledger: Option<Ledger>,
     segments: Segments<'a>,
+    shared: Shared,
     next: u64,
 }
 
 impl<'a> Chain<'a> {
     /// From the first row on.
     pub(crate) fn of(log: &'a LogReader) -> Self {
-        Self { log, ledger: None, segments: Segments::of(&log.segments), next: 0 }
+        Self { log, ledger: None, segments: Segments::of(&log.segments), shared: Shared::new(), next: 0 }
     }
 
     /// From the end of a ledger on, behind every segment.
     pub(super) fn behind(log: &'a LogReader, ledger: Ledger) -> Self {
-        Self { log, next: ledger.head().size, ledger: Some(ledger), segments: Segments::of(&[]) }
+        let (next, segments) = (ledger.head().size, Segments::of(&[]));
+        Self { log, next, ledger: Some(ledger), segments, shared: Shared::new() }
     }
 
     /// How many rows hold.
@@ -76,10 +79,10 @@ impl<'a> Chain<'a> {
         let kept = match (found, row.entry()) {
             (_, Err(refusal)) => return Ok(Err(refusal)),
             (Some(kept), _) => kept,
-            (None, Ok(Some(entry))) => self.log.kept(&entry).await?,
+            (None, Ok(Some(entry))) => self.shared.kept(self.log, row, &entry).await?,
             (None, Ok(None)) => Kept::default(),
         };
-        Ok(follow(&mut self.ledger, row, Rejudge::Yes(&kept)))
+        Ok(follow(&mut self.ledger, row, Rejudge::Yes(&self.shared.known(kept))))
     }
 }
 
