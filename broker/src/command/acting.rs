@@ -14,7 +14,7 @@ use serde_json::{Map, Value};
 use crate::client::{Act, Client, Done, Over};
 use crate::command::Globals;
 use crate::command::moments::moments;
-use crate::command::planning::{planned, still};
+use crate::command::planning::{looked, planned, still};
 use crate::command::when::Span;
 use crate::output::{self, Report};
 use crate::view::Look;
@@ -72,10 +72,10 @@ impl Acting {
         members.insert("lattice".to_owned(), client.lattice().as_str().into());
         members.insert("basis".to_owned(), basis.into());
         if self.plan {
-            return Ok(planned(client.plan(basis, act)?, members));
+            return Ok(planned(looked(client, basis, act)?, members));
         }
         if let Some(shown) = self.apply {
-            still(&client.plan(basis, act.clone())?, shown)?;
+            still(&looked(client, basis, act.clone())?, shown)?;
         }
         let Done { receipt, id, over } = client.command(basis, act)?;
         let over = if over == Over::Nats { "the broker" } else { "this process" };

@@ -1,15 +1,27 @@
 //! `--plan` and `--apply`: what would be done, to whom it would happen, and doing exactly that or nothing.
 
+use std::time::Duration;
+
+use indicatif::ProgressBar;
 use policy::digest::Digest;
 use policy::govern::Event;
 use policy::json;
 use policy::reason::{Reason, Refusal};
 use serde_json::{Map, Value, json};
 
-use crate::client::Plan;
+use crate::client::{Act, Client, Plan};
 use crate::command::acting::{brief, member};
 use crate::output::{self, Report};
 use crate::view::{rows, text};
+
+/// Has it planned; who waits at a terminal sees that something is done, for thousands of starts are decided again.
+pub(super) fn looked(client: &Client, basis: u64, act: Act) -> anyhow::Result<Plan> {
+    let waiting = ProgressBar::new_spinner().with_message("the newest starts are decided again");
+    waiting.enable_steady_tick(TICK);
+    let plan = client.plan(basis, act);
+    waiting.finish_and_clear();
+    plan
+}
 
 /// Tells a plan: what would be recorded, who depends on it, what runs on its ground, and which starts come out otherwise.
 pub(super) fn planned(plan: Plan, mut members: Map<String, Value>) -> Report {
@@ -123,3 +135,4 @@ fn side(row: &Value, side: &str) -> String {
 // The most names of a kind, and the most rows of a table, that people are shown; programs get more.
 const MOST_NAMED: usize = 10;
 const MOST_ROWS: usize = 50;
+const TICK: Duration = Duration::from_millis(100);

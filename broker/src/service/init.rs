@@ -93,7 +93,6 @@ pub async fn init(path: &Path, options: InitOptions) -> Result<InitReport, Error
     if made.is_err() {
         // What was begun holds fresh keys that nobody knows of; leaving it helps nobody. The first error matters more.
         let _ = fs::remove_dir_all(&beside);
-        options.lock.as_deref().map(fs::remove_file);
     }
     made
 }
@@ -136,8 +135,17 @@ impl<'a> Founding<'a> {
         make_private_folder(&self.folder.path().join("keys"))?;
         make_private_folder(&self.folder.artifacts())?;
         let (root_sha256, warrant) = self.write_log().await?;
+        let made = self.furnish(path, root_sha256, &warrant).await;
+        if made.is_err() {
+            // That it is ours is known, for it was made anew; the first error matters more.
+            self.options.lock.as_deref().map(fs::remove_file);
+        }
+        made
+    }
+
+    async fn furnish(&self, path: &Path, root_sha256: Digest, warrant: &[u8]) -> Result<InitReport, Error> {
         let secrets = self.save_keys()?;
-        write_private(&self.folder.warrant(), &[warrant.as_slice(), b"\n"].concat())?;
+        write_private(&self.folder.warrant(), &[warrant, b"\n"].concat())?;
         let now = Timestamp::from_millis(self.options.now_ms);
         let bases = self.issuer.as_ref().map_or(Ok(Vec::new()), |issuer| base::sign(issuer, now))?;
         for base in &bases {
