@@ -8,6 +8,7 @@ use broker::clock::SystemClock;
 use broker::error::Error;
 use broker::folder::Folder;
 use broker::service::Service;
+use harness::acts::{administrator, waits};
 use harness::caller::{Administrator, Caller};
 use harness::lattice::{Lattice, path};
 use harness::program::countersign_json;
@@ -168,4 +169,41 @@ fn t28_t64_a_folder_put_back_whole_does_not_open_behind_a_lock_that_lies_elsewhe
     std::fs::set_permissions(lock.parent().unwrap(), open).unwrap();
     let (code, _, told) = run(&dir, Some(&lock), &act);
     assert!(code == 1 && told["message"].as_str().unwrap().contains("can be written by others"), "{told}");
+}
+
+#[test]
+fn t28_t79_a_restore_that_somebody_turned_down_can_be_asked_for_anew() {
+    let mut lattice = Lattice::quiet();
+    lattice.stop_broker();
+    let bob = administrator(&lattice, "bob");
+    lattice.accepted(&["admin", "put", &bob, "--role", "operator"]);
+    let by_bob = lattice.path("bob.nk");
+    let by_bob = ["--key", path(&by_bob)];
+    let two = waits(&lattice, &["threshold", "put", "restore", "2"]);
+    lattice.accepted(&[&by_bob[..], &["approve", &two]].concat());
+    // Nothing is lost, so nothing is restored.
+    let (code, told) = lattice.json(&["restore", "--because", "just so"]);
+    assert_eq!((code, &told["error"]), (3, &json!("already_exists")), "{told}");
+
+    lattice.copy_folder("yesterday");
+    lattice.accepted(&["host", "invite"]);
+    for suffix in ["", "-wal", "-shm"] {
+        let [old, log] = ["yesterday", "lattice"].map(|at| beside(&lattice.path(at).join("log.db"), suffix));
+        // Side files are there or not, as the last one who worked left them.
+        let _ = std::fs::remove_file(&log);
+        assert!(std::fs::copy(old, log).is_ok() || !suffix.is_empty());
+    }
+    let lost = lattice.accepted(&["restore", "--plan"]);
+    assert_eq!(lost["lost"], json!(1), "{lost}");
+    let first = waits(&lattice, &["restore", "--because", "the disk died"]);
+    lattice.accepted(&[&by_bob[..], &["reject", &first, "--because", "which disk?"]].concat());
+    // It has begun: nothing is granted before it is agreed upon, and what is lost is told as before.
+    let again = lattice.accepted(&["restore", "--plan"]);
+    assert_eq!((&again["kept"], &again["seen"]), (&lost["kept"], &lost["seen"]), "{again}");
+    let second = waits(&lattice, &["restore", "--because", "the second disk"]);
+    lattice.accepted(&[&by_bob[..], &["approve", &second]].concat());
+    lattice.accepted(&["host", "invite"]);
+    assert_eq!(lattice.accepted(&["audit", "verify"])["success"], json!(true));
+    let (code, told) = lattice.json(&["restore", "--because", "once more"]);
+    assert_eq!((code, &told["error"]), (3, &json!("already_exists")), "{told}");
 }

@@ -51,9 +51,9 @@ pub async fn survey(folder: &Folder, told: (u64, u64)) -> Result<Survey, Error> 
     let signed = signed(folder, court.ledger().state()).await?;
     court.leave().await?;
     let ends = signed.iter().map(|end| (end.size, end.epoch));
-    let known: Vec<_> = ends.chain([stand, told]).collect();
-    let most = known.iter().map(|(size, _)| *size).max().unwrap_or_default();
-    let seen_epoch = known.iter().map(|(_, epoch)| *epoch).max().unwrap_or_default().max(head.epoch);
+    let known: Vec<_> = ends.chain([stand]).collect();
+    let most = known.iter().map(|(size, _)| *size).max().unwrap_or_default().max(told.0);
+    let epoch = known.iter().map(|(_, epoch)| *epoch).max().unwrap_or_default().max(head.epoch);
     // Those further than what is left are in the gap, and need no name.
     let within = signed.into_iter().filter(|end| end.size <= head.size);
     let disowned: BTreeSet<_> = within.map(|Ahead { size, last, .. }| Disowned { size, last }).collect();
@@ -73,6 +73,8 @@ pub async fn survey(folder: &Folder, told: (u64, u64)) -> Result<Survey, Error> 
             return Err(Error::refused(Reason::AlreadyExists, detail));
         }
     };
+    // What came since the places were filled is not lost.
+    let seen_epoch = epoch.min(seen.saturating_sub(1)).max(told.1);
     Ok(Survey { kept, kept_sha256, epoch: head.epoch, seen, seen_epoch, disowned })
 }
 
