@@ -16,7 +16,7 @@ use policy::reason::{Reason, Refusal};
 
 use crate::error::Error;
 use crate::export::Bulk;
-use crate::store::{LogReader, Row, Shelf, says};
+use crate::store::{LogReader, Row, Shelf, Vouched, says};
 
 pub use beside::Shelved;
 use beside::{Beside, Place};
@@ -36,6 +36,8 @@ pub struct Against {
     pub since: Option<Vec<u8>>,
     /// What was derived from it and lies beside it.
     pub shelf: Option<Shelf>,
+    /// What its lock vouches for.
+    pub(crate) vouched: Option<Vouched>,
 }
 
 /// What was found sound.
@@ -82,12 +84,12 @@ pub type Verdict = Result<Sound, Broken>;
 /// # Errors
 /// [`Error::Store`] or [`Error::Io`]; what does not follow is a verdict.
 pub async fn log(reader: &LogReader, against: Against, mut progress: impl FnMut()) -> Result<Verdict, Error> {
-    let mut bulk = Bulk::of(against.segments.as_deref());
+    let (mut bulk, vouched) = (Bulk::of(against.segments.as_deref()), against.vouched);
     let mut walk = match Walk::against(against) {
         Err(Error::Refused(refusal)) => return Ok(Err(Broken { refusal, held: 0 })),
         begun => begun?,
     };
-    let walked = reader.replay_with(&mut bulk, Some(walk.since), |row, entry| {
+    let walked = reader.replay_held(&mut bulk, Some(walk.since), vouched, |row, entry| {
         progress();
         Ok(walk.step(row, entry, entry.is_some())?)
     });

@@ -58,6 +58,16 @@ impl Report {
         self
     }
 
+    /// The same report, of something that is sound, with one more line of a label and a value.
+    #[must_use]
+    pub fn told_besides(mut self, label: &str, value: String) -> Self {
+        if self.refused.is_none() {
+            self.text += &fields([(label, value.clone())]);
+            self.members.insert(label.to_owned(), value.into());
+        }
+        self
+    }
+
     /// The same report, of something that waits for others to sign: the exit code is 4.
     #[must_use]
     pub const fn waiting(mut self) -> Self {
@@ -94,9 +104,16 @@ impl Report {
 pub struct Usage(pub String);
 
 /// Prints a part of the output at once; false when nobody reads any more.
-pub fn emit(text: &str) -> bool {
+///
+/// # Errors
+/// Why it could not be written, such as a full disk.
+pub fn emit(text: &str) -> std::io::Result<bool> {
     let mut out = std::io::stdout().lock();
-    out.write_all(text.as_bytes()).and_then(|()| out.flush()).is_ok()
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        // A closed pipe is the reader's choice, not an error worth telling it about.
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(false),
+        written => written.map(|()| true),
+    }
 }
 
 /// The servers of a NATS address without what logs in there.
@@ -118,10 +135,18 @@ pub fn hint(text: &str) {
 pub fn finish(format: Format, place: &Place, result: anyhow::Result<Report>) -> ExitCode {
     let error = match result {
         Ok(report) => {
-            print(match format {
+            let printed = emit(&match format {
                 Format::Text => report.text.clone(),
                 Format::Json => line(&placed(report.json(), &report, place)),
             });
+            if let Err(error) = printed {
+                complain(&describe(
+                    format,
+                    place,
+                    &anyhow::Error::new(error).context("the output could not be written"),
+                ));
+                return ExitCode::FAILURE;
+            }
             match report.refused {
                 None if report.waits => return ExitCode::from(WAITING),
                 None => return ExitCode::SUCCESS,
@@ -312,11 +337,6 @@ fn line(value: &Value) -> String {
     let mut text = String::from_utf8_lossy(&json::write(value)).into_owned();
     text.push('\n');
     text
-}
-
-fn print(text: String) {
-    // A closed pipe is the reader's choice, not an error worth telling it about.
-    let _ = std::io::stdout().lock().write_all(text.as_bytes());
 }
 
 fn complain(text: &str) {

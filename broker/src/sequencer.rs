@@ -323,7 +323,13 @@ impl Bench {
         // To open needs some, too.
         self.present.has(self.reserve.look());
         let began = Instant::now();
-        match Court::open(adjourned.files.clone()).await {
+        let opened = Court::open(adjourned.files.clone()).await.and_then(|court| {
+            let (here, told) = (court.ledger().head().size, self.tip.borrow().checkpoint.size);
+            // What was answered was durable; the lock may lag behind it by a second.
+            let detail = || format!("the log ends at {here}, this broker has answered up to {told}");
+            if here < told { Err(Error::refused(Reason::StateRollback, detail())) } else { Ok(court) }
+        });
+        match opened {
             Ok(court) => {
                 tracing::warn!(size = court.ledger().head().size, "the log is open again");
                 self.show(&court);

@@ -207,3 +207,37 @@ fn t28_t79_a_restore_that_somebody_turned_down_can_be_asked_for_anew() {
     let (code, told) = lattice.json(&["restore", "--because", "once more"]);
     assert_eq!((code, &told["error"]), (3, &json!("already_exists")), "{told}");
 }
+
+#[test]
+fn t28_without_its_lock_a_log_is_restored_on_purpose_and_a_cut_one_is_told_by_whoever_looks() {
+    let mut lattice = Lattice::quiet();
+    lattice.stop_broker();
+    let lock = lattice.path("lattice/lock.db");
+    for suffix in ["", "-wal", "-shm"] {
+        // Side files are there or not.
+        let _ = std::fs::remove_file(beside(&lock, suffix));
+    }
+    let alarms = || lattice.accepted(&["status"])["alarms"].to_string();
+    assert!(alarms().contains("state_rollback"), "{}", alarms());
+    let (code, told) = lattice.json(&["host", "invite"]);
+    assert_eq!((code, &told["error"]), (3, &json!("state_rollback")), "{told}");
+    assert_eq!(lattice.accepted(&["restore", "--plan"])["lost"], json!(1));
+    assert!(!lock.exists(), "a plan made a lock");
+    lattice.accepted(&["restore", "--because", "the lock is lost"]);
+    lattice.accepted(&["host", "invite"]);
+    assert_eq!(alarms(), lattice.accepted(&["status"])["alarms"].to_string());
+    assert!(!alarms().contains("state_rollback"), "{}", alarms());
+    assert!(lattice.accepted(&["audit", "verify"])["lock"].as_str().unwrap().contains("the log leads there"));
+
+    // Put back without its lock, which knows more: nobody who only looks says that all is well.
+    lattice.copy_folder("yesterday");
+    lattice.accepted(&["host", "invite"]);
+    for suffix in ["", "-wal", "-shm"] {
+        let [old, log] = ["yesterday", "lattice"].map(|at| beside(&lattice.path(at).join("log.db"), suffix));
+        let _ = std::fs::remove_file(&log);
+        assert!(std::fs::copy(old, log).is_ok() || !suffix.is_empty());
+    }
+    assert!(alarms().contains("state_rollback"), "{}", alarms());
+    let (code, told) = lattice.json(&["audit", "verify"]);
+    assert_eq!((code, &told["error"]), (3, &json!("state_rollback")), "{told}");
+}

@@ -27,7 +27,7 @@ const FAILURES: [&str; 23] = [
     "changed row that a start passed",
     "changed list of what the fold rests on",
     "planted table, trigger or view",
-    "log deleted under a broker",
+    "log deleted under a broker, or its newest rows",
     "no file descriptors left",
     "NATS gone",
     "broker killed",

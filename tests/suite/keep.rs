@@ -412,3 +412,33 @@ fn f45_the_log_of_an_older_release_verifies_with_its_own_root() {
     let (code, export) = alone(&folder, &["audit", "verify", "--export", path(&file)]);
     assert_eq!((code, &export["tree_root"]), (0, &sound["tree_root"]), "{export}");
 }
+
+#[test]
+fn t90_what_cannot_be_written_is_no_success() {
+    let lattice = Lattice::quiet();
+    let dir = lattice.path("lattice");
+    for what in [&["audit", "export"][..], &["audit", "verify"], &["-o", "json", "issuer", "list"]] {
+        let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let mut command = harness::program::program("countersign");
+        let output = command.args(["--dir", path(&dir)]).args(what).stdout(full).output().unwrap();
+        assert_eq!(output.status.code(), Some(1), "{what:?}: {output:?}");
+        assert!(String::from_utf8_lossy(&output.stderr).contains("No space left"), "{output:?}");
+    }
+}
+
+#[test]
+fn the_end_of_the_log_is_followed_until_nobody_reads() {
+    let lattice = Lattice::quiet();
+    let dir = lattice.path("lattice");
+    let mut command = harness::program::program("countersign");
+    let command = command.args(["-o", "json", "--dir", path(&dir), "audit", "tail", "-n", "1", "--follow"]);
+    let mut follower = command.stdout(std::process::Stdio::piped()).spawn().unwrap();
+    let lines = std::io::BufRead::lines(std::io::BufReader::new(follower.stdout.take().unwrap()));
+    let mut kinds = lines.map(|line| serde_json::from_str::<Value>(&line.unwrap()).unwrap()["summary"].clone());
+    kinds.next().unwrap();
+    lattice.accepted(&["host", "invite"]);
+    let next = kinds.next().unwrap();
+    assert!(next.as_str().unwrap().contains("invite"), "{next}");
+    follower.kill().unwrap();
+    follower.wait().unwrap();
+}

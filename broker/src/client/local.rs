@@ -8,7 +8,7 @@ use policy::name::Lattice;
 use policy::reason::{Reason, Refusal};
 use policy::time::Timestamp;
 use policy::warrant::Warrant;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::client::{Seen, told};
 use crate::clock::{Clock, SystemClock};
@@ -26,6 +26,8 @@ pub(crate) struct Local {
     pub(crate) inception: Vec<u8>,
     room: Room,
     tree: Frontier,
+    // Why this is not the log that its lock has seen, if it is not.
+    rollback: Option<String>,
 }
 
 impl Local {
@@ -43,7 +45,15 @@ impl Local {
         let Folded { ledger, tree, gleaned, .. } =
             reader.fold(Opening { vouched, whole, watch: None }, |_, _| ()).await?;
         let room = Reserve::shows(&folder.reserve());
-        Ok(Self { reader, ledger, inception: gleaned.inception, room, tree })
+        let rollback = match vouched {
+            Some(vouched) => match reader.refuse_older(ledger.head().size, vouched).await {
+                Err(Error::Refused(refusal)) => Some(refusal.detail),
+                held => held.map(|()| None)?,
+            },
+            None if folder.lock_file().exists() => None,
+            None => Some(format!("its lock `{}` is not there", folder.lock_file().display())),
+        };
+        Ok(Self { reader, ledger, inception: gleaned.inception, room, tree, rollback })
     }
 
     /// The scene that it shows.
@@ -58,6 +68,11 @@ pub(super) async fn read(folder: &Folder, look: &Look, heard: &mut dyn FnMut(&Va
     let local = Local::read(folder).await?;
     let scene = local.scene(SystemClock::default().now());
     let mut view = view::answer(scene, look).await?;
+    if let (Look::Status, Some(says)) = (look, &local.rollback)
+        && let Some(alarms) = view.get_mut("alarms").and_then(Value::as_array_mut)
+    {
+        alarms.push(json!({"alarm": "state_rollback", "says": format!("no broker starts here: {says}")}));
+    }
     heard(&view);
     let mut next = look.following(&view);
     while let Some(look) = next {

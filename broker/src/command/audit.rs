@@ -95,13 +95,13 @@ fn follow(globals: &Globals, lines: u64) -> anyhow::Result<Report> {
                 Format::Text => line(entry),
                 Format::Json => format!("{entry}\n"),
             };
-            if !output::emit(&text) {
+            if !output::emit(&text)? {
                 return Ok(Report::default());
             }
         }
         let next = seen.view.get("next").and_then(Value::as_u64);
         look = Look::Tail { from: next, most: PAGE };
-        client.block_on(tokio::time::sleep(PAUSE));
+        client.block_on(async { tokio::time::sleep(PAUSE).await });
     }
 }
 

@@ -142,7 +142,8 @@ async fn serve(courts: Vec<Court>, say: Option<Format>) -> anyhow::Result<()> {
                     tracing::error!(%error, "the NATS server does not listen");
                 }
                 if waiting.fetch_sub(1, Ordering::Relaxed) == 1 {
-                    output::emit(lines);
+                    // Who waits for the line may be gone; the broker works all the same.
+                    let _ = output::emit(lines);
                 }
                 // Only its end is told there.
                 let _ = ended.changed().await;

@@ -80,7 +80,8 @@ fn text(view: &Value) -> String {
     pairs.retain(|(name, value)| *name != "read" || !value.is_empty());
     let segments = rows(view, "segments");
     if let Some(last) = segments.last() {
-        let what = format!("{}, up to entry {}; `audit tail` tells when", segments.len(), member(last, "last"));
+        let what =
+            format!("{}, up to entry {}; `audit tail` tells when", segments.len(), crate::view::cell(last, "last"));
         pairs.push(("segments", what));
     }
     pairs.extend([("folder", member(view, "dir"))].into_iter().filter(|(_, value)| !value.is_empty()));

@@ -39,25 +39,26 @@ impl Court {
     /// Folds the log, holds it to the lock, and opens it to write.
     pub(crate) async fn open(files: Files) -> Result<Self, Error> {
         let shelf = Shelf::beside(&files.log);
-        let (court, locked) = Self::read(files, Some(shelf)).await?;
+        let lock = Lock::open(&files.lock).await?;
+        let (court, locked) = Self::read(files, lock, Some(shelf)).await?;
         court.lock.refuse_older(court.ledger.head(), locked.as_ref())?;
         // What is durable and not yet behind the lock was never acted on; now it will be.
         let lock = court.lock.advance(court.ledger.head(), court.tree.root()).await?;
         Ok(Self { lock, ..court })
     }
 
-    /// Opens what is there, though it may be behind its lock: for whoever looks what is lost, and restores it.
+    /// Opens what is there, though it may be behind its lock, or have none: for whoever looks what is lost, and restores it.
     pub(crate) async fn found(files: Files) -> Result<(Self, Option<Row>), Error> {
-        Self::read(files, None).await
+        let lock = if files.lock.exists() { Lock::open(&files.lock).await? } else { Lock::lost(&files.lock).await? };
+        Self::read(files, lock, None).await
     }
 
-    async fn read(files: Files, shelf: Option<Shelf>) -> Result<(Self, Option<Row>), Error> {
-        let lock = Lock::open(&files.lock).await?;
+    async fn read(files: Files, lock: Lock, shelf: Option<Shelf>) -> Result<(Self, Option<Row>), Error> {
         let reader = LogReader::open(&files.log).await?;
         let opening = Opening { vouched: lock.vouched(), whole: files.whole, watch: Some(lock.row()) };
         let whole = |tile, hashes: &[Digest]| shelf.iter().for_each(|shelf| mend(shelf, tile, hashes));
         let Folded { ledger, tree, edge, mut gleaned, watched, passed } = reader.fold(opening, whole).await?;
-        let writer = open_to_write(&files, &gleaned, passed.is_some()).await?;
+        let writer = open_to_write(&files, &gleaned, passed.is_some()).await?.behind(ledger.head());
         gleaned.resting = Vec::new();
         let origin = format!("countersign/{}", ledger.state().lattice());
         let (tiler, lock_due) = (shelf.map(|shelf| Tiler::at(shelf, edge)), None);
@@ -88,6 +89,12 @@ impl Court {
     /// Where the lock stands: size and epoch.
     pub(crate) const fn locked(&self) -> (u64, u64) {
         self.lock.stand()
+    }
+
+    /// Whether nobody can tell by the lock that this is the log which was acted on: it has seen another, or is lost.
+    pub(crate) fn is_another(&self, locked: Option<&Row>) -> bool {
+        let head = self.ledger.head();
+        self.lock.is_lost() || (head.size >= self.lock.stand().0 && self.lock.refuse_older(head, locked).is_err())
     }
 
     /// Gives the files up as they are: the lock stays where it stands.

@@ -48,6 +48,8 @@ pub async fn survey(folder: &Folder, told: (u64, u64)) -> Result<Survey, Error> 
     let (court, locked) = Court::found(files(folder)).await?;
     let ((head, filled), stand) = ((court.ledger().head(), court.ledger().state().disorder().filled), court.locked());
     let (ahead, (kept, kept_sha256)) = (court.ledger().state().disorder().ahead, end(court.ledger()));
+    // A log that went another way is as lost as one that is too short.
+    let other = court.is_another(locked.as_ref());
     let signed = signed(folder, court.ledger().state()).await?;
     court.leave().await?;
     let ends = signed.iter().map(|end| (end.size, end.epoch));
@@ -59,8 +61,6 @@ pub async fn survey(folder: &Folder, told: (u64, u64)) -> Result<Survey, Error> 
     let disowned: BTreeSet<_> = within.map(|Ahead { size, last, .. }| Disowned { size, last }).collect();
     let older = disowned.len().saturating_sub(Restore::MAX_DISOWNED);
     let disowned: Vec<_> = disowned.into_iter().skip(older).collect();
-    // A log that went another way is as lost as one that is too short.
-    let other = locked.is_none_or(|row| head.size >= stand.0 && row.index + 1 != stand.0);
     let seen = match filled {
         _ if most > head.size => most,
         // A restore has begun, and may have been turned down since.

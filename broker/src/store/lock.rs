@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use policy::digest::Digest;
 use policy::log::Head;
 use policy::reason::Reason;
-use sqlx::{Connection, SqliteConnection};
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{ConnectOptions, Connection, SqliteConnection};
 
 use super::reader::Row;
 use super::schema::LOCK;
@@ -17,6 +18,8 @@ pub(crate) struct Lock {
     connection: SqliteConnection,
     path: PathBuf,
     at: Stand,
+    // There is no file: it has seen nothing, and is made once the log is put right.
+    lost: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -97,7 +100,19 @@ impl Lock {
         let at = found.and_then(Stand::read);
         let at =
             at.ok_or_else(|| Error::refused(Reason::StateRollback, format!("`{}` says nothing", path.display())))?;
-        Ok(Self { connection, path: path.to_owned(), at })
+        Ok(Self { connection, path: path.to_owned(), at, lost: false })
+    }
+
+    /// In place of a lock that is not there any more, while a log is restored.
+    pub(crate) async fn lost(path: &Path) -> Result<Self, Error> {
+        let connection = SqliteConnectOptions::new().in_memory(true).connect().await.map_err(failed("open", path))?;
+        let at = Stand { size: 1, last: Digest::from_bytes([0; 32]), epoch: 0, rests: None, root: None };
+        Ok(Self { connection, path: path.to_owned(), at, lost: true })
+    }
+
+    /// Whether there is none.
+    pub(crate) const fn is_lost(&self) -> bool {
+        self.lost
     }
 
     /// What the lock at that path vouches for, for whoever only looks; nothing where it cannot be read.
@@ -144,6 +159,10 @@ impl Lock {
 
     /// Moves the lock ahead, if it still stands where we left it.
     pub(crate) async fn advance(mut self, head: Head, root: Digest) -> Result<Self, Error> {
+        if self.lost {
+            Self::create(&self.path, head, root).await?;
+            return Self::open(&self.path).await;
+        }
         let (before, after) = (self.at, Stand::of(head, root));
         if before == after {
             return Ok(self);

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use policy::digest::Digest;
-use policy::log::Step;
+use policy::log::{Head, Step};
 use sqlx::{Connection, QueryBuilder, Sqlite, SqliteConnection};
 
 use super::packed::pack;
@@ -20,6 +20,8 @@ use crate::generations::Generations;
 pub(crate) struct Writer {
     connection: SqliteConnection,
     path: PathBuf,
+    // The newest row that must be there, where it is known: nothing is appended to a log with a hole (T63).
+    tip: Option<(u64, Digest)>,
     // Statements that are stored already: the claims and the inventory of a host come with each of its questions.
     stored: Generations<Digest, ()>,
 }
@@ -28,7 +30,12 @@ impl Writer {
     /// Opens the log to write.
     pub(crate) async fn open(path: &Path, pages: Pages) -> Result<Self, Error> {
         let stored = Generations::weighing(REMEMBERED);
-        Ok(Self { connection: open(path, &LOG, pages).await?, path: path.to_owned(), stored })
+        Ok(Self { connection: open(path, &LOG, pages).await?, path: path.to_owned(), tip: None, stored })
+    }
+
+    /// The same, for a log that ends as this head says.
+    pub(crate) fn behind(self, head: Head) -> Self {
+        Self { tip: head.size.checked_sub(1).map(|index| (index, head.last)), ..self }
     }
 
     /// Names what the fold rests on where a row of it lacks, as whoever read the whole log found it; how many lacked.
@@ -57,9 +64,10 @@ impl Writer {
     /// may not have reached the disk.
     pub(crate) async fn commit<T>(mut self, batch: Vec<Step<T>>) -> Result<(Self, Vec<Recorded<T>>), Error> {
         let fresh = self.fresh(&batch);
-        write(&mut self.connection, &fresh, &batch).await.map_err(failed("write to", &self.path))?;
+        write(&mut self.connection, self.tip, &fresh, &batch).await.map_err(failed("write to", &self.path))?;
         // Only now is it durable.
         fresh.into_iter().for_each(|(sha256, _)| self.stored.put(*sha256, (), 1));
+        self.tip = batch.last().map(|step| (step.index, step.hash)).or(self.tip);
         Ok((self, batch.into_iter().map(Recorded::committed).collect()))
     }
 
@@ -87,11 +95,17 @@ impl Writer {
 // own; an error in between leaves a transaction open, and the connection is given up with it.
 async fn write<T>(
     connection: &mut SqliteConnection,
+    tip: Option<(u64, Digest)>,
     fresh: &BTreeMap<&Digest, &Vec<u8>>,
     batch: &[Step<T>],
 ) -> Result<(), sqlx::Error> {
     let alone = fresh.is_empty() && batch.len() <= ROWS && !batch.iter().any(|step| step.folds);
     let mut sql = QueryBuilder::<Sqlite>::new(if alone { "" } else { "BEGIN IMMEDIATE; " });
+    if let Some((index, hash)) = tip {
+        // Puts nothing where that row is, and fails where it is not: no row may have such an index.
+        sql.push("INSERT INTO entries (idx, hash, bytes) SELECT -1, x'', x'' WHERE NOT EXISTS (SELECT 1 FROM entries WHERE idx = ");
+        sql.push_bind(index.cast_signed()).push(" AND hash = ").push_bind(hash.as_bytes().to_vec()).push("); ");
+    }
     let statements: Vec<_> = fresh.iter().collect();
     for statements in statements.chunks(ROWS) {
         sql.push("INSERT OR IGNORE INTO evidence (sha256, bytes) ");

@@ -9,7 +9,7 @@ use policy::command::Command;
 use policy::decide::{Decision, Facts, decide};
 use policy::digest::Digest;
 use policy::explain::{Listed, Touched};
-use policy::govern::{Handled, Operation, Planned, State};
+use policy::govern::{Handled, Operation, Planned, State, Times};
 use policy::inventory::Runs;
 use policy::key::{Administrator, Host, Name};
 use policy::log::{Body, Entry, question_anew};
@@ -92,7 +92,9 @@ async fn handled(scene: Scene<'_>, proposal: &Proposal) -> Result<Handled, Error
     let Proposal { operations, statements, .. } = proposal;
     let beside: Vec<_> = proposal.beside.iter().map(|document| (Digest::of(document), document.clone())).collect();
     let held = Held { state: scene.state, log: scene.log, operations, statements, beside: &beside, sealed: None };
-    Ok(scene.state.plan(&planned, &held.find().await?.checked, scene.now)?)
+    // The log's time never goes back, though the clock may have.
+    let times = Times { now: Timestamp::from_millis(scene.head.at_ms).max(scene.now), clock: scene.now };
+    Ok(scene.state.plan(&planned, &held.find().await?.checked, times)?)
 }
 
 // The newest start of each component on each host: what runs first, and no more than can be decided while one waits.

@@ -118,7 +118,7 @@ impl Out {
     // False when nobody reads any more.
     fn take(&mut self, lines: &[u8]) -> anyhow::Result<bool> {
         match self {
-            Self::Printed => Ok(output::emit(&String::from_utf8_lossy(lines))),
+            Self::Printed => Ok(output::emit(&String::from_utf8_lossy(lines))?),
             Self::File(file) => file.append(lines).map(|()| true).map_err(told),
         }
     }

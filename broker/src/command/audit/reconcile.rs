@@ -43,6 +43,11 @@ impl Args {
             lines.extend(read.map_err(|refusal| refusal.within(format!("`{}`", file.display())))?);
         }
         let count = lines.len();
+        if count == 0 {
+            let detail =
+                "there is no line to compare: `countersign-host journal` prints those of the host in `--host-dir`";
+            return Err(Refusal::new(Reason::NotFound, detail).into());
+        }
         let mut reconciliation = Reconciliation::of(lines);
         let hosts: Vec<_> = reconciliation.hosts().collect();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;

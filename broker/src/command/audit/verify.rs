@@ -13,7 +13,7 @@ use crate::audit::{self, Against, Broken, Shelved, Sound};
 use crate::client::told;
 use crate::command::{Globals, files};
 use crate::output::{self, Report};
-use crate::store::LogReader;
+use crate::store::{Lock, LogReader};
 
 /// Prove the log.
 #[derive(Debug, clap::Args)]
@@ -50,7 +50,7 @@ impl Args {
         }
         let note = self.checkpoint.as_deref().map(files::read).transpose()?;
         let since = self.from.as_deref().map(files::read).transpose()?;
-        let against = Against { pinned: globals.root, note, segments: self.segments, since, shelf: None };
+        let against = Against { pinned: globals.root, note, segments: self.segments, since, ..Against::default() };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         runtime.block_on(async {
             if !self.exports.is_empty() {
@@ -60,13 +60,22 @@ impl Args {
                 return Ok(told_of("the export", None, Reason::EvidenceMissing, verdict?));
             }
             let folder = globals.opened().map_err(told)?;
+            // Before the log: what it has seen is there.
+            let vouched = Lock::peek(&folder.lock_file()).await;
             let reader = LogReader::open(&folder.log()).await.map_err(told)?;
             let size = reader.size().await.map_err(told)?;
             let progress = progress(size);
-            let against = Against { shelf: Some(reader.shelf()), ..against };
+            let against = Against { shelf: Some(reader.shelf()), vouched, ..against };
             let verdict = audit::log(&reader, against, || progress.inc(1)).await.map_err(told);
             progress.finish_and_clear();
-            Ok(told_of("the log", Some(size), Reason::SegmentMissing, verdict?))
+            let report = told_of("the log", Some(size), Reason::SegmentMissing, verdict?);
+            Ok(report.told_besides(
+                "lock",
+                match vouched {
+                    Some(vouched) => format!("it has seen {} entries, and the log leads there", vouched.size),
+                    None => "there is none to ask whether this is the newest log; `--lock FILE` names one".to_owned(),
+                },
+            ))
         })
     }
 }
@@ -77,6 +86,7 @@ fn told_of(what: &str, size: Option<u64>, lacks: Reason, verdict: audit::Verdict
         Err(Broken { refusal, held }) => {
             let of = size.map(|size| format!("of {size} rows ")).unwrap_or_default();
             let text = match refusal.reason {
+                Reason::StateRollback => format!("{what} is not the one that its lock has seen\n"),
                 Reason::ProofInvalid => format!("{of}the first {held} hold; what is kept beside {what} does not\n"),
                 _ => format!("{what} is broken: {of}the first {held} hold\n"),
             };

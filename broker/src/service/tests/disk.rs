@@ -5,14 +5,17 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 use std::sync::Arc;
 
+use policy::govern::{AcknowledgeClock, Operation};
 use policy::reason::Reason;
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions, Connection, SqliteConnection};
 
-use super::asker::{Closed, Lattice};
+use super::asker::{Closed, Lattice, NOW_MS};
+use super::starting::tamper;
 use crate::clock::Clock;
 use crate::error::Error;
 use crate::service::Service;
+use crate::view::{Look, Proposal};
 
 // A connection like anybody's, with none of our settings.
 pub(super) async fn plain(path: &Path) -> SqliteConnection {
@@ -216,4 +219,34 @@ async fn t63_a_changed_row_is_named() {
     let refused = open(&lattice).await.err().unwrap();
     assert_eq!(refused.reason(), Some(Reason::LogBroken));
     assert!(refused.to_string().contains("row 1"), "{refused}");
+}
+
+#[tokio::test]
+async fn t63_t67_nothing_is_appended_to_a_log_whose_newest_rows_are_gone() {
+    let lattice = Lattice::new().await;
+    let host = lattice.enrolled_host().await;
+    lattice.service.answer_start(&lattice.request(&host)).await.unwrap();
+    let size = lattice.size().await;
+    tamper(&lattice.folder.log(), &["DELETE FROM entries WHERE idx = (SELECT max(idx) FROM entries)"]).await;
+    // Neither at once, nor by the file that is opened anew: it ends before what was answered.
+    for _ in 0..5 {
+        let refused = lattice.service.answer_start(&lattice.request(&host)).await.unwrap_err();
+        assert_eq!(refused.reason(), Some(Reason::AuditUnavailable));
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+    assert_eq!(lattice.size().await, size - 1, "something was appended behind a hole");
+}
+
+#[tokio::test]
+async fn t22_a_clock_that_went_back_is_planned_as_it_would_be_acknowledged() {
+    let lattice = Lattice::new().await;
+    lattice.clock.advance(86_400_000);
+    lattice.enrolled_host().await;
+    lattice.clock.set(NOW_MS);
+    let administrator = lattice.admin();
+    let operations = vec![Operation::AcknowledgeClock(AcknowledgeClock { now: lattice.clock.now() })];
+    let proposal =
+        Proposal { by: administrator.name(), basis: 4, operations, statements: Vec::new(), beside: Vec::new() };
+    let plan = lattice.look(&Look::Plan(Box::new(proposal))).await;
+    assert_eq!(plan["events"][0].as_object().unwrap().keys().next().unwrap(), "clock_acknowledged", "{plan}");
 }

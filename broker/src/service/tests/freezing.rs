@@ -9,15 +9,15 @@ use policy::log::Body;
 use policy::reason::Reason;
 
 use super::asker::{Closed, Lattice, NOW_MS};
-use super::starting::{folded, quick, same, settled};
-use crate::audit::{self, Against, Sound, Verdict};
+use super::starting::{folded, quick, same, settled, tamper};
+use crate::audit::{self, Against, Broken, Sound, Verdict};
 use crate::check::Check;
 use crate::client::Local;
 use crate::clock::Clock;
 use crate::error::Error;
 use crate::export::{Bulk, Freeze, Frozen, Pieces, Until, Writing, freeze};
 use crate::service::Service;
-use crate::store::LogReader;
+use crate::store::{Lock, LogReader};
 use crate::view::{self, Look};
 
 const DAY_MS: u64 = 86_400_000;
@@ -50,7 +50,10 @@ async fn frozen(lattice: &Closed, until: Until, out: &Path) -> Result<Frozen, Er
 }
 
 async fn verdict(lattice: &Closed, segments: Option<PathBuf>) -> Verdict {
-    let log = LogReader::open(&lattice.folder.log()).await.unwrap();
+    let log = match LogReader::open(&lattice.folder.log()).await {
+        Err(Error::Refused(refusal)) => return Err(Broken { refusal, held: 0 }),
+        opened => opened.unwrap(),
+    };
     let verdict = audit::log(&log, Against { segments, ..Against::default() }, || ()).await.unwrap();
     log.close().await.unwrap();
     verdict
@@ -243,4 +246,61 @@ async fn a_freeze_is_on_record_before_anything_moves() {
     assert_eq!(told, 2, "{tail}");
     let status = lattice.look(&Look::Status).await;
     assert_eq!(status["segments"][0]["sha256"], freezing.sha256.to_string());
+}
+
+async fn opened(lattice: &Closed) -> Option<Reason> {
+    match Service::open(&lattice.folder, Arc::clone(&lattice.clock) as Arc<dyn Clock>).await {
+        Ok(service) => service.close().await.map(|()| None).unwrap(),
+        Err(error) => error.reason(),
+    }
+}
+
+async fn refused(lattice: &Closed) -> Option<Reason> {
+    let log = match LogReader::open(&lattice.folder.log()).await {
+        Ok(log) => log,
+        Err(error) => return error.reason(),
+    };
+    let vouched = Lock::peek(&lattice.folder.lock_file()).await;
+    let verdict = audit::log(&log, Against { vouched, ..Against::default() }, || ()).await.unwrap();
+    verdict.err().map(|broken| broken.refusal.reason)
+}
+
+#[tokio::test]
+async fn t28_t63_an_act_that_is_hidden_among_frozen_entries_is_missed_without_the_segment() {
+    let lattice = aged().await;
+    day(&lattice, 40);
+    frozen(&lattice, Until::OlderThan(1), &lattice.place.path().join("segments")).await.unwrap();
+    assert_eq!((opened(&lattice).await, refused(&lattice).await), (None, None));
+    // The next entry governs too, so that its epoch says nothing.
+    let hide = "INSERT INTO frozen SELECT idx, hash FROM entries WHERE idx = 3; DELETE FROM entries WHERE idx = 3; \
+        DELETE FROM folds WHERE idx = 3;";
+    tamper(&lattice.folder.log(), &[hide]).await;
+    let broken = Some(Reason::LogBroken);
+    assert_eq!((opened(&lattice).await, refused(&lattice).await), (broken, broken));
+}
+
+#[tokio::test]
+async fn t28_t63_what_the_fold_rests_on_is_what_the_lock_has_seen_of_a_short_log_too() {
+    let lattice = aged().await;
+    tamper(&lattice.folder.lock_file(), &["UPDATE lock SET rests = zeroblob(32)"]).await;
+    let broken = Some(Reason::LogBroken);
+    assert_eq!((opened(&lattice).await, refused(&lattice).await), (broken, broken));
+}
+
+#[tokio::test]
+async fn t63_a_row_that_is_frozen_and_in_no_segment_is_found() {
+    for plant in ["SELECT idx, hash FROM entries WHERE idx = 5", "VALUES (9999, zeroblob(32))"] {
+        let lattice = aged().await;
+        tamper(&lattice.folder.log(), &["INSERT INTO frozen ", plant]).await;
+        let broken = Some(Reason::LogBroken);
+        assert_eq!((opened(&lattice).await, refused(&lattice).await), (broken, broken), "{plant}");
+    }
+}
+
+#[tokio::test]
+async fn t28_t64_a_log_that_was_cut_is_not_the_one_that_its_lock_has_seen_for_whoever_only_looks() {
+    let lattice = aged().await;
+    assert_eq!(refused(&lattice).await, None);
+    tamper(&lattice.folder.log(), &["DELETE FROM entries WHERE idx >= 9; DELETE FROM folds WHERE idx >= 9"]).await;
+    assert_eq!(refused(&lattice).await, Some(Reason::StateRollback));
 }

@@ -96,7 +96,7 @@ pub(super) async fn settled(service: &Service) -> Check {
 }
 
 // A database administrator takes the guard rails away and puts them back.
-async fn tamper(file: &Path, sql: &[&str]) {
+pub(super) async fn tamper(file: &Path, sql: &[&str]) {
     let mut connection = plain(file).await;
     let rails = "SELECT name, sql FROM sqlite_schema WHERE type = 'trigger'";
     let rails: Vec<(String, String)> = sqlx::query_as(rails).fetch_all(&mut connection).await.unwrap();

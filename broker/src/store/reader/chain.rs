@@ -8,6 +8,7 @@ use super::shared::Shared;
 use super::{Kept, LogReader, Row};
 use crate::error::Error;
 use crate::export::Bulk;
+use crate::store::lock::Vouched;
 
 /// A replay that is under way.
 pub(crate) struct Chain<'a> {
@@ -15,19 +16,25 @@ pub(crate) struct Chain<'a> {
     ledger: Option<Ledger>,
     segments: Segments<'a>,
     shared: Shared,
+    vouched: Option<Vouched>,
     next: u64,
 }
 
 impl<'a> Chain<'a> {
     /// From the first row on.
     pub(crate) fn of(log: &'a LogReader) -> Self {
-        Self { log, ledger: None, segments: Segments::of(&log.segments), shared: Shared::new(), next: 0 }
+        Self { log, ledger: None, segments: Segments::of(&log.segments), shared: Shared::new(), vouched: None, next: 0 }
     }
 
     /// From the end of a ledger on, behind every segment.
     pub(super) fn behind(log: &'a LogReader, ledger: Ledger) -> Self {
         let (next, segments) = (ledger.head().size, Segments::of(&[]));
-        Self { log, next, ledger: Some(ledger), segments, shared: Shared::new() }
+        Self { log, next, ledger: Some(ledger), segments, shared: Shared::new(), vouched: None }
+    }
+
+    /// The same, held to what a lock vouches for.
+    pub(crate) fn held_to(self, vouched: Option<Vouched>) -> Self {
+        Self { vouched, ..self }
     }
 
     /// How many rows hold.
@@ -58,7 +65,8 @@ impl<'a> Chain<'a> {
         for row in page {
             let at = row.index;
             let within = |refusal: Refusal| refusal.within(format!("row {at}"));
-            let found = if row.is_frozen() { bulk.find(&row, &self.log.segments)? } else { None };
+            let moved = row.is_frozen();
+            let found = if moved { bulk.find(&row, &self.log.segments)? } else { None };
             let (row, found) = found.map_or((row, None), |(row, kept)| (row, Some(kept)));
             let entry = match (&mut self.ledger, reading) {
                 (Some(ledger), Reading::Judged { from }) if at < from => skim(ledger, &row),
@@ -67,11 +75,22 @@ impl<'a> Chain<'a> {
                 (_, Reading::Skimmed | Reading::Whole) => follow(&mut self.ledger, &row, Rejudge::No),
             };
             let entry = entry.map_err(within)?;
-            self.segments.step(self.ledger.as_ref(), &row).map_err(within)?;
+            self.segments.step(self.ledger.as_ref(), (&row, moved), entry.as_ref()).map_err(within)?;
+            self.vouched_for().map_err(within)?;
             visit(&row, entry.as_ref())?;
             self.next = at + 1;
         }
         Ok(more)
+    }
+
+    // That the last entry is the lock's is for whoever knows what it means that it is not.
+    fn vouched_for(&self) -> Result<(), Refusal> {
+        let (Some(vouched), Some(head)) = (self.vouched, self.head()) else { return Ok(()) };
+        if head.size != vouched.size || head.last != vouched.last || head.rests == vouched.rests {
+            return Ok(());
+        }
+        let detail = "an entry before it that the fold rests on is not here, or was not when its lock moved";
+        Err(Refusal::new(Reason::LogBroken, detail))
     }
 
     // By the evidence that was found with the row, else by what the log keeps.
@@ -123,12 +142,40 @@ impl LogReader {
         &self,
         bulk: &mut Bulk,
         rejudge: Option<u64>,
+        visit: impl FnMut(&Row, Option<&Entry>) -> Result<(), Error>,
+    ) -> Result<Ledger, Error> {
+        self.replay_held(bulk, rejudge, None, visit).await
+    }
+
+    /// The same, of a log whose lock vouches for that: it is the one that the lock has seen.
+    pub(crate) async fn replay_held(
+        &self,
+        bulk: &mut Bulk,
+        rejudge: Option<u64>,
+        vouched: Option<Vouched>,
         mut visit: impl FnMut(&Row, Option<&Entry>) -> Result<(), Error>,
     ) -> Result<Ledger, Error> {
-        let mut chain = Chain::of(self);
+        let mut chain = Chain::of(self).held_to(vouched);
         let reading = rejudge.map_or(Reading::Whole, |from| Reading::Judged { from });
         while chain.page(PAGE, bulk, reading, &mut visit).await? {}
-        chain.ledger()
+        let ledger = chain.ledger()?;
+        if let Some(vouched) = vouched {
+            self.refuse_older(ledger.head().size, vouched).await?;
+        }
+        Ok(ledger)
+    }
+
+    /// Refuses a log that has come less far than its lock has seen, or went another way.
+    ///
+    /// # Errors
+    /// `state_rollback`, or [`Error::Store`].
+    pub(crate) async fn refuse_older(&self, size: u64, vouched: Vouched) -> Result<(), Error> {
+        let last = self.hashes(vouched.size.saturating_sub(1), 1).await?.first().copied();
+        if size >= vouched.size && last == Some(vouched.last) {
+            return Ok(());
+        }
+        let detail = format!("the log has {size} entries, its lock has seen {} and ends otherwise", vouched.size);
+        Err(Error::refused(Reason::StateRollback, detail))
     }
 }
 

@@ -65,7 +65,8 @@ impl LogReader {
                 passed => return passed,
             }
         }
-        self.grow(Chain::of(self), Growing::default(), opening, &mut whole).await
+        let chain = Chain::of(self).held_to(opening.vouched);
+        self.grow(chain, Growing::default(), opening, &mut whole).await
     }
 
     async fn pass(

@@ -1,9 +1,10 @@
 //! Where old entries lie in segments: each segment is held to the tree by the checkpoint that the log's key signed.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use policy::digest::Digest;
-use policy::log::{Frontier, Ledger, NoteKey};
+use policy::log::{Body, Entry, Freezing, Frontier, Ledger, NoteKey};
 use policy::reason::{Reason, Refusal};
 use sqlx::SqliteConnection;
 
@@ -45,21 +46,36 @@ pub(crate) fn name_of(first: u64, size: u64) -> String {
 pub(super) struct Segments<'a> {
     left: &'a [Segment],
     tree: Frontier,
+    // Rows without bytes: in the segment that is being passed, and in those that were, until their entry tells.
+    frozen: u64,
+    moved: BTreeMap<(u64, u64), u64>,
 }
 
 impl<'a> Segments<'a> {
     pub(super) fn of(segments: &'a [Segment]) -> Self {
-        Self { left: segments, tree: Frontier::default() }
+        Self { left: segments, tree: Frontier::default(), frozen: 0, moved: BTreeMap::new() }
     }
 
-    /// The next row, of which this ledger is the fold. Who cannot sign for the log cannot say that a row lies elsewhere.
-    pub(super) fn step(&mut self, ledger: Option<&Ledger>, row: &Row) -> Result<(), Refusal> {
+    /// The next row, of which this ledger is the fold, and whether it was moved: its bytes may have been found since. Who
+    /// cannot sign for the log cannot say that a row lies elsewhere.
+    pub(super) fn step(
+        &mut self,
+        ledger: Option<&Ledger>,
+        (row, moved): (&Row, bool),
+        entry: Option<&Entry>,
+    ) -> Result<(), Refusal> {
         let broken = |detail: &str| Refusal::new(Reason::LogBroken, detail);
+        if let Some(Body::Freeze(Freezing { first, size, moved, .. })) = entry.map(|entry| &entry.body)
+            && self.moved.remove(&(*first, *size)).is_some_and(|frozen| frozen != *moved)
+        {
+            return Err(broken("other rows lie in its segment than it says: one was hidden there, or put back"));
+        }
         let Some((segment, rest)) = self.left.split_first() else {
             let homeless = row.is_frozen().then(|| broken("its bytes are neither here nor in a segment"));
             return homeless.map_or(Ok(()), Err);
         };
         self.tree.append(row.hash);
+        self.frozen += u64::from(moved);
         if self.tree.size() < segment.size {
             return Ok(());
         }
@@ -70,6 +86,7 @@ impl<'a> Segments<'a> {
         if (signed.size, signed.root, signed.last, signed.epoch) != (tree.size(), tree.root(), head.last, head.epoch) {
             return Err(broken("the seal of its segment is of another log"));
         }
+        self.moved.insert((segment.first, segment.size), std::mem::take(&mut self.frozen));
         self.left = rest;
         Ok(())
     }
@@ -78,7 +95,8 @@ impl<'a> Segments<'a> {
 /// The segments of a log, which follow one another without a gap.
 pub(super) async fn segments(connection: &mut SqliteConnection, path: &Path) -> Result<Vec<Segment>, Error> {
     let rows = sqlx::query_as("SELECT first, size, sha256, checkpoint FROM segments ORDER BY size");
-    let rows: Vec<(i64, i64, Vec<u8>, Vec<u8>)> = rows.fetch_all(connection).await.map_err(failed("read", path))?;
+    let rows: Vec<(i64, i64, Vec<u8>, Vec<u8>)> =
+        rows.fetch_all(&mut *connection).await.map_err(failed("read", path))?;
     let mut next = 0;
     let mut segments = Vec::with_capacity(rows.len());
     for (first, size, sha256, checkpoint) in rows {
@@ -90,6 +108,11 @@ pub(super) async fn segments(connection: &mut SqliteConnection, path: &Path) -> 
         }
         next = size;
         segments.push(Segment { first, size, sha256: Digest::from_bytes(sha256), checkpoint });
+    }
+    let homeless = sqlx::query_scalar("SELECT idx FROM frozen WHERE idx >= ? LIMIT 1").bind(next.cast_signed());
+    let homeless: Option<i64> = homeless.fetch_optional(connection).await.map_err(failed("read", path))?;
+    if let Some(index) = homeless {
+        return Err(Error::refused(Reason::LogBroken, format!("row {index} is frozen, and in no segment")));
     }
     Ok(segments)
 }
