@@ -17,7 +17,7 @@ use harness::asker::Asker;
 use harness::lattice::{Lattice, path};
 use harness::longer::Longer;
 use harness::program::program;
-use policy::log::{Frontier, leaf_hash};
+use policy::log::{Frontier, Step, leaf_hash};
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{Connection, SqliteConnection};
 
@@ -29,16 +29,19 @@ pub(crate) async fn measure(board: &mut Board) {
     let mut lattice = Lattice::with_cart();
     lattice.stop_broker();
     let mut longer = Longer::new(&lattice).await;
-    let short = append_rate(&lattice, &mut longer).await;
+    let mut other = Lattice::with_cart();
+    other.stop_broker();
+    let mut short = Longer::new(&other).await;
     for rows in [10_000, 100_000, 1_000_000, 10_000_000].into_iter().filter(|rows| *rows <= most) {
         board.doing(&format!("audit: growing to {rows} entries"));
         let (before, began) = (size_of(&lattice.log()), longer.size());
         longer.grow(rows).await;
         let each = (size_of(&lattice.log()) - before) as f64 / (rows - began) as f64;
         board.put(&format!("bytes per recorded start, to {rows} entries"), each, "B", Goal::AtMost(2048.0));
-        figures(board, &lattice, rows).await;
-        let ratio = append_rate(&lattice, &mut longer).await / short;
+        board.doing(&format!("audit: appending behind {rows} entries, and behind none"));
+        let ratio = append_ratio(&mut longer, &mut short).await;
         board.put(&format!("append rate behind {rows} entries / behind none"), ratio, "ratio", Goal::AtLeast(0.8));
+        figures(board, &lattice, rows).await;
     }
 }
 
@@ -167,19 +170,27 @@ fn size_of(log: &Path) -> u64 {
     std::fs::metadata(log).map(|found| found.len()).unwrap_or_default()
 }
 
-// Entries a second, in batches as a busy broker makes them.
-async fn append_rate(lattice: &Lattice, longer: &mut Longer<'_>) -> f64 {
-    longer.again().await;
-    let mut log = rehearse::Log::open(&lattice.log()).await.expect("a log");
-    let mut took = Vec::new();
-    for _ in 0..60 {
-        let batch = longer.batch(64);
-        let began = Instant::now();
-        log.append(batch).await.expect("it is appended");
-        took.push(began.elapsed());
+// Batches as a busy broker makes them, of the one and the other in turn: whatever else the disk does, it does to both.
+async fn append_ratio(long: &mut Longer<'_>, short: &mut Longer<'_>) -> f64 {
+    let (mut behind, mut alone) = (rehearsed(long).await, rehearsed(short).await);
+    let (mut slow, mut fast) = (Vec::new(), Vec::new());
+    for _ in 0..120 {
+        slow.push(appended(&mut behind, long.batch(64)).await);
+        fast.push(appended(&mut alone, short.batch(64)).await);
     }
-    log.close().await.expect("it is folded in");
-    64.0 / median(took).as_secs_f64()
+    behind.close().await.expect("it is folded in");
+    alone.close().await.expect("it is folded in");
+    median(fast).as_secs_f64() / median(slow).as_secs_f64()
+}
+
+async fn rehearsed(longer: &Longer<'_>) -> rehearse::Log {
+    rehearse::Log::open(&longer.log()).await.expect("a log")
+}
+
+async fn appended(log: &mut rehearse::Log, batch: Vec<Step<()>>) -> Duration {
+    let began = Instant::now();
+    log.append(batch).await.expect("it is appended");
+    began.elapsed()
 }
 
 const MEANT: u64 = 1_000_000;

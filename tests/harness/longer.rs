@@ -31,6 +31,11 @@ impl<'a> Longer<'a> {
         self.ledger.head().size
     }
 
+    /// Its log.
+    pub fn log(&self) -> std::path::PathBuf {
+        self.lattice.log()
+    }
+
     /// Reads what was recorded by somebody else.
     pub async fn again(&mut self) {
         self.ledger = read(self.lattice).await;
