@@ -293,6 +293,7 @@ class Segments:
 
     def __init__(self, log, folder):
         self.folder, self.lines, self.pieces, self.peaks = folder, {}, {}, []
+        self.passed, self.moved = 0, {}
         has = log.execute("PRAGMA user_version").fetchone()[0] >= 2
         rows = log.execute("SELECT first, size, sha256, checkpoint FROM segments ORDER BY first") if has else []
         self.ahead = list(rows)
@@ -316,6 +317,23 @@ class Segments:
         self.pieces.update(piece for line in told for piece in line.get("evidence", {}).items())
         self.seal = json.loads(seal)["segment"]
 
+    def take(self, index):
+        """The bytes of a place that is frozen, which must be one of a segment and of an entry that changes no state."""
+        need(self.covers(index), "its bytes are neither here nor in a segment")
+        self.passed += 1
+        raw, document = self.entry(index)
+        if raw is not None:
+            entry = json.loads(raw)
+            stays = {"ruling": "standby", "report": "ahead", "refusal": "id", "door": None}
+            need(entry["kind"] in stays and stays[entry["kind"]] not in entry["body"], "it must stand in the log itself")
+        return raw, document
+
+    def recorded(self, entry):
+        """A segment's own entry says how many places of it are frozen: none was hidden there since, none put back."""
+        body = entry["body"]
+        found = self.moved.pop((body["first"], body["size"]), body["moved"])
+        need(found == body["moved"], "other places of its segment are frozen than it says")
+
     def entry(self, index):
         """The bytes of a frozen entry and its document, where the file is at hand."""
         line = self.lines.get(index)
@@ -328,6 +346,7 @@ class Segments:
         if not self.ahead or self.ahead[0][1] != tree.size:
             return
         first, size, _, note = self.ahead.pop(0)
+        self.moved[first, size], self.passed = self.passed, 0
         said = open_note(note.decode(), log_key)
         found = {"size": size, "root": tree.root(), "epoch": epoch, "last": leaf}
         need(said == found, "the segment that ends here was sealed over another log")
@@ -368,8 +387,7 @@ def verify_log(folder, pinned, segments_folder=None):
             segments.begin(tree)
             document = document if raw is None else unpack(document, raw)
             if raw is None:
-                need(segments.covers(index), "its bytes are neither here nor in a segment")
-                raw, document = segments.entry(index)
+                raw, document = segments.take(index)
             elif index in segments.lines:
                 need(segments.entry(index) == (raw, document), "the segment has another entry in its place")
             if raw is None:
@@ -392,6 +410,8 @@ def verify_log(folder, pinned, segments_folder=None):
                 check_documents(entry, evidence(log, segments, entry, document), papers)
                 if entry["kind"] == "lost":
                     restores.fill(index, before["hash"])
+                if entry["kind"] == "freeze":
+                    segments.recorded(entry)
                 for event in events(entry):
                     log_key = event.get("warrant_installed", {}).get("log_key", log_key)
                     if "log_restored" in event:
