@@ -53,6 +53,11 @@ impl Folder {
         let Ok(found) = fs::metadata(path) else {
             return Err(Error::NoFolder(path.to_owned()));
         };
+        if !path.join(LOG).exists() && path.join("keys/log.nk").exists() {
+            let what = "is missing, and its keys are here: put it back, from a backup or from where it was moved to"
+                .to_owned();
+            return Err(Error::Unsafe { path: path.join(LOG), what });
+        }
         if !found.is_dir() || !path.join(LOG).exists() {
             return Err(Error::NoFolder(path.to_owned()));
         }

@@ -34,8 +34,9 @@ impl Args {
         let client = Client::of(globals)?;
         let Survey { kept, kept_sha256, epoch, seen, seen_epoch, disowned } = client.survey((self.seen, self.epoch))?;
         let lost = seen.saturating_sub(kept);
-        let says =
-            format!("entries {kept} to {seen} are lost, {lost} of them; what was seen had come to epoch {seen_epoch}");
+        let says = format!(
+            "the entries from {kept} on, before {seen}, are lost, {lost} of them; what was seen had come to epoch {seen_epoch}"
+        );
         let says = match lost {
             0 => format!("the log has grown past what is lost; what was seen had come to epoch {seen_epoch}"),
             _ => says,

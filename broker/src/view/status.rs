@@ -86,7 +86,10 @@ async fn alarms(scene: Scene<'_>) -> Result<Vec<Value>, Error> {
         alarms.push(alarm("space_short", says.to_owned(), None));
     }
     for (index, restore) in &disorder.restored {
-        let says = format!("an older log was put back: entries {} to {} are lost", restore.kept, restore.seen);
+        let says = format!(
+            "an older log was put back: the entries from {} on, before {}, are lost",
+            restore.kept, restore.seen
+        );
         alarms.push(alarm("restored", says, Some(*index)));
     }
     for (host, fork) in scene.present.map(|present| present.forks()).unwrap_or_default() {

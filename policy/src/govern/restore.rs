@@ -127,7 +127,9 @@ impl Apply for LogRestored {
 
     fn told(&self) -> String {
         let Restore { kept, seen, seen_epoch, .. } = &self.restore;
-        format!("log restored: entries {kept} to {seen} are lost, the last of them in epoch {seen_epoch}")
+        format!(
+            "log restored: the entries from {kept} on, before {seen}, are lost; what was seen had come to epoch {seen_epoch}"
+        )
     }
 }
 

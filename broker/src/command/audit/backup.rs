@@ -37,9 +37,17 @@ impl Args {
             output::hint("warning: the copy holds keys; keep it where you would keep them\n");
         }
         let lattice = sound.lattice.as_ref().map(Lattice::to_string).unwrap_or_default();
+        let moved: u64 = sound.undecided.iter().map(|(first, end)| end - first).sum();
         let text = output::fields([
             ("folder", asked.dest.display().to_string()),
             ("entries", format!("{}: each follows from those before it", sound.entries)),
+            (
+                "in segments",
+                match moved {
+                    0 => String::new(),
+                    moved => format!("{moved} of them, proved by their hash alone: keep the segments, too"),
+                },
+            ),
             ("last", sound.last.to_string()),
             ("lattice", lattice.clone()),
             ("files", files.to_string()),
@@ -47,6 +55,7 @@ impl Args {
         let members = json!({
             "folder": asked.dest, "entries": sound.entries, "last": sound.last, "tree_root": sound.tree_root,
             "epoch": sound.head.map(|head| head.epoch), "lattice": lattice, "files": files, "keys": asked.with_keys,
+            "in_segments": moved,
         });
         Ok(Report::new(format!("backed up and verified\n{text}"), members))
     }

@@ -7,7 +7,7 @@ use crate::client::Client;
 use crate::command::Globals;
 use crate::command::acting::{brief, member};
 use crate::command::paging::{Paged, next};
-use crate::output::{self, Report};
+use crate::output::{self, Report, Usage};
 use crate::view::{Look, Page, Sought, rows};
 
 /// Find presentations.
@@ -29,6 +29,12 @@ pub(super) struct Args {
 impl Args {
     pub(super) fn run(self, globals: &Globals) -> anyhow::Result<Report> {
         let Page { after, limit } = self.paged.page();
+        // Nobody presented a part of a digest; that must not look as if nobody presented the whole.
+        let digits = self.about.bytes().filter(u8::is_ascii_digit).count();
+        let is_part = (8..64).contains(&self.about.len()) && self.about.bytes().all(|byte| byte.is_ascii_hexdigit());
+        if is_part && digits > 0 {
+            return Err(Usage("a digest is searched for whole, with all its 64 digits".to_owned()).into());
+        }
         let client = Client::of(globals)?;
         let before = after.as_deref().and_then(|after| after.parse::<u64>().ok());
         let progress = ProgressBar::hidden();
