@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use broker::store::LogReader;
-use policy::log::Entry;
+use policy::digest::Digest;
+use policy::log::Frontier;
 use sqlx::{ConnectOptions, Connection, SqliteConnection};
 
 use super::Scene;
@@ -56,12 +57,18 @@ impl Older {
     // Moves the lock to where the log ends, as if both had been put back together.
     pub(super) async fn with_its_lock(&self) {
         let reader = LogReader::open(&self.folder().join("log.db")).await.unwrap();
-        let last = reader.tail(1).await.unwrap().remove(0);
-        let entry = Entry::read(&last.bytes).unwrap();
+        let mut tree = Frontier::default();
+        let replayed = reader.replay(None, |row, _| {
+            tree.append(row.hash);
+            Ok(())
+        });
+        let head = replayed.await.unwrap().head();
         drop(reader);
+        let bytes = |digest: Digest| digest.as_bytes().to_vec();
         let (mut connection, rails) = without_rails(&self.folder().join("lock.db")).await;
-        let set = sqlx::query("UPDATE lock SET size = ?, last = ?, epoch = ?").bind((last.index + 1).cast_signed());
-        let set = set.bind(last.hash.as_bytes().to_vec()).bind(entry.epoch.cast_signed());
+        let set = sqlx::query("UPDATE lock SET size = ?, last = ?, epoch = ?, rests = ?, root = ?");
+        let set = set.bind(head.size.cast_signed()).bind(bytes(head.last)).bind(head.epoch.cast_signed());
+        let set = set.bind(bytes(head.rests)).bind(bytes(tree.root()));
         set.execute(&mut connection).await.unwrap();
         with_rails(connection, rails).await;
     }
