@@ -59,6 +59,29 @@ async fn a_plan_names_the_starts_that_would_come_out_otherwise_and_what_of_them_
     assert_eq!(host.decides().await.unwrap_err(), "contract_withdrawn");
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn t79_a_refused_start_under_an_id_hides_from_no_plan_what_was_permitted_and_runs_under_it() {
+    let lattice = Lattice::with_cart();
+    let host = Embedded::new(&lattice, "host", &lattice.nats.url(), LONG).await;
+    let running = host.start("cart").await.unwrap();
+    let plan = || lattice.accepted(&["contract", "withdraw", "wasi:logging", "--plan"]);
+    let first = wait_for("it runs", || Some(plan()).filter(|plan| plan["flips"][0]["running"] == json!(true)));
+    // Permitted again, and gone at once; then somebody asks for another file under that id.
+    drop(host.start("cart").await.unwrap());
+    let logger = lattice.signed("logger", "logger", "acme");
+    let refused = lattice.host("host", &["run", path(&logger), "--id", "cart"]);
+    assert_eq!(refused.status.code(), Some(3), "{}", String::from_utf8_lossy(&refused.stderr));
+    // What is decided again is the start that runs.
+    let same = |plan: &Value| plan["flips"] == json!([first["flips"][0]]);
+    wait_for("what runs alone", || Some(plan()).filter(same));
+    drop(running);
+    // What nobody runs is the newest that was permitted.
+    let gone = |plan: &Value| plan["flips"][0]["running"] == json!(false);
+    let after = wait_for("nothing runs", || Some(plan()).filter(gone));
+    assert_eq!((flips(&after), &after["starts"]), (vec![("cart", "permitted", "contract_withdrawn")], &json!(1)));
+    assert!(after["flips"][0]["index"].as_u64() > first["flips"][0]["index"].as_u64(), "{after}");
+}
+
 #[test]
 fn t79_a_plan_that_is_stale_or_of_something_else_is_not_done() {
     let lattice = Lattice::quiet();

@@ -50,6 +50,8 @@ pub struct Proposal {
 type Place = (Name<Host>, ComponentId);
 // What runs, by where.
 type Running = BTreeMap<Name<Host>, Vec<Process>>;
+// The entries that permitted what runs, as hosts say.
+type Grounds = BTreeMap<Place, BTreeSet<u64>>;
 
 /// What a command would change.
 pub(super) async fn plan(scene: Scene<'_>, proposal: &Proposal) -> Result<Value, Error> {
@@ -97,44 +99,60 @@ async fn handled(scene: Scene<'_>, proposal: &Proposal) -> Result<Handled, Error
     Ok(scene.state.plan(&planned, &held.find().await?.checked, times)?)
 }
 
-// The newest start of each component on each host: what runs first, and no more than can be decided while one waits.
+// The starts that are decided again: what runs, by the entry that permitted it; else the newest permitted start of each
+// component on each host, for whoever is refused there may have asked for something else under that id; a refused one
+// where none was permitted. What runs comes first, and no more than can be decided while one waits.
 async fn newest(scene: Scene<'_>, running: Option<&Running>) -> Result<(Vec<Entry>, usize), Error> {
     let mut found: BTreeMap<Place, Entry> = BTreeMap::new();
     let visited = scene.backwards(LOOKED_BACK, |entry, _| {
         if let Body::Ruling(ruled) = &entry.body {
-            found.entry((ruled.host, ruled.id.clone())).or_insert_with(|| entry.clone());
+            let kept = found.entry((ruled.host, ruled.id.clone())).or_insert_with(|| entry.clone());
+            if is_permitted(entry) && !is_permitted(kept) {
+                *kept = entry.clone();
+            }
         }
         Ok(false)
     });
     visited.await?;
-    let runs = places(running);
+    let (runs, mut starts) = (grounds(running), Vec::new());
     // What has run for long was asked before the entries that were looked back over.
-    for (place, index) in &runs {
-        if found.len() < DECIDED
-            && !found.contains_key(place)
-            && let Some(row) = scene.log.row(*index).await?.filter(|row| row.index < scene.head.size)
-        {
-            // What lies in a segment cannot be asked again from here.
-            let Some(entry) = row.entry()? else { continue };
-            // A host may name any entry as the one that permitted it.
-            let is_its_start = matches!(&entry.body, Body::Ruling(it) if (it.host, &it.id) == (place.0, &place.1));
-            found.extend(is_its_start.then(|| (place.clone(), entry)));
+    let all = runs.iter().flat_map(|(place, indexes)| indexes.iter().map(move |index| (place.clone(), *index)));
+    let all: Vec<(Place, u64)> = all.take(DECIDED).collect();
+    for (place, index) in all {
+        if let Some(entry) = its_start(scene, &place, index).await? {
+            starts.push((place, entry));
         }
     }
-    let mut starts: Vec<(Place, Entry)> = found.into_iter().collect();
+    starts.iter().for_each(|(place, _)| drop(found.remove(place)));
+    starts.extend(found);
     starts.sort_by_key(|(place, entry)| (!runs.contains_key(place), std::cmp::Reverse(entry.index)));
     let more = starts.len().saturating_sub(DECIDED);
     starts.truncate(DECIDED);
     Ok((starts.into_iter().map(|(_, entry)| entry).collect(), more))
 }
 
-// Each thing that runs, with the entry that permitted it.
-fn places(running: Option<&Running>) -> BTreeMap<Place, u64> {
-    let all = running.into_iter().flatten().flat_map(|(host, processes)| {
-        let runs = processes.iter().flat_map(|process| &process.running);
-        runs.map(|runs| ((*host, runs.component.clone()), runs.index))
-    });
-    all.collect()
+// The entry by which a host says that this runs, if it is that: a host may name any.
+async fn its_start(scene: Scene<'_>, place: &Place, index: u64) -> Result<Option<Entry>, Error> {
+    let Some(row) = scene.log.row(index).await?.filter(|row| row.index < scene.head.size) else { return Ok(None) };
+    // What lies in a segment cannot be asked again from here.
+    let Some(entry) = row.entry()? else { return Ok(None) };
+    let is_it = matches!(&entry.body, Body::Ruling(it) if (it.host, &it.id) == (place.0, &place.1));
+    Ok(Some(entry).filter(|entry| is_it && is_permitted(entry)))
+}
+
+const fn is_permitted(entry: &Entry) -> bool {
+    matches!(&entry.body, Body::Ruling(ruled) if ruled.reason.is_none())
+}
+
+// Each thing that runs, with the entries that permitted it: several processes of one host may run it.
+fn grounds(running: Option<&Running>) -> Grounds {
+    let mut grounds = Grounds::new();
+    for (host, processes) in running.into_iter().flatten() {
+        for runs in processes.iter().flat_map(|process| &process.running) {
+            grounds.entry((*host, runs.component.clone())).or_default().insert(runs.index);
+        }
+    }
+    grounds
 }
 
 // The starts that would come out otherwise.
@@ -144,7 +162,7 @@ async fn flips(
     starts: &[Entry],
     running: Option<&Running>,
 ) -> Result<Vec<Value>, Error> {
-    let (recall, runs) = (Recall::default(), running.map(|running| places(Some(running))));
+    let (recall, runs) = (Recall::default(), running.map(|running| grounds(Some(running))));
     let (mut pieces, mut flips) = (BTreeMap::new(), Vec::new());
     for entry in starts {
         let kept = scene.log.kept_knowing(entry, &mut pieces).await?;
@@ -156,7 +174,7 @@ async fn flips(
     Ok(flips)
 }
 
-fn flip(entry: &Entry, before: &Decision, after: &Decision, runs: Option<&BTreeMap<Place, u64>>) -> Option<Value> {
+fn flip(entry: &Entry, before: &Decision, after: &Decision, runs: Option<&Grounds>) -> Option<Value> {
     let Body::Ruling(ruled) = &entry.body else { return None };
     let reason = |decision: &Decision| decision.refusal().map(|refusal| refusal.reason).map(Reason::code);
     let flips = before.outcomes() != after.outcomes()
