@@ -16,6 +16,8 @@ use policy::key::Administrator;
 use policy::wire::inbox_prefix;
 use serde_json::{Value, json};
 
+use crate::choices::Shop;
+
 const SMALL: Size = Size { issuers: 3, links: 30, hosts: 2, runs: 2 };
 const LONG: Duration = Duration::from_secs(20);
 
@@ -80,6 +82,33 @@ async fn t79_a_refused_start_under_an_id_hides_from_no_plan_what_was_permitted_a
     let after = wait_for("nothing runs", || Some(plan()).filter(gone));
     assert_eq!((flips(&after), &after["starts"]), (vec![("cart", "permitted", "contract_withdrawn")], &json!(1)));
     assert!(after["flips"][0]["index"].as_u64() > first["flips"][0]["index"].as_u64(), "{after}");
+}
+
+#[test]
+fn a_plan_says_which_import_another_provider_answers_where_that_is_all_that_changes() {
+    let shop = Shop::open();
+    shop.link("east", "default");
+    shop.answered();
+    let put = ["link", "put", "asker", "west", "--contract", "demo:kv", "--plan"];
+    let plan = shop.0.accepted(&put);
+    let flip = &plan["flips"][0];
+    assert_eq!((&flip["before"], &flip["after"]), (&json!("permitted"), &json!("permitted")), "{plan}");
+    let answers = |side: &str| {
+        let told = flip[side].as_object().unwrap();
+        let told = told.iter().map(|(import, answer)| (import.clone(), answer["by"].clone(), answer["id"].clone()));
+        told.collect::<Vec<_>>()
+    };
+    let [(import, by, id)] = &answers("before_providers")[..] else { panic!("{flip}") };
+    assert!(import.starts_with("demo:kv") && import.ends_with(" default"), "{import}");
+    assert_eq!((by, id), (&json!("link"), &json!("east")));
+    assert_eq!(answers("after_providers"), [(import.clone(), json!("link"), json!("west"))]);
+    let dir = shop.0.path("lattice");
+    let text = countersign(&[&["--dir", path(&dir), "--nats-url", &shop.0.nats.url()], &put[..]].concat());
+    let text = String::from_utf8(text.stdout).unwrap();
+    for (side, id) in [("before_providers", "east"), ("after_providers", "west")] {
+        let sha256 = flip[side][import]["sha256"].as_str().unwrap();
+        assert!(text.contains(&format!("{id} {}", &sha256[..16])), "{text}");
+    }
 }
 
 #[test]

@@ -128,8 +128,18 @@ fn side(row: &Value, side: &str) -> String {
     match (reason.is_empty(), relaxed.is_empty()) {
         (false, _) => reason,
         (true, false) => format!("{} by relaxation {relaxed}", member(row, side)),
-        (true, true) => member(row, side),
+        (true, true) => member(row, side) + &answerers(row, side),
     }
+}
+
+// Which import is answered by what, where that is all that changes.
+fn answerers(row: &Value, side: &str) -> String {
+    let answered = row.get(format!("{side}_providers")).and_then(Value::as_object);
+    let told = answered.into_iter().flatten().map(|(import, answer)| match member(answer, "id") {
+        id if id.is_empty() => format!("; {import}: {}", member(answer, "reason")),
+        id => format!("; {import} by {} {id} {}", member(answer, "by"), brief(answer, "sha256")),
+    });
+    told.collect()
 }
 
 // The most names of a kind, and the most rows of a table, that people are shown; programs get more.

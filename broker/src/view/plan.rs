@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use policy::command::Command;
-use policy::decide::{Decision, Facts, decide};
+use policy::decide::{Decision, Facts, Grant, Outcome, decide};
 use policy::digest::Digest;
 use policy::explain::{Listed, Touched};
 use policy::govern::{Handled, Operation, Planned, State, Times};
@@ -18,7 +18,7 @@ use policy::reason::{Reason, Refusal};
 use policy::time::Timestamp;
 use policy::wire::Nonce;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::Scene;
 use super::explain::verdict;
@@ -193,6 +193,8 @@ fn flip(entry: &Entry, before: &Decision, after: &Decision, runs: Option<&Ground
             ("after", json!(verdict(after))),
             ("after_reason", json!(reason(after))),
             ("after_relaxations", json!(told(after))),
+            ("before_providers", answerers(before, after)),
+            ("after_providers", answerers(after, before)),
             ("detail", json!(after.refusal().or(before.refusal()).map(Refusal::brief))),
             ("running", json!(runs.map(|runs| runs.contains_key(&(ruled.host, ruled.id.clone()))))),
         ])
@@ -202,6 +204,27 @@ fn flip(entry: &Entry, before: &Decision, after: &Decision, runs: Option<&Ground
 // The relaxations that let a start through: permitted by one of them is less than permitted.
 fn relaxations(decision: &Decision) -> BTreeSet<String> {
     decision.relaxed().iter().map(|relaxed| relaxed.id.to_string()).collect()
+}
+
+// What answers each import that the other decision has answered by something else, where the verdict is the same.
+fn answerers(decision: &Decision, other: &Decision) -> Value {
+    let differs = |outcome: &&Outcome| !other.outcomes().contains(outcome);
+    let told = |outcome: &Outcome| {
+        let version = outcome.version.as_ref().map(|version| format!("@{version}")).unwrap_or_default();
+        let answer = match &outcome.grant {
+            Ok(Grant { by, id, sha256, revision, config_sha256, .. }) => row([
+                ("by", json!(by)),
+                ("id", json!(id)),
+                ("sha256", json!(sha256)),
+                ("revision", json!(revision)),
+                ("config_sha256", json!(config_sha256)),
+            ]),
+            Err(reason) => row([("reason", json!(reason))]),
+        };
+        (format!("{}{version} {}", outcome.package, outcome.link), answer)
+    };
+    let told: Map<String, Value> = decision.outcomes().iter().filter(differs).map(told).collect();
+    if verdict(decision) != verdict(other) || told.is_empty() { Value::Null } else { Value::Object(told) }
 }
 
 // What runs on the ground of the act, and what becomes of it.
