@@ -48,7 +48,7 @@ pub struct Contract {
 }
 
 /// Who may provide a contract: whatever one of these issuers signed, or one of these subjects.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Providers {
     /// Issuers whose providers may answer.

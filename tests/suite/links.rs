@@ -222,6 +222,71 @@ fn t48_configuration_is_held_to_its_schema_by_a_broker_that_fetches_nothing() {
     assert_eq!(shop.0.accepted(&["audit", "verify"])["success"], true, "the verdicts replay without the schemas");
 }
 
+// Whatever `explain` prints to be done for a component, done as it is printed with that issuer's key.
+fn fix(lattice: &Lattice, file: &str, id: &str) {
+    let (code, told) = lattice.json(&["explain", file, "--id", id]);
+    assert_eq!((code, told["fix"].get("still")), (3, None), "{told}");
+    let acts = told["fix"]["acts"].as_array().unwrap().iter();
+    let lines = acts.map(|act| act["command"].as_str().unwrap().replace("--issuer-key KEY", "--issuer-key acme.nk"));
+    let lines: Vec<String> = lines.collect();
+    let ran = lattice.shell(&lines.join("\n"), &[]);
+    assert!(ran.status.success(), "{lines:?}: {}", String::from_utf8_lossy(&ran.stderr));
+    assert_eq!(lattice.accepted(&["explain", file, "--id", id])["verdict"], "permitted");
+}
+
+#[test]
+fn the_printed_fix_of_a_contract_works_and_keeps_all_that_the_contract_said() {
+    let shop = Shop::open();
+    let schema = json!({"type": "object", "properties": {"bucket": {"type": "string"}}});
+    assert_eq!(with_schema(&shop.0, 2, &schema).0, 0);
+    shop.0.accepted(&["link", "put", "asker", "east", "--contract", "demo:kv", "--config", "bucket=eu"]);
+    // The next one names the same schema, which is published; and it no longer allows what the link says.
+    let shown = || shop.0.accepted(&["contract", "show", "demo:kv"])["contract"].clone();
+    let mut contract: Contract = serde_json::from_value(shown()).unwrap();
+    let providers = shop.0.accepted(&["provider", "list"])["providers"].clone();
+    let subject =
+        |id: &str| providers.as_array().unwrap().iter().find(|row| row["id"] == id).unwrap()["subject"].clone();
+    contract.providers.issuers = Vec::new();
+    contract.providers.subjects = vec![serde_json::from_value(subject("west")).unwrap()];
+    (contract.revision, contract.defaultable, contract.exp) = (3, false, Some(contract.iat.plus(86_400)));
+    contract.legacy_ids = vec!["demo:keyvalue".parse().unwrap()];
+    let key = SigningKey::<Issuer>::load(&shop.0.path("acme.nk")).unwrap();
+    std::fs::write(shop.0.path("kv.jwt"), key.sign_contract(&contract)).unwrap();
+    shop.0.accepted(&["contract", "publish", path(&shop.0.path("kv.jwt"))]);
+    fix(&shop.0, path(&shop.0.path("asker.wasm")), "asker");
+    let mut expected = serde_json::to_value(&contract).unwrap();
+    let found = shown();
+    let mut subjects = vec![subject("east"), subject("west")];
+    subjects.sort_by_key(Value::to_string);
+    (expected["providers"]["subjects"], expected["revision"]) = (subjects.into(), json!(4));
+    expected["iat"] = found["iat"].clone();
+    expected["exp"] = (found["iat"].as_u64().unwrap() + 86_400).into();
+    assert_eq!(found, expected);
+    assert_eq!(number(&shop), "1");
+    // What an option says otherwise is so, and whoever begins anew takes nothing over.
+    let draft = |more: &[&str]| {
+        let draft = ["contract", "draft", "demo:kv"];
+        shop.0.accepted(&[&draft[..], more].concat())["contract"].clone()
+    };
+    let plain = draft(&["--config", "none", "--defaultable"]);
+    assert_eq!((&plain["config"], plain.get("config_schema_sha256")), (&json!("none"), None), "{plain}");
+    assert_eq!((&plain["defaultable"], &plain["tracks"]), (&json!(true), &found["tracks"]), "{plain}");
+    let issuer = key.name().to_string();
+    let anew = draft(&["--anew", "--interface", "other", "--provider-issuer", &issuer]);
+    assert_eq!((&anew["interfaces"], &anew["revision"]), (&json!(["other"]), &json!(5)), "{anew}");
+    assert_eq!(anew["providers"], json!({"issuers": [issuer], "subjects": []}), "{anew}");
+}
+
+#[test]
+fn the_printed_fix_publishes_the_first_contract_too() {
+    let lattice = Lattice::quiet();
+    let acme = lattice.issuer("acme");
+    lattice.accepted(&["issuer", "add", &acme, "--scope", "*"]);
+    let cart = lattice.signed("cart", "cart", "acme");
+    lattice.accepted(&["component", "admit", path(&cart), "--id", "cart"]);
+    fix(&lattice, path(&cart), "cart");
+}
+
 #[test]
 fn a_reason_with_control_characters_or_a_seed_is_refused() {
     let shop = Shop::open();

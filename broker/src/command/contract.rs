@@ -27,7 +27,7 @@ use crate::command::{Globals, files};
 use crate::config::MAX_SCHEMA;
 use crate::keys::SigningKey;
 use crate::output::{self, Report};
-use crate::view::{Look, Page, cell};
+use crate::view::{Look, Page, cell, rows};
 
 use draft::Draft;
 
@@ -62,7 +62,7 @@ enum Command {
     Publish {
         /// The signed contract.
         file: PathBuf,
-        /// The JSON Schema of its configuration, where the contract names one by digest.
+        /// The JSON Schema of its configuration, where the contract names one that the revision before did not.
         #[arg(long, value_name = "SCHEMA.json")]
         config_schema: Option<PathBuf>,
         #[command(flatten)]
@@ -173,6 +173,7 @@ fn publish(globals: &Globals, file: &Path, schema: Option<&Path>, acting: Acting
     let contract = contract::read(token).map_err(|refusal| refusal.within(format!("`{}`", file.display())))?;
     let (package, sha256) = (contract.sub.clone(), contract.sha256());
     let says = format!("revision {} of the contract for `{package}` is published", contract.revision);
+    let client = Client::of(globals)?;
     let publish = Operation::PublishContract(PublishContract { package: package.clone(), sha256 });
     let doing = Doing::one(publish, says).with_statement(token.to_vec());
     let mut doing = doing.with("package", package.as_str()).with("sha256", sha256.to_string());
@@ -180,12 +181,21 @@ fn publish(globals: &Globals, file: &Path, schema: Option<&Path>, acting: Acting
         (None, None) => {}
         (Some(schema), Some(named)) if Digest::of(&schema) == named => doing = doing.with_statement(schema),
         (Some(_), _) => return Err(Refusal::new(Reason::HashMismatch, "the contract names another schema").into()),
+        // Its last revision brought it: it is in the log.
+        (None, Some(named)) if published_schema(&client, &package)? == Some(named) => {}
         (None, Some(named)) => {
             let detail = format!("the contract names schema {named}; give it with `--config-schema SCHEMA.json`");
             return Err(Refusal::new(Reason::EvidenceMissing, detail).into());
         }
     }
-    acting.run(&Client::of(globals)?, None, doing.with("revision", contract.revision))
+    acting.run(&client, None, doing.with("revision", contract.revision))
+}
+
+fn published_schema(client: &Client, package: &Package) -> anyhow::Result<Option<Digest>> {
+    let seen = client.look(&Look::Contracts(Page::default()))?;
+    let row = rows(&seen.view, "contracts").iter().find(|row| cell(row, "package") == package.as_str());
+    let named = row.and_then(|row| row.get("contract")?.get("config_schema_sha256")).and_then(Value::as_str);
+    Ok(named.map(Digest::parse).transpose()?)
 }
 
 // As it is named by its digest: canonical, so that spaces do not make another of it.

@@ -1,4 +1,7 @@
-//! A draft of a contract: what can be read of a package, and what its owner adds.
+//! A draft of a contract: what stands, what can be read of a package, and what its owner adds.
+//!
+//! The next revision of a contract that stands says all that it said, unless an option says otherwise: what a revision
+//! left out by oversight would be taken from whoever is bound by it.
 
 use std::path::{Path, PathBuf};
 
@@ -8,7 +11,7 @@ use policy::contract::{Configuration, Contract, Providers};
 use policy::digest::Digest;
 use policy::key::{self, Name};
 use policy::name::{InterfaceName, LegacyId, Package, Track, Version};
-use policy::native::NATIVES;
+use policy::native::{NATIVES, Native};
 use policy::provider::Subject;
 use policy::reason::Refusal;
 use policy::verify::{self, Form};
@@ -41,25 +44,31 @@ pub(super) struct Draft {
     /// A provider that may answer (`V…`, `M…` or `native/…`); may be given more than once.
     #[arg(long, value_name = "SUBJECT")]
     provider: Vec<String>,
-    /// Leave out the native builtin of the package, which may answer otherwise.
+    /// Leave out the native builtin of the package, which may answer what is published first.
     #[arg(long)]
     without_native: bool,
+    /// Begin anew: take over nothing of the published contract but its signer and its revision.
+    #[arg(long)]
+    anew: bool,
     /// An interface of the package; may be given more than once.
     #[arg(long, value_name = "NAME")]
     interface: Vec<String>,
-    /// Whether a binding needs configuration.
-    #[arg(long, value_enum, default_value_t = ConfigName::None)]
-    config: ConfigName,
-    /// A JSON Schema of that configuration.
+    /// Whether a binding needs configuration [default: as published, else none].
+    #[arg(long, value_enum)]
+    config: Option<ConfigName>,
+    /// A JSON Schema of that configuration [default: as published, while it has any].
     #[arg(long, value_name = "SCHEMA.json")]
     config_schema: Option<PathBuf>,
     /// Never let a lattice's default answer it: only links.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "defaultable")]
     links_only: bool,
+    /// Let a lattice's default answer it, though the published contract does not.
+    #[arg(long)]
+    defaultable: bool,
     /// Its revision [default: one more than is published].
     #[arg(long)]
     revision: Option<u64>,
-    /// When it ends.
+    /// When it ends [default: as long after it is signed as the published one].
     #[arg(long, value_name = "SECONDS")]
     expires_in: Option<u64>,
 }
@@ -75,32 +84,28 @@ impl Draft {
     pub(super) fn run(self, globals: &Globals) -> anyhow::Result<Report> {
         let (package, version) = split(&self.package)?;
         let published = published(globals, &package);
-        let served = self.surface(&package, version)?;
-        let mut subjects = self.provider.iter().map(|text| Subject::parse(text)).collect::<Result<Vec<_>, _>>()?;
-        let mut issuers: Vec<Name<key::Issuer>> =
-            self.provider_issuer.iter().map(|text| Name::parse(text)).collect::<Result<_, _>>()?;
-        let native = NATIVES.iter().find(|native| native.package == package.as_str());
-        if let Some(native) = native.filter(|_| !self.without_native) {
-            subjects.push(native.subject()?);
-        }
+        let stands = published.as_ref().filter(|_| !self.anew);
+        let (interfaces, tracks) = self.surface(&package, version, stands)?;
         let iat = now()?;
-        subjects.sort();
-        subjects.dedup();
-        issuers.sort();
-        issuers.dedup();
+        let lifetime = stands.and_then(|old| Some(old.exp?.seconds().saturating_sub(old.iat.seconds())));
+        let config = self.config.map(ConfigName::configuration).or_else(|| stands.map(|old| old.config));
+        let config = config.unwrap_or(Configuration::None);
+        let schema = self.config_schema.as_deref().map(read_schema).transpose()?.map(|it| Digest::of(&it));
+        let schema = schema.or_else(|| stands.and_then(|old| old.config_schema_sha256));
         let contract = Contract {
             iss: self.issuer(globals, &package, published.as_ref())?,
             sub: package.clone(),
             iat,
-            exp: self.expires_in.map(|seconds| iat.plus(seconds)),
+            exp: self.expires_in.or(lifetime).map(|seconds| iat.plus(seconds)),
             revision: self.revision.unwrap_or_else(|| published.as_ref().map_or(1, |contract| contract.revision + 1)),
-            interfaces: served.interfaces,
-            tracks: served.version.iter().map(Version::track).collect::<Vec<Track>>(),
-            providers: Providers { issuers, subjects },
-            defaultable: !self.links_only,
-            config: self.config.configuration(),
-            config_schema_sha256: self.config_schema.as_deref().map(read_schema).transpose()?.map(|it| Digest::of(&it)),
-            legacy_ids: legacy_ids(&package)?,
+            interfaces,
+            tracks,
+            providers: self.providers(&package, stands)?,
+            defaultable: self.defaultable || (!self.links_only && stands.is_none_or(|old| old.defaultable)),
+            config,
+            // Without configuration there is nothing that a schema would be of.
+            config_schema_sha256: schema.filter(|_| self.config_schema.is_some() || config != Configuration::None),
+            legacy_ids: stands.map_or_else(|| legacy_ids(&package), |old| Ok(old.legacy_ids.clone()))?,
         };
         if contract.providers.issuers.is_empty() && contract.providers.subjects.is_empty() {
             let what =
@@ -111,28 +116,56 @@ impl Draft {
         Ok(Report::new(format!("{pretty}\n"), serde_json::json!({"contract": contract})))
     }
 
-    // The interfaces and the version: from a component's bytes, from a native builtin, or as told.
-    fn surface(&self, package: &Package, version: Option<Version>) -> anyhow::Result<Import> {
+    // Whoever may answer already, and whoever is named. The native builtin is taken along at first: afterwards its owner
+    // may have left it out.
+    fn providers(&self, package: &Package, stands: Option<&Contract>) -> anyhow::Result<Providers> {
+        let Providers { mut issuers, mut subjects } = stands.map(|old| old.providers.clone()).unwrap_or_default();
+        for text in &self.provider_issuer {
+            issuers.push(Name::parse(text)?);
+        }
+        for text in &self.provider {
+            subjects.push(Subject::parse(text)?);
+        }
+        let native = native(package).map(Native::subject).transpose()?;
+        if self.without_native {
+            subjects.retain(|subject| native.as_ref() != Some(subject));
+        } else if stands.is_none() {
+            subjects.extend(native);
+        }
+        subjects.sort();
+        subjects.dedup();
+        issuers.sort();
+        issuers.dedup();
+        Ok(Providers { issuers, subjects })
+    }
+
+    // The interfaces and the tracks: from what stands, from a component's bytes, from a native builtin, or as told.
+    fn surface(
+        &self,
+        package: &Package,
+        version: Option<Version>,
+        stands: Option<&Contract>,
+    ) -> anyhow::Result<(Vec<InterfaceName>, Vec<Track>)> {
         let told = self.interface.iter().map(|name| InterfaceName::parse(name)).collect::<Result<Vec<_>, _>>()?;
-        let mut found = match &self.file {
-            Some(file) => surface_of(file, package, version.as_ref())?,
-            None => NATIVES
-                .iter()
-                .find(|native| native.package == package.as_str())
-                .map(policy::native::Native::serves)
-                .transpose()?
-                .unwrap_or_else(|| Import { package: package.clone(), version: None, interfaces: Vec::new() }),
+        let found = match (&self.file, stands) {
+            (Some(file), _) => Some(surface_of(file, package, version.as_ref())?),
+            (None, Some(_)) => None,
+            (None, None) => native(package).map(Native::serves).transpose()?,
         };
-        found.version = version.or(found.version);
-        found.interfaces.extend(told);
-        found.interfaces.sort();
-        found.interfaces.dedup();
-        if found.interfaces.is_empty() {
+        let (read, found) = found.map_or((None, Vec::new()), |import| (import.version, import.interfaces));
+        let mut interfaces = stands.map(|old| old.interfaces.clone()).unwrap_or_default();
+        interfaces.extend(found.into_iter().chain(told));
+        interfaces.sort();
+        interfaces.dedup();
+        if interfaces.is_empty() {
             let what =
                 "which interfaces has it? take them with `--file COMPONENT.wasm` or name them with `--interface`";
             return Err(Usage(what.to_owned()).into());
         }
-        Ok(found)
+        let mut tracks = stands.map(|old| old.tracks.clone()).unwrap_or_default();
+        let track = version.or(read).as_ref().map(Version::track);
+        tracks.extend(track.filter(|track| !tracks.contains(track)));
+        Ok((interfaces, tracks))
     }
 
     fn issuer(
@@ -153,6 +186,10 @@ impl Draft {
         let own = own.ok_or_else(|| Usage("who will sign it? name the issuer with `--issuer KEY`".to_owned()))?;
         Ok(SigningKey::<key::Issuer>::load(&own).map_err(told)?.name())
     }
+}
+
+fn native(package: &Package) -> Option<&'static Native> {
+    NATIVES.iter().find(|native| native.package == package.as_str())
 }
 
 // The package as it is published, where a lattice can be looked at; a draft needs none.

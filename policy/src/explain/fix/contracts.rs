@@ -37,11 +37,39 @@ pub(super) fn publish(binding: &Binding<'_>, lifts: Reason) -> Option<Proposal> 
     extend(&mut contract, binding);
     let sha256 = Digest::of(&crate::json::write(&contract));
     let command = format!(
-        "countersign contract draft {package} > contract.json && countersign contract sign contract.json --issuer-key KEY \
-         && countersign contract publish contract.jwt"
+        "countersign contract draft {package}{} > contract.json && countersign contract sign contract.json --issuer-key KEY \
+         && countersign contract publish contract.jwt",
+        added(&contract, old, binding)
     );
     let event = Event::ContractPublished(ContractPublished { sha256, contract });
     Some(Proposal { command, roles: vec![Who::ContractOwner, Who::Administrator], event: Some(event) })
+}
+
+// What the draft must be told: all that the contract says and the old one does not.
+fn added(contract: &Contract, old: Option<&Contract>, binding: &Binding<'_>) -> String {
+    let has = |said: &dyn Fn(&Contract) -> bool| old.is_some_and(said);
+    let mut added = String::new();
+    if let Some(version) = &binding.import.version
+        && !has(&|old| old.tracks.contains(&version.track()))
+    {
+        added += &format!("@{version}");
+    }
+    for interface in contract.interfaces.iter().filter(|it| !has(&|old| old.interfaces.contains(it))) {
+        added += &format!(" --interface {interface}");
+    }
+    for subject in contract.providers.subjects.iter().filter(|it| !has(&|old| old.providers.subjects.contains(it))) {
+        added += &format!(" --provider {subject}");
+    }
+    if contract.defaultable && old.is_some_and(|old| !old.defaultable) {
+        added += " --defaultable";
+    }
+    if !has(&|old| old.iss == contract.iss) {
+        added += &format!(" --issuer {}", contract.iss);
+    }
+    if let Some(exp) = contract.exp {
+        added += &format!(" --expires-in {}", exp.seconds().saturating_sub(contract.iat.seconds()));
+    }
+    added
 }
 
 // Whose signature would count now, and until when: the one of the old contract, or any trusted for contracts.
