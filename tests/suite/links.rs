@@ -36,7 +36,14 @@ fn a_link_is_switched_and_rolled_back_by_one_command_each_and_its_history_tells_
     shop.link("east", "default");
     shop.0.accepted(&["link", "switch", "asker", "demo:kv", "--to", "west", "--stage", "prepare"]);
     assert_eq!(number(&shop), "1", "what is prepared answers nothing");
-    shop.0.accepted(&["link", "switch", "asker", "demo:kv", "--stage", "cut-over"]);
+    // What is cut over to was prepared with its configuration: another one is never left out in silence.
+    std::fs::write(shop.0.path("values.json"), r#"{"bucket":"eu"}"#).unwrap();
+    let cut_over = ["link", "switch", "asker", "demo:kv", "--stage", "cut-over"];
+    for config in [["--config", "bucket=eu"], ["--config-file", path(&shop.0.path("values.json"))]] {
+        let (code, told) = shop.0.json(&[&cut_over[..], &config].concat());
+        assert_eq!((code, told["error"].as_str()), (2, Some("usage")), "{told}");
+    }
+    shop.0.accepted(&cut_over);
     assert_eq!(number(&shop), "2");
     shop.0.accepted(&["link", "rollback", "asker", "demo:kv", "--reason", "slower than before"]);
     assert_eq!(number(&shop), "1");

@@ -115,6 +115,11 @@ impl Switch {
             if self.stage == Some(StageName::Prepare) {
                 return Err(Usage("prepare it for whom? name the provider with `--to PROVIDER`".to_owned()).into());
             }
+            if self.values.any() {
+                let what = "`--stage cut-over` cuts over to what was prepared, with its configuration; give one when it is \
+                            prepared, or leave it out";
+                return Err(Usage(what.to_owned()).into());
+            }
             return self.place.step(globals, Stage::CutOver, "is answered by the provider that was prepared");
         };
         if self.stage == Some(StageName::CutOver) {

@@ -96,6 +96,11 @@ impl Put {
 }
 
 impl Values {
+    /// Whether any was given.
+    pub(super) const fn any(&self) -> bool {
+        !self.config.is_empty() || self.config_file.is_some()
+    }
+
     /// The configuration, checked as the broker will; none where nothing was said.
     pub(super) fn read(&self) -> anyhow::Result<Option<Config>> {
         let values = match &self.config_file {
