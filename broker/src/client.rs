@@ -190,10 +190,15 @@ impl Client {
         let Some(folder) = &self.folder else {
             return self.runtime.block_on(self.ask(look));
         };
-        if folder.is_locked() && (look.is_live() || look.is_better_live()) {
+        let until = Instant::now() + DEADLINE;
+        while folder.is_locked() && (look.is_live() || look.is_better_live() || look.is_judged()) {
             match self.runtime.block_on(self.ask(look)) {
                 // The folder tells less, and no less true.
-                Err(error) if look.is_better_live() && is_unreachable(&error) => {}
+                Err(error) if look.is_better_live() && is_unreachable(&error) => break,
+                // Another command holds the lock only for a moment, a broker for as long as it runs.
+                Err(error) if look.is_judged() && is_unreachable(&error) && Instant::now() < until => {
+                    std::thread::sleep(PAUSE);
+                }
                 seen => return seen,
             }
         }

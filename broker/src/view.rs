@@ -198,7 +198,13 @@ impl Look {
 
     /// Whether a broker that hears hosts can tell more than the folder's log does.
     pub const fn is_better_live(&self) -> bool {
-        matches!(self, Self::Plan(_) | Self::Issuers(_))
+        matches!(self, Self::Issuers(_))
+    }
+
+    /// Whether it must be answered by whoever would judge a command: a broker knows what runs, and what the log does not
+    /// hold yet.
+    pub const fn is_judged(&self) -> bool {
+        matches!(self, Self::Plan(_))
     }
 
     /// The same look at what comes after a page, for a list that is wanted whole.

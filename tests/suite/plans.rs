@@ -9,7 +9,7 @@ use harness::caller::query_by;
 use harness::embedded::Embedded;
 use harness::large::{ADMIN, Large, Size};
 use harness::lattice::{Lattice, path, wait_for};
-use harness::program::countersign;
+use harness::program::{countersign, countersign_json};
 use policy::answer::View;
 use policy::envelope::Unverified;
 use policy::key::Administrator;
@@ -160,6 +160,21 @@ async fn a_plan_without_the_folder_is_the_folders_own_and_is_done_from_there() {
     assert_eq!(code, 0, "{done}");
     let (code, again) = large.away_json(ADMIN, &[&revoke[..], &["--apply", shown]].concat());
     assert_eq!(code, 3, "{again}");
+}
+
+#[test]
+fn t79_a_plan_is_made_by_the_broker_that_holds_the_folder_or_by_nobody() {
+    let mut lattice = Lattice::start();
+    let dir = lattice.path("lattice");
+    let from = |arguments: &[&str]| {
+        countersign_json(&[&["--dir", path(&dir), "--nats-url", "nats://127.0.0.1:1"], arguments].concat())
+    };
+    let (code, told) = from(&["host", "invite", "--plan"]);
+    assert_eq!((code, &told["error"]), (1, &json!("broker_unreachable")), "{told}");
+    // A look that merely tells less is still answered by the log.
+    assert_eq!(from(&["issuer", "list"]).0, 0);
+    lattice.stop_broker();
+    assert_eq!(from(&["host", "invite", "--plan"]).0, 0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
