@@ -295,6 +295,34 @@ fn the_printed_fix_publishes_the_first_contract_too() {
 }
 
 #[test]
+fn what_the_server_takes_no_longer_is_refused_before_it_is_sent_and_a_plan_counts_what_is_made_anew() {
+    let mut shop = Shop::open();
+    let schema = json!({"type": "object"});
+    assert_eq!(with_schema(&shop.0, 2, &schema).0, 0);
+    let file = shop.0.path("links.jsonl");
+    let values: Value = (0..20).map(|number| (format!("n{number}"), json!("x".repeat(1000)))).collect();
+    let line = |number: usize| {
+        let (name, config) = (format!("n{number}"), &values);
+        json!({"component": "asker", "package": "demo:kv", "name": name, "provider": "east", "config": config})
+            .to_string()
+    };
+    std::fs::write(&file, (0..15).map(line).collect::<Vec<_>>().join("\n")).unwrap();
+    let put = ["link", "put", "-f", path(&file)];
+    let plan = shop.0.accepted(&[&put[..], &["--plan"]].concat());
+    assert_eq!(plan["made_anew"], json!(["the salt of a configuration, 15 times"]));
+    shop.0.nats.configure("max_payload: 256KB\nmax_pending: 512KB\n");
+    shop.0.nats.restart();
+    let size = wait_for("the broker", || shop.0.json(&["status"]).1["size"].as_u64());
+    for more in [&[][..], &["--plan"]] {
+        let (code, told) = shop.0.json(&[&put[..], more].concat());
+        let message = told["message"].as_str().unwrap();
+        assert_eq!((code, told["error"].as_str()), (3, Some("token_oversize")), "{told}");
+        assert!(message.contains("split the file") && !message.contains("sent"), "{message}");
+    }
+    assert_eq!(shop.0.accepted(&["status"])["size"], json!(size));
+}
+
+#[test]
 fn a_reason_with_control_characters_or_a_seed_is_refused() {
     let shop = Shop::open();
     let put = |reason: &str| {

@@ -39,9 +39,15 @@ impl Anew {
         self.0.insert(json::write(&made), (what.into(), from.into()));
     }
 
-    // For people: what will be made.
+    // For people: what will be made, each kind once.
     fn told(&self) -> Vec<String> {
-        self.0.values().map(|(what, _)| what.clone()).collect()
+        let mut kinds: BTreeMap<&str, usize> = BTreeMap::new();
+        self.0.values().for_each(|(what, _)| *kinds.entry(what).or_default() += 1);
+        let told = kinds.into_iter().map(|(what, count)| match count {
+            1 => what.to_owned(),
+            _ => format!("{what}, {count} times"),
+        });
+        told.collect()
     }
 
     // What was asked, as it is asked each time.

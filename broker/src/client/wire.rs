@@ -47,6 +47,11 @@ impl Wire {
         within: Duration,
         check: impl Fn(&[u8]) -> Result<T, Refusal>,
     ) -> anyhow::Result<T> {
+        let most = self.client.server_info().max_payload;
+        if request.len() > most {
+            let detail = format!("{} bytes, the NATS server at `{}` takes at most {most}", request.len(), self.url);
+            return Err(Refusal::new(Reason::TokenOversize, detail).into());
+        }
         let until = Instant::now() + within;
         let inbox = self.client.new_inbox();
         let failed = |source: Box<dyn std::error::Error + Send + Sync>| self.unanswered(source);

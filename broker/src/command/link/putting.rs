@@ -178,7 +178,10 @@ fn many(globals: &Globals, lines: &[(usize, Line)], acting: Acting) -> anyhow::R
     let report = acting.run(&client, Some(seen.epoch), doing.with("links", lines.len() as u64));
     report.map(|report| report.refused_within(|detail| named(detail, lines))).map_err(|error| {
         let refusal = error.downcast_ref::<Refusal>().cloned();
-        refusal.map_or(error, |refusal| Refusal { detail: named(&refusal.detail, lines), ..refusal }.into())
+        refusal.map_or(error, |refusal| {
+            let split = if refusal.reason == Reason::TokenOversize { "; split the file" } else { "" };
+            Refusal { detail: named(&refusal.detail, lines) + split, ..refusal }.into()
+        })
     })
 }
 
