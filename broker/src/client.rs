@@ -24,7 +24,7 @@ use policy::key::{Administrator, refuse_hidden_secrets, refuse_secrets};
 use policy::name::Lattice;
 use policy::reason::{Reason, Refusal};
 use policy::time::Timestamp;
-use policy::wire::Topic;
+use policy::wire::{COMMAND_LIFETIME_S, Topic};
 use serde_json::Value;
 
 use crate::clock::{Clock, SystemClock};
@@ -252,12 +252,17 @@ impl Client {
             return Err(Usage(format!("`--because` takes at most {} bytes", policy::json::MAX_STRING)).into());
         }
         let now = SystemClock::default().now();
+        let open_for = open_for.unwrap_or(LIFETIME_S);
+        if open_for > COMMAND_LIFETIME_S {
+            let detail = format!("a command may wait {COMMAND_LIFETIME_S} s at most, `--open-for` says {open_for} s");
+            return Err(Refusal::new(Reason::CommandExpired, detail).into());
+        }
         let command = Command {
             iss: key.name(),
             aud: self.lattice.clone(),
             inception_sha256: Some(pin.root()),
             iat: now,
-            not_after: now.plus(open_for.unwrap_or(LIFETIME_S)),
+            not_after: now.plus(open_for),
             jti: nonce()?,
             basis,
             because,

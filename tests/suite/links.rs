@@ -330,6 +330,16 @@ fn a_reason_with_control_characters_or_a_seed_is_refused() {
         (code, told["error"].as_str().unwrap_or_default().to_owned())
     };
     assert_eq!(put("a\u{1b}[2Jb").0, 3);
+    // Whoever only plans it is told the same.
+    let planned = |more: &[&str]| {
+        let plan = ["link", "put", "asker", "east", "--contract", "demo:kv", "--plan"];
+        let (code, told) = shop.0.json(&[&plan[..], more].concat());
+        (code, told["error"].as_str().unwrap_or_default().to_owned())
+    };
+    assert_eq!(planned(&["--reason", "a\u{1b}[2Jb"]), (3, "schema_mismatch".to_owned()));
+    assert_eq!(planned(&["--reason", &"x".repeat(1025)]), (2, "usage".to_owned()));
+    assert_eq!(planned(&["--open-for", "8d"]), (3, "command_expired".to_owned()));
+    assert_eq!(planned(&["--open-for", "7d"]), (0, String::new()));
     let seed = SigningKey::<Issuer>::generate().unwrap().seed().unwrap();
     assert_eq!(put(&format!("because {seed}")), (3, "secret_in_input".to_owned()));
     assert_eq!(put(&"x".repeat(1025)).0, 2);

@@ -71,6 +71,9 @@ impl Client {
     /// # Errors
     /// The reason why it would be refused, or why nobody could be asked.
     pub fn plan(&self, basis: u64, act: Act) -> anyhow::Result<Plan> {
+        // What the command line would not send is refused here, too. Signed and let go: a plan that travels is no command.
+        let pin = self.pin()?;
+        drop(self.signed(&pin, basis, act.clone())?);
         let Act { operations, statements, beside, anew, .. } = act;
         let digests: Vec<Digest> = statements.iter().map(|statement| Digest::of(statement)).collect();
         // As a command is scanned: whatever looks like a seed goes nowhere.
@@ -81,8 +84,7 @@ impl Client {
         let epoch = view.get("epoch").and_then(Value::as_u64);
         let epoch = epoch.ok_or_else(|| Refusal::new(Reason::SchemaMismatch, "the plan names no epoch"))?;
         let asked = anew.settled(json!({ "operations": operations, "statements": digests }));
-        let asked =
-            json!({ "lattice": self.lattice, "inception_sha256": self.root()?, "epoch": epoch, "asked": asked });
+        let asked = json!({ "lattice": self.lattice, "inception_sha256": pin.root(), "epoch": epoch, "asked": asked });
         Ok(Plan { sha256: Digest::of(&json::write(&asked)), epoch, view, anew: anew.told() })
     }
 }
