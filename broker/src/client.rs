@@ -376,6 +376,6 @@ pub(crate) const USUAL_URL: &str = "nats://127.0.0.1:4222";
 // What `-x` says when nobody says anything.
 const DEFAULT: &str = "default";
 // How long a command may wait for its judge.
-const LIFETIME_S: u64 = 600;
+pub(crate) const LIFETIME_S: u64 = 600;
 const DEADLINE: Duration = Duration::from_secs(5);
 const PAUSE: Duration = Duration::from_millis(50);

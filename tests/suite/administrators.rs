@@ -7,11 +7,13 @@ use broker::clock::SystemClock;
 use broker::folder::Folder;
 use broker::keys::SigningKey;
 use broker::service::Service;
+use futures::StreamExt;
 use harness::acts::{administrator, commands, every_kind, waits};
 use harness::asker::{Asker, now};
 use harness::caller::query_by;
 use harness::lattice::{Lattice, path};
 use policy::answer::{Receipt, View};
+use policy::command::Command;
 use policy::envelope::Unverified;
 use policy::key::Administrator;
 use policy::wire::inbox_prefix;
@@ -52,7 +54,9 @@ fn t79_two_people_do_over_the_command_line_what_one_cannot() {
     refused(&lattice, &["approve", id], "signed_already");
     let puppet = administrator(&lattice, "puppet");
     let raised = waits(&lattice, &["admin", "put", &puppet, "--name", "puppet", "--role", "operator"]);
-    lattice.accepted(&["--key", &by_bob, "reject", &raised]);
+    // Turned down is what was never done: there is nothing to wait for.
+    let rejected = lattice.accepted(&["--key", &by_bob, "reject", &raised]);
+    assert_eq!((rejected.get("effective"), rejected.get("recorded_at_ms")), (None, None), "{rejected}");
     let (code, planned) = lattice.json(&["--key", &by_bob, "approve", id, "--plan"]);
     assert_eq!((code, planned["plan"][1]["issuer_added"]["key"].as_str()), (0, Some(mallory.as_str())), "{planned}");
     let done = lattice.accepted(&["--key", &by_bob, "approve", id, "--reason", "I asked"]);
@@ -62,10 +66,18 @@ fn t79_two_people_do_over_the_command_line_what_one_cannot() {
 
     // Nobody takes away what makes two of them necessary, and everybody sees who they are.
     refused(&lattice, &["admin", "remove", &bob], "threshold_unmet");
+    // To take one of three away takes two, who have as long as for anything else.
+    let carol = administrator(&lattice, "carol");
+    let third = waits(&lattice, &["admin", "put", &carol, "--name", "carol", "--role", "viewer"]);
+    lattice.accepted(&["--key", &by_bob, "approve", &third]);
+    let removed = waits(&lattice, &["admin", "remove", &carol]);
+    let until = lattice.accepted(&["approve", "--list"])["pending"][0]["not_after"].as_u64().unwrap();
+    assert!(until > now().seconds() + 20 * 3600, "{until}");
+    lattice.accepted(&["--key", &by_bob, "approve", &removed]);
     let down = waits(&lattice, &["threshold", "put", "issuer-add", "1"]);
     lattice.accepted(&["--key", &by_bob, "reject", &down]);
     let admins = lattice.accepted(&["admin", "list"]);
-    assert_eq!(admins["administrators"].as_array().map(Vec::len), Some(2), "{admins}");
+    assert_eq!(admins["administrators"].as_array().map(Vec::len), Some(3), "{admins}");
     assert_eq!(lattice.accepted(&["admin", "show", &bob])["name"], json!("bob"));
     let thresholds = lattice.accepted(&["threshold", "list"]);
     for class in ["issuer-add", "administration"] {
@@ -73,6 +85,22 @@ fn t79_two_people_do_over_the_command_line_what_one_cannot() {
     }
     let verified = lattice.accepted(&["audit", "verify"]);
     assert_eq!(verified["success"], json!(true));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn t79_what_only_takes_away_cannot_be_kept_back_for_a_day() {
+    let lattice = Lattice::start();
+    two_people(&lattice);
+    let mallory = lattice.issuer("mallory");
+    let client = async_nats::connect(lattice.nats.url()).await.unwrap();
+    let mut heard = client.subscribe("countersign.v1.default.command").await.unwrap();
+    client.flush().await.unwrap();
+    // There is no such issuer, and nobody asks before it is judged.
+    for (act, lasts) in [(&["issuer", "revoke", &mallory][..], 600), (&["host", "invite"], 86_400)] {
+        drop(lattice.json(act));
+        let command = Unverified::<Command>::parse(&heard.next().await.unwrap().payload).unwrap();
+        assert_eq!(command.says().not_after.seconds() - command.says().iat.seconds(), lasts, "{act:?}");
+    }
 }
 
 #[test]

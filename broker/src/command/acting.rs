@@ -11,7 +11,7 @@ use policy::reason::{Reason, Refusal};
 use policy::time::Timestamp;
 use serde_json::{Map, Value};
 
-use crate::client::{Act, Client, Done, Over};
+use crate::client::{Act, Client, Done, LIFETIME_S, Over};
 use crate::command::Globals;
 use crate::command::moments::moments;
 use crate::command::planning::{looked, planned, still};
@@ -57,7 +57,11 @@ impl Acting {
         // Whoever asks for several signatures needs them for that already.
         let raises = |it: &Operation| matches!(it, Operation::PutThreshold(put) if put.threshold > 1);
         let raised = operations.iter().any(raises).then_some(A_DAY_S);
-        let open_for = self.open_for.map(|Span(seconds)| seconds).or(raised);
+        // What only takes away waits for nobody, and whoever held it back should not give it to the judge tomorrow. Who
+        // administers is the one thing that several must agree to take away.
+        let agreed = |it: &Operation| !it.narrows() || matches!(it, Operation::RemoveAdministrator(_));
+        let alone = (!operations.iter().any(agreed)).then_some(LIFETIME_S);
+        let open_for = self.open_for.map(|Span(seconds)| seconds).or(raised).or(alone);
         let (basis, open_for) = match (self.basis.or(seen), open_for) {
             (Some(basis), Some(seconds)) => (basis, Some(seconds)),
             (basis, open_for) => {
@@ -67,7 +71,8 @@ impl Acting {
                 (basis.unwrap_or(status.epoch), open_for.or(several))
             }
         };
-        let narrows = operations.iter().any(Operation::narrows);
+        // What is turned down was never done, so nothing of it is to be taken away anywhere.
+        let narrows = operations.iter().any(|it| it.narrows() && !matches!(it, Operation::RejectCommand(_)));
         let act = Act { operations, statements, beside, because: self.because, open_for, anew };
         members.insert("lattice".to_owned(), client.lattice().as_str().into());
         members.insert("basis".to_owned(), basis.into());
