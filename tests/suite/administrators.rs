@@ -12,6 +12,7 @@ use harness::acts::{administrator, commands, every_kind, waits};
 use harness::asker::{Asker, now};
 use harness::caller::query_by;
 use harness::lattice::{Lattice, path};
+use harness::program::countersign;
 use policy::answer::{Receipt, View};
 use policy::command::Command;
 use policy::envelope::Unverified;
@@ -101,6 +102,33 @@ async fn t79_what_only_takes_away_cannot_be_kept_back_for_a_day() {
         let command = Unverified::<Command>::parse(&heard.next().await.unwrap().payload).unwrap();
         assert_eq!(command.says().not_after.seconds() - command.says().iat.seconds(), lasts, "{act:?}");
     }
+}
+
+#[test]
+fn an_administrators_end_stays_until_another_is_given_or_it_is_taken_away() {
+    let lattice = Lattice::quiet();
+    let bob = administrator(&lattice, "bob");
+    let put = |more: &[&str]| {
+        let put = ["admin", "put", &bob, "--role"];
+        lattice.accepted(&[&put[..], more].concat())
+    };
+    let end = || lattice.accepted(&["admin", "show", &bob]).get("end").and_then(Value::as_u64);
+    put(&["viewer", "--name", "bob", "--until", "+30d"]);
+    let given = end();
+    assert!(given.is_some());
+    put(&["auditor"]);
+    assert_eq!(end(), given, "other roles took the end away");
+    let plan = |more: &[&str]| {
+        let put = ["admin", "put", &bob, "--role", "auditor", "--plan"];
+        let dir = lattice.path("lattice");
+        let told = countersign(&[&["--dir", path(&dir)], &put[..], more].concat());
+        String::from_utf8(told.stdout).unwrap()
+    };
+    assert!(plan(&["--no-end"]).contains("(bob): auditor, no end"), "{}", plan(&["--no-end"]));
+    assert!(plan(&["--until", "2099-01-31"]).contains("auditor, until 2099-01-31T00:00:00Z"));
+    assert_eq!(lattice.json(&["admin", "put", &bob, "--role", "viewer", "--no-end", "--until", "+1d"]).0, 2);
+    put(&["auditor", "--no-end"]);
+    assert_eq!(end(), None);
 }
 
 #[test]

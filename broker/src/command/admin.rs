@@ -4,15 +4,17 @@ use std::collections::BTreeSet;
 
 use clap::{Subcommand, ValueEnum};
 use policy::govern::{AdminRole, Operation, PutAdministrator, RemoveAdministrator};
+use policy::json;
 use policy::key::{Administrator, Name};
 use policy::name::PersonName;
+use policy::time::Timestamp;
 
 use crate::client::Client;
 use crate::command::Globals;
 use crate::command::acting::{Acting, Doing, listing, member, showing};
 use crate::command::when::When;
 use crate::output::Report;
-use crate::view::{Look, cell};
+use crate::view::{Look, cell, rows};
 
 /// Say who administers the lattice, and in which roles.
 #[derive(Debug, clap::Args)]
@@ -37,9 +39,12 @@ enum Command {
         /// Whose key it is [default: as it was].
         #[arg(long)]
         name: Option<String>,
-        /// The end of its say.
+        /// The end of its say [default: as it was].
         #[arg(long, value_name = "TIME")]
         until: Option<When>,
+        /// Let its say have no end.
+        #[arg(long, conflicts_with = "until")]
+        no_end: bool,
         #[command(flatten)]
         acting: Acting,
     },
@@ -88,16 +93,20 @@ enum RoleName {
 impl Args {
     pub(super) fn run(self, globals: &Globals) -> anyhow::Result<Report> {
         match self.command {
-            Command::Put { administrator, role, name, until, acting } => {
+            Command::Put { administrator, role, name, until, no_end, acting } => {
                 let key: Name<Administrator> = Name::parse(&administrator)?;
                 let name = name.as_deref().map(PersonName::parse).transpose()?;
-                let end = until.map(When::timestamp).transpose()?;
+                let client = Client::of(globals)?;
+                let (end, seen) = match until.map(When::timestamp).transpose()? {
+                    None if !no_end => end_of(&client, &key)?,
+                    end => (end, None),
+                };
                 let roles: BTreeSet<AdminRole> = role.iter().map(|role| role.role()).collect();
                 let words: Vec<&str> = roles.iter().map(|role| role.word()).collect();
                 let says = format!("administrator {key} has the roles: {}", words.join(", "));
                 let put = Operation::PutAdministrator(PutAdministrator { key, name, roles, until: end });
                 let doing = Doing::one(put, says).with("key", key.to_string()).until(end, until);
-                acting.run(&Client::of(globals)?, None, doing)
+                acting.run(&client, seen, doing)
             }
             Command::Remove { administrator, acting } => {
                 let key: Name<Administrator> = Name::parse(&administrator)?;
@@ -117,6 +126,14 @@ impl Args {
             }
         }
     }
+}
+
+// The end that an administrator's say has, and when it was seen.
+fn end_of(client: &Client, key: &Name<Administrator>) -> anyhow::Result<(Option<Timestamp>, Option<u64>)> {
+    let seen = client.look(&Look::Administrators)?;
+    let row = rows(&seen.view, "administrators").iter().find(|row| cell(row, "key") == key.to_string());
+    let end = row.and_then(|row| row.get("end")).cloned().map(json::from_value).transpose()?;
+    Ok((end, Some(seen.epoch)))
 }
 
 fn heading_cells<const N: usize>(names: [&str; N], row: &serde_json::Value) -> [String; N] {

@@ -106,7 +106,7 @@ impl Apply for AdministratorPut {
     fn told(&self) -> String {
         let roles: Vec<&str> = self.roles.iter().map(|role| role.word()).collect();
         let name = self.name.as_ref().map(|name| format!(" ({name})")).unwrap_or_default();
-        let until = self.until.map(|until| format!(" until {until}")).unwrap_or_default();
-        format!("administrator {}{name}: {}{until}", self.key, roles.join(", "))
+        let until = self.until.map_or_else(|| "no end".to_owned(), |until| format!("until {until}"));
+        format!("administrator {}{name}: {}, {until}", self.key, roles.join(", "))
     }
 }
