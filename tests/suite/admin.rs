@@ -271,6 +271,9 @@ fn a_proof_takes_the_place_of_a_proof_and_of_nothing_else() {
 fn an_issuer_is_added_shown_and_revoked() {
     let bench = Bench::bare();
     let add = ["issuer", "add", &bench.acme, "--scope", "acme:*", "--kind", "component", "--because", "we make it"];
+    for nothing in ["0", "0d"] {
+        assert_eq!(bench.json(&[&add[..], &["--max-lifetime", nothing]].concat()).0, 2);
+    }
     let added = bench.done(&[&add[..], &["--max-lifetime", "86400"]].concat());
     assert_eq!((&added["index"], &added["epoch"]), (&json!(3), &json!(3)));
     assert_eq!(added["entry_sha256"].as_str().unwrap().len(), 64);
@@ -478,6 +481,7 @@ fn an_invitation_is_one_line_and_its_seed_is_kept_nowhere() {
     assert_eq!(open["invitations"][0]["labels"], json!({"zone": "eu"}));
     assert!(bench.text(&["host", "list"]).contains("zone=eu"));
     bench.refused(&["host", "invite", "--expires-in", "9999999"], "command_expired");
+    assert_eq!(bench.json(&["host", "invite", "--expires-in", "0"]).0, 2);
     let nobody = SigningKey::<Host>::generate().unwrap().name().to_string();
     bench.refused(&["host", "ban", &nobody], "host_unknown");
     bench.refused(&["host", "show", &nobody], "not_found");

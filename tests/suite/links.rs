@@ -144,6 +144,11 @@ fn many_links_are_put_at_once_or_none_and_the_error_names_the_line() {
     assert_eq!((code, told["error"].as_str()), (3, Some("contract_unknown")), "{told}");
     assert!(message.contains("line 3, link `asker/demo:nowhere/n3`"), "{message}");
     assert_eq!(shop.0.accepted(&["link", "list"])["links"], json!([]), "none of them stands");
+    // Of two lines about one link nobody can tell which was meant.
+    let (code, told) = put(&[line(1, "east"), line(2, "east"), line(1, "west")]);
+    let message = told["message"].as_str().unwrap();
+    assert_eq!((code, told["error"].as_str()), (2, Some("usage")));
+    assert!(message.contains("line 3, link `asker/demo:kv/n1` stands on line 1"), "{message}");
     let lines: Vec<_> = (0..12).map(|number| line(number, ["east", "west"][number % 2])).collect();
     assert_eq!(put(&lines).0, 0);
     let first = shop.0.accepted(&["link", "list", "--limit", "5"]);

@@ -35,7 +35,8 @@ enum Command {
         #[arg(long, value_name = "K=V")]
         label: Vec<String>,
         /// How long the invitation stands, at most 7 days.
-        #[arg(long, value_name = "SECONDS", default_value_t = 3600)]
+        #[arg(long, value_name = "SECONDS", default_value_t = 3600,
+            value_parser = clap::value_parser!(u64).range(1..))]
         expires_in: u64,
         #[command(flatten)]
         acting: Acting,

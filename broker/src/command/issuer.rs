@@ -163,7 +163,7 @@ struct Add {
     #[arg(long, value_enum)]
     kind: Vec<KindName>,
     /// The longest lifetime that it may promise; without one, `exp` is not demanded.
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", value_parser = Span::lasting)]
     max_lifetime: Option<Span>,
     /// The end of its trust: from then on it is retired.
     #[arg(long, value_name = "TIME")]

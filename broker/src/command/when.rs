@@ -26,6 +26,14 @@ impl When {
     }
 }
 
+impl Span {
+    /// A span that lasts: none of it is no time at all.
+    pub(super) fn lasting(text: &str) -> Result<Self, Usage> {
+        let span: Self = text.parse()?;
+        if span.0 > 0 { Ok(span) } else { Err(Usage("no time at all; leave it out, or give at least `1s`".to_owned())) }
+    }
+}
+
 impl std::str::FromStr for Span {
     type Err = Usage;
     fn from_str(text: &str) -> Result<Self, Usage> {

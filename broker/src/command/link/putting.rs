@@ -1,5 +1,6 @@
 //! `link put`: one link from options, or many from a file as one command, applied whole or not at all.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use policy::command::MAX_OPERATIONS;
@@ -220,10 +221,22 @@ fn read_lines(path: &std::path::Path) -> anyhow::Result<Vec<(usize, Line)>> {
             }
         }
     }
+    refuse_twice(&lines)?;
     if lines.is_empty() || lines.len() > MAX_OPERATIONS {
         return Err(Usage(format!("{} links; one command puts 1 to {MAX_OPERATIONS}", lines.len())).into());
     }
     Ok(lines)
+}
+
+// Of two lines about one link the last would stand, and nobody could tell which was meant.
+fn refuse_twice(lines: &[(usize, Line)]) -> Result<(), Usage> {
+    let mut places = BTreeMap::new();
+    for (number, line) in lines {
+        if let Some(first) = places.insert((&line.component, &line.package, &line.name), *number) {
+            return Err(Usage(format!("{} stands on line {first} already", line.place(*number))));
+        }
+    }
+    Ok(())
 }
 
 /// Reads `sha256=…`, or `issuer=A…` with `rev=3..7`, `rev=3..`, `rev=..7` or `rev=3`.
