@@ -48,6 +48,10 @@ fn t79_two_people_do_over_the_command_line_what_one_cannot() {
     assert_eq!(proposed["pending"]["missing"], json!(1));
     let id = proposed["pending"]["id"].as_str().unwrap();
     let listed = lattice.accepted(&["approve", "--list"]);
+    assert_eq!(listed["pending"][0]["operations"], json!(["add_issuer"]));
+    let dir = lattice.path("lattice");
+    let text = countersign(&["--dir", path(&dir), "--nats-url", &lattice.nats.url(), "approve", "--list"]);
+    assert!(String::from_utf8_lossy(&text.stdout).contains("add_issuer"), "{text:?}");
     assert_eq!((&listed["pending"][0]["id"], &listed["pending"][0]["because"]), (&json!(id), &json!("why not")));
     assert_eq!(lattice.accepted(&["status"])["counts"]["pending"], json!(1));
     refused(&lattice, &["issuer", "show", &mallory], "not_found");

@@ -151,6 +151,9 @@ async fn a_plan_without_the_folder_is_the_folders_own_and_is_done_from_there() {
     large.lattice.stop_broker();
     let alone = large.lattice.accepted(&[&revoke[..], &["--plan"]].concat());
     assert_eq!((alone.get("running"), &alone["depends"]), (None, &away["depends"]), "{alone}");
+    let dir = large.lattice.path("lattice");
+    let text = String::from_utf8(countersign(&["--dir", path(&dir), "inventory"]).stdout).unwrap();
+    assert!(text.contains("what runs cannot be known") && !text.contains("nothing runs"), "{text}");
     large.lattice.serve();
     assert_eq!(size(&large.lattice), size_before, "a plan was recorded");
     let (code, stale) = large.away_json(ADMIN, &[&revoke[..], &["--apply", &"00".repeat(32)]].concat());

@@ -48,13 +48,13 @@ pub struct Reject {
 impl Args {
     pub(super) fn run(self, globals: &Globals) -> anyhow::Result<Report> {
         let Some(id) = self.id.as_deref().map(parse).transpose()? else {
-            let heading = ["ID", "BY", "MISSING", "ROLES", "UNTIL", "BECAUSE"];
+            let heading = ["ID", "WHAT", "BY", "MISSING", "ROLES", "UNTIL", "BECAUSE"];
             let report = listing(globals, &Look::Pending { id: None }, "pending", heading, |row| {
                 let name = member(row, "name");
                 let by = if name.is_empty() { member(row, "by").chars().take(16).collect() } else { name };
-                let [id, missing, roles, until, because] =
-                    ["id", "missing", "roles", "not_after", "because"].map(|name| member(row, name));
-                [id, by, missing, roles, until, because]
+                let [id, what, missing, roles, until, because] =
+                    ["id", "operations", "missing", "roles", "not_after", "because"].map(|name| member(row, name));
+                [id, what, by, missing, roles, until, because]
             })?;
             let nothing = rows(&report.json(), "pending").is_empty();
             return Ok(if nothing { Report::new("nothing waits for a signature\n", report.json()) } else { report });

@@ -38,7 +38,7 @@ impl Args {
         let seen = Client::of(globals)?.look(&Look::Inventory(Box::new(which)))?;
         let mut text: String = rows(&seen.view, "hosts").iter().map(|host| self.told(host)).collect();
         if seen.view.get("heard") == Some(&json!(false)) {
-            text.push_str("no broker runs here, so nobody hears hosts\n");
+            text.push_str("no broker runs here, so nobody hears hosts: what runs cannot be known\n");
         }
         Ok(Report::new(text, with_epoch(seen.view, seen.epoch)))
     }
@@ -50,6 +50,10 @@ impl Args {
         };
         let line = format!("host {} {heard}\n", output::shown(&member(host, "host")));
         let running = rows(host, "running");
+        // Of a host that nobody hears nothing is known: it may well run much.
+        if host.get("silent_ms").is_none() {
+            return line + "  what runs there cannot be known\n";
+        }
         if running.is_empty() {
             let all = self.component.is_none() && self.issuer.is_none();
             return line + if all { "  nothing runs\n" } else { "  nothing of it runs\n" };

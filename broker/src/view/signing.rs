@@ -1,6 +1,10 @@
 //! Who commands, how many must sign what, and which commands wait.
 
+use std::collections::BTreeSet;
+
 use data_encoding::BASE64;
+use policy::command::Command;
+use policy::envelope::Unverified;
 use policy::govern::{State, Waiting, Weighty};
 use policy::log::{Body, Entry};
 use policy::reason::{Reason, Refusal};
@@ -53,12 +57,9 @@ async fn tell(scene: Scene<'_>, id: Nonce, waiting: &Waiting, whole: bool) -> Re
         Body::Governance(judged) => judged.because.clone(),
         _ => None,
     };
-    let mut pieces = Vec::new();
-    if whole {
-        let kept = scene.log.kept(&entry).await?;
-        let found = entry.evidence.iter().filter_map(|sha256| policy::log::Evidences::find(&kept, *sha256));
-        pieces = found.map(|bytes| BASE64.encode(&bytes)).collect();
-    }
+    let kept = scene.log.kept(&entry).await?;
+    let pieces: Vec<Vec<u8>> =
+        entry.evidence.iter().filter_map(|sha256| policy::log::Evidences::find(&kept, *sha256)).collect();
     let author = waiting.signers.first();
     Ok(row([
         ("id", json!(id)),
@@ -66,12 +67,28 @@ async fn tell(scene: Scene<'_>, id: Nonce, waiting: &Waiting, whole: bool) -> Re
         ("name", json!(author.and_then(|signer| signer.name.clone()))),
         ("at", json!(entry.at_ms / 1000)),
         ("because", json!(because)),
+        ("operations", json!(words(&pieces))),
         ("signed", json!(waiting.signers.iter().map(|signer| signer.key).collect::<Vec<_>>())),
         ("missing", json!(waiting.lack.missing)),
         ("roles", json!(waiting.lack.roles)),
         ("not_after", json!(waiting.lack.until)),
         ("sha256", json!(waiting.sha256)),
         ("index", json!(waiting.index)),
-        ("pieces", if whole { json!(pieces) } else { Value::Null }),
+        (
+            "pieces",
+            if whole {
+                json!(pieces.iter().map(|bytes| BASE64.encode(bytes)).collect::<Vec<_>>())
+            } else {
+                Value::Null
+            },
+        ),
     ]))
+}
+
+// What is proposed, a word for each kind of operation; nothing where the command itself is not at hand.
+fn words(pieces: &[Vec<u8>]) -> Option<BTreeSet<String>> {
+    let command = Unverified::<Command>::parse(&pieces.join(&b'\n')).ok()?;
+    let members = command.says().operations.iter().filter_map(|operation| serde_json::to_value(operation).ok());
+    let words = members.filter_map(|operation| operation.as_object()?.keys().next().cloned());
+    Some(words.collect())
 }
