@@ -145,7 +145,7 @@ async fn who_commands_and_is_not_answered_is_told_that_it_may_still_be_done() {
     let root = lattice.accepted(&["status"])["root"].as_str().unwrap().to_owned();
     let (key, nowhere) = (lattice.path("lattice/keys/admin.nk"), lattice.path("nowhere"));
     let away = ["--dir", path(&nowhere), "--root", &root, "--key", path(&key)];
-    let invite = ["host", "invite", "--basis", "1"];
+    let invite = ["host", "invite", "--basis", "1", "--open-for", "10m"];
     let told = |lattice: &Lattice| lattice.json(&[&away[..], &invite].concat()).1;
     // Nobody has heard it: then nobody does it.
     let unheard = told(&lattice);
