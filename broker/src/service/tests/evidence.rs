@@ -8,6 +8,8 @@ use policy::log::NoteKey;
 use policy::reason::Reason;
 
 use super::asker::Lattice;
+use crate::export::Bulk;
+use crate::store::{Chain, LogReader, Reading};
 
 #[tokio::test]
 async fn every_row_comes_out_again_as_it_was_recorded() {
@@ -141,5 +143,19 @@ async fn t69_a_seed_behind_escapes_or_in_a_statement_is_refused_at_the_door_and_
         {
             assert!(!bytes.windows(canary.len()).any(|window| window == canary.as_bytes()), "{name}: {canary}");
         }
+    }
+}
+
+#[tokio::test]
+async fn t63_a_log_that_grows_while_it_is_decided_anew_is_read_to_its_new_end() {
+    let lattice = Lattice::new().await;
+    let host = lattice.enrolled_host().await;
+    let log = LogReader::open(&lattice.folder.log()).await.unwrap();
+    let mut chain = Chain::of(&log);
+    for _ in 0..3 {
+        lattice.service.answer_start(&lattice.request(&host)).await.unwrap();
+        let all = Reading::Judged { from: 0 };
+        while chain.page(256, &mut Bulk::default(), all, &mut |_, _| Ok(())).await.unwrap() {}
+        assert_eq!(chain.held(), lattice.size().await);
     }
 }

@@ -18,9 +18,8 @@ use crate::recall::Recall;
 pub(super) struct Shared {
     statements: Generations<Digest, Vec<u8>>,
     recall: Recall,
+    // Of the rows ahead, as far as they stood there when it was asked: a log grows while it is read.
     documents: BTreeMap<u64, Vec<u8>>,
-    // The documents of which rows were read.
-    ahead: std::ops::Range<u64>,
 }
 
 /// The evidence of one entry, and what was proved of it.
@@ -32,7 +31,7 @@ pub(super) struct Known<'a> {
 impl Shared {
     pub(super) fn new() -> Self {
         let statements = Generations::weighing(HEAVIEST);
-        Self { statements, recall: Recall::default(), documents: BTreeMap::new(), ahead: 0..0 }
+        Self { statements, recall: Recall::default(), documents: BTreeMap::new() }
     }
 
     /// The evidence of the entry in that row.
@@ -41,8 +40,7 @@ impl Shared {
         let Some((document, statements)) = entry.evidence.split_first() else {
             return Ok(kept);
         };
-        if !self.ahead.contains(&row.index) {
-            self.ahead = row.index..row.index.saturating_add(AHEAD);
+        if !self.documents.contains_key(&row.index) {
             self.documents = log.documents(row.index, AHEAD).await?;
         }
         if let Some(stored) = self.documents.remove(&row.index) {
