@@ -11,6 +11,7 @@ mod proof;
 mod restoring;
 mod wire;
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
@@ -202,7 +203,16 @@ impl Client {
                 seen => return seen,
             }
         }
-        self.runtime.block_on(read(folder, look, &mut |_| ())).map_err(told)
+        self.runtime.block_on(read(folder, look, None, &mut |_| ())).map_err(told)
+    }
+
+    /// As [`Client::look`], from the folder's log with the segments that lie there at hand, where they are named.
+    ///
+    /// # Errors
+    /// As [`Client::look`], or [`Error::NoFolder`].
+    pub fn look_into(&self, segments: Option<&Path>, look: &Look) -> anyhow::Result<Seen> {
+        let Some(segments) = segments else { return self.look(look) };
+        self.runtime.block_on(read(self.need_folder()?, look, Some(segments), &mut |_| ())).map_err(told)
     }
 
     /// As [`Client::look`] at what the log says, for a list that may be long: each page is told as it comes.
@@ -211,7 +221,7 @@ impl Client {
     /// As [`Client::look`].
     pub fn look_telling(&self, look: &Look, mut heard: impl FnMut(&Value)) -> anyhow::Result<Seen> {
         match &self.folder {
-            Some(folder) => self.runtime.block_on(read(folder, look, &mut heard)).map_err(told),
+            Some(folder) => self.runtime.block_on(read(folder, look, None, &mut heard)).map_err(told),
             None => self.runtime.block_on(self.ask_telling(look, &mut heard)),
         }
     }

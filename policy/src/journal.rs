@@ -12,7 +12,7 @@ use crate::answer::Verdict;
 use crate::digest::Digest;
 use crate::json;
 use crate::key::{Host, Name};
-use crate::log::{Body, Entry};
+use crate::log::{Body, Entry, Evidences, question_as_asked};
 use crate::name::{ComponentId, RelaxationId};
 use crate::provider::Subject;
 use crate::question::What;
@@ -128,6 +128,8 @@ pub struct Unused {
 pub struct Reconciliation {
     lines: BTreeMap<u64, Vec<Line>>,
     begins: BTreeMap<Name<Host>, (u64, u64)>,
+    // What the log itself bears out, by the entry: only the question says of which bytes it was.
+    asked: BTreeMap<u64, Vec<Line>>,
     findings: Vec<Finding>,
     unused: Vec<Unused>,
 }
@@ -149,20 +151,42 @@ impl Reconciliation {
             let first = numbers.first().map(|(number, _)| *number).unwrap_or_default();
             begins.insert(host, (first, least));
         }
-        Self { lines: by_index, begins, findings, unused: Vec::new() }
+        Self { lines: by_index, begins, asked: BTreeMap::new(), findings, unused: Vec::new() }
     }
 
     /// The next entry of the log, with its hash.
     pub fn entry(&mut self, entry: &Entry, hash: Digest) {
         let lines = self.lines.remove(&entry.index).unwrap_or_default();
         for line in &lines {
-            self.findings.extend(against(line, entry, hash).map(|(kind, says)| found(kind, line, says)));
+            match against(line, entry, hash) {
+                Some((kind, says)) => self.findings.push(found(kind, line, says)),
+                None => self.asked.entry(entry.index).or_default().push(line.clone()),
+            }
         }
         let Body::Ruling(ruled) = &entry.body else { return };
         // What was there before the first line of a journal that was rotated says nothing.
         let told = self.begins.get(&ruled.host).is_some_and(|(first, least)| *first == 1 || *least <= entry.index);
         if ruled.reason.is_none() && told && !lines.iter().any(|line| line.host == ruled.host) {
             self.unused.push(Unused { host: ruled.host, index: entry.index, id: ruled.id.clone() });
+        }
+    }
+
+    /// The entries whose questions are to be compared, in order.
+    pub fn questions(&self) -> Vec<u64> {
+        self.asked.keys().copied().collect()
+    }
+
+    /// An entry that [`Reconciliation::questions`] named, with its question as the log keeps it.
+    pub fn question(&mut self, entry: &Entry, kept: &dyn Evidences) {
+        let Body::Ruling(ruled) = &entry.body else { return };
+        let asked = question_as_asked(entry, ruled, kept).map(|asked| asked.runs.sha256);
+        for line in self.asked.remove(&entry.index).unwrap_or_default() {
+            let says = match &asked {
+                Ok(sha256) if *sha256 == line.sha256 => continue,
+                Ok(sha256) => format!("is about the bytes {sha256}, the line about {}", line.sha256),
+                Err(refusal) => refusal.to_string(),
+            };
+            self.findings.push(found(Kind::OtherDecision, &line, format!("entry {} {says}", entry.index)));
         }
     }
 

@@ -26,6 +26,7 @@ pub use fork::{Contradiction, Place, contradiction};
 pub use glance::Glance;
 pub use ledger::{Head, Ledger, Step};
 pub use proof::{Node, Outline, prove_consistency, prove_inclusion};
+pub(crate) use replay::question_as_asked;
 pub use replay::{Evidences, Rejudge, question_anew};
 pub use ruling::Ruling;
 pub use tile::{Edge, Tile};

@@ -172,7 +172,7 @@ reasons! {
     ArtifactUnavailable = "artifact_unavailable", "the provider's bytes of the permitted digest are not here", "put the file into the folder of `--artifacts`";
     LimitExceeded = "limit_exceeded", "the component used more memory, time, instances, handles or calls than it may", "raise the host's limit, or mend the component";
     LogBroken = "log_broken", "a row of the log does not follow from those before it", "keep the file: it is evidence";
-    SegmentMissing = "segment_missing", "what old entries say lies in a segment that is not here", "name the folder where the segments are kept, as `countersign audit export --segments DIR --from INDEX --to INDEX` takes it";
+    SegmentMissing = "segment_missing", "what old entries say lies in a segment that is not here", "name the folder where the segments are kept with `--segments DIR`, as `countersign why`, `audit prove`, `audit export`, `audit reconcile` and `audit verify` take it";
     ExportMismatch = "export_mismatch", "the file is no export of this log, or was changed", "keep the file: it may be evidence; export to another one";
     ProofInvalid = "proof_invalid", "a proof does not lead from the entry to the checkpoint, or a tile or a kept checkpoint is not of this log", "get the proof again from who keeps the log, and keep this one: it is evidence";
 }

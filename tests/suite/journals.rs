@@ -75,6 +75,7 @@ fn t63_journals_and_the_log_tell_the_same_and_every_change_of_a_line_is_named() 
             "other_decision",
         ),
         ("another question", with(changed(lines[1], |it| it["request_sha256"] = json!(other))), "other_decision"),
+        ("other bytes than it asked for", with(changed(lines[1], |it| it["sha256"] = json!(other))), "other_decision"),
         ("another id", with(changed(lines[1], |it| it["id"] = json!("cart"))), "other_decision"),
         (
             "bound to what nobody granted",

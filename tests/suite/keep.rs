@@ -380,6 +380,12 @@ async fn frozen_entries_are_read_from_their_segment_and_the_lattice_goes_on() {
     let ruling = lines(&file).iter().find(|line| line["entry"]["kind"] == "ruling").unwrap()["index"].to_string();
     let (code, why) = lattice.json(&["why", &ruling]);
     assert_eq!((code, &why["error"]), (3, &json!("segment_missing")), "{why}");
+    let why = lattice.accepted(&["why", &ruling, "--segments", path(&out)]);
+    assert_eq!(why["follows"], true, "{why}");
+    let proof = lattice.path("frozen.proof");
+    lattice.accepted(&["audit", "prove", &ruling, "--segments", path(&out), "--out", path(&proof)]);
+    let proven = lattice.accepted(&["audit", "verify", "--proof", path(&proof)]);
+    assert_eq!(proven["entry"]["index"].to_string(), ruling, "{proven}");
     // Status, tail, a start, an act, a backup: all as ever.
     lattice.serve();
     asked(&caller, 3).await;

@@ -1,5 +1,6 @@
 //! The folder at hand: its log folded, its papers, and the service in this process that judges where no broker does.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use policy::envelope::Unverified;
@@ -64,8 +65,14 @@ impl Local {
 }
 
 /// Looks at a folder's own log, at a list whole; each page is told as it is read.
-pub(super) async fn read(folder: &Folder, look: &Look, heard: &mut dyn FnMut(&Value)) -> Result<Seen, Error> {
-    let local = Local::read(folder).await?;
+pub(super) async fn read(
+    folder: &Folder,
+    look: &Look,
+    segments: Option<&Path>,
+    heard: &mut dyn FnMut(&Value),
+) -> Result<Seen, Error> {
+    let mut local = Local::read(folder).await?;
+    local.reader = local.reader.with_segments(segments);
     let scene = local.scene(SystemClock::default().now());
     let mut view = view::answer(scene, look).await?;
     if let (Look::Status, Some(says)) = (look, &local.rollback)

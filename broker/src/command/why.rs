@@ -1,5 +1,7 @@
 //! `why`: a past decision, from the log alone; of a component, who answers its imports and why.
 
+use std::path::PathBuf;
+
 use policy::name::Package;
 use serde_json::Value;
 
@@ -13,7 +15,7 @@ use crate::view::{Look, rows};
 #[derive(Debug, clap::Args)]
 #[command(after_help = "The ruling is decided again from the entries before it; nothing else is trusted.\n\n\
     Examples:\n  countersign why 413\n  countersign why 9f86d081\n  countersign why cart\n  \
-    countersign why cart --contract wasi:logging")]
+    countersign why cart --contract wasi:logging\n  countersign why 57 --segments /mnt/archive")]
 pub struct Args {
     /// An index, the start of an entry's hash, the id of a command or request, or a component's id: its newest ruling.
     #[arg(value_name = "INDEX|HASH|ID")]
@@ -21,6 +23,9 @@ pub struct Args {
     /// Only what concerns this package: who answers it, and why.
     #[arg(long, value_name = "PACKAGE")]
     contract: Option<String>,
+    /// Where the segments are that old entries were moved to; name the entry by its index.
+    #[arg(long, value_name = "DIR")]
+    segments: Option<PathBuf>,
     /// Print keys and digests whole.
     #[arg(short, long)]
     verbose: bool,
@@ -29,7 +34,8 @@ pub struct Args {
 impl Args {
     pub(super) fn run(self, globals: &Globals) -> anyhow::Result<Report> {
         let contract = self.contract.as_deref().map(Package::parse).transpose()?;
-        let told = Client::of(globals)?.look(&Look::Why { about: self.about, contract })?.view;
+        let told =
+            Client::of(globals)?.look_into(self.segments.as_deref(), &Look::Why { about: self.about, contract })?.view;
         let text = match told.get("verdict") {
             Some(_) => ruling(&told, self.verbose),
             None => output::shown(&member(&told, "summary")) + "\n" + &crate::command::acting::paragraph(&told),

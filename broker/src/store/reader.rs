@@ -16,6 +16,7 @@ use super::schema::LOG;
 use super::shelf::Shelf;
 use super::sqlite::{failed, open_to_read};
 use crate::error::Error;
+use crate::export::Bulk;
 
 mod chain;
 mod fold;
@@ -39,6 +40,8 @@ pub struct LogReader {
     segments: Vec<Segment>,
     // Whether it names what the fold rests on; one that nobody has opened to write since may not.
     names_folds: bool,
+    // Where segments are at hand, for whoever asks for an entry of one.
+    at_hand: Option<PathBuf>,
 }
 
 /// One row of the log, as it was found.
@@ -65,7 +68,12 @@ impl LogReader {
         let (mut connection, version) = open_to_read(path, &LOG).await?;
         let segments = if version < FREEZES { Vec::new() } else { frozen::segments(&mut connection, path).await? };
         let (connection, names_folds) = (Mutex::new(connection), version >= FOLDS);
-        Ok(Self { connection, path: path.to_owned(), segments, names_folds })
+        Ok(Self { connection, path: path.to_owned(), segments, names_folds, at_hand: None })
+    }
+
+    /// The same, with the segments that lie in that folder at hand for [`LogReader::whole`].
+    pub fn with_segments(self, folder: Option<&Path>) -> Self {
+        Self { at_hand: folder.map(Path::to_owned), ..self }
     }
 
     /// Closes it, so that nobody waits for it.
@@ -126,6 +134,31 @@ impl LogReader {
     /// As [`LogReader::rows`].
     pub async fn row(&self, index: u64) -> Result<Option<Row>, Error> {
         Ok(self.rows(index, 1).await?.into_iter().find(|row| row.index == index))
+    }
+
+    /// One row with its entry and what that rests on: from its segment, where it lies in one that is at hand.
+    ///
+    /// # Errors
+    /// As [`LogReader::rows`]; `log_broken` when it is missing or does not hold, `segment_missing` when its segment is not
+    /// at hand.
+    pub async fn whole(&self, index: u64) -> Result<(Row, Entry, Kept), Error> {
+        let row = self.row(index).await?;
+        let row = row.ok_or_else(|| Error::refused(Reason::LogBroken, format!("row {index} is missing")))?;
+        if let Some(entry) = row.entry()? {
+            let kept = self.kept(&entry).await?;
+            return Ok((row, entry, kept));
+        }
+        let found = Bulk::of(self.at_hand.as_deref()).find(&row, &self.segments)?;
+        let (row, kept) = found.ok_or_else(|| Error::from(self.elsewhere(index)))?;
+        let entry = row.entry()?.ok_or_else(|| self.elsewhere(index))?;
+        Ok((row, entry, kept))
+    }
+
+    /// That the bytes of a row lie in a segment.
+    pub fn elsewhere(&self, index: u64) -> Refusal {
+        let name = self.segments.iter().find(|segment| segment.holds(index)).map(Segment::file_name);
+        let detail = format!("entry {index} lies in `{}`", name.unwrap_or_else(|| "a segment".to_owned()));
+        Refusal::new(Reason::SegmentMissing, detail)
     }
 
     /// The newest rows, at most `limit`, in order.
@@ -223,8 +256,7 @@ impl LogReader {
     pub async fn ruling(&self, index: u64, hosts: &HostKeys) -> Result<Recorded<Ruling>, Error> {
         let row = self.row(index).await?;
         let row = row.ok_or_else(|| Error::refused(Reason::NotFound, format!("there is no entry {index}")))?;
-        let missing = || Error::refused(Reason::SegmentMissing, format!("entry {index} lies in a segment"));
-        let entry = row.entry()?.ok_or_else(missing)?;
+        let entry = row.entry()?.ok_or_else(|| self.elsewhere(index))?;
         let ruling = Ruling::of_entry(&entry, &self.kept(&entry).await?, hosts)?;
         Ok(Recorded::read_back(index, row.hash, entry.epoch, ruling))
     }

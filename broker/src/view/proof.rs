@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::lists::row;
 use super::{Scene, why};
 use crate::error::Error;
-use crate::store::{Claim, says};
+use crate::store::{Claim, Kept, Row, says};
 
 pub(super) async fn proof(
     scene: Scene<'_>,
@@ -54,11 +54,11 @@ pub(super) async fn prove(scene: Scene<'_>, about: &str) -> Result<Value, Error>
     let checkpoint = NoteKey::parse(&log_key)?.open(note.as_bytes())?;
     let claim = Claim { size: checkpoint.size, index: Some(index), from: None };
     let shown = scene.log.prove(claim, (checkpoint.size, checkpoint.root)).await?;
-    let (found, entry) = read(scene, index).await?;
+    let (found, entry, kept) = scene.log.whole(index).await?;
     let exhibit = Exhibit {
         checkpoint: note,
-        entry: text(found)?,
-        evidence: pieces(scene, &entry).await?.iter().map(|piece| BASE64.encode(piece)).collect(),
+        entry: text(found.bytes)?,
+        evidence: pieces(&entry, &kept)?.iter().map(|piece| BASE64.encode(piece)).collect(),
         format: Exhibit::FORMAT.to_owned(),
         inception,
         inclusion: shown.entry.map(|(_, proof)| proof).unwrap_or_default(),
@@ -78,7 +78,7 @@ struct Papers {
 
 async fn papers(scene: Scene<'_>, size: u64) -> Result<Papers, Error> {
     let (mut changes, mut warrant) = (Vec::new(), None);
-    let (inception, first) = read(scene, 0).await?;
+    let (Row { bytes: inception, .. }, first, _) = scene.log.whole(0).await?;
     let Body::Inception(begun) = first.body else {
         return Err(Error::refused(Reason::LogBroken, "the first entry is no inception"));
     };
@@ -99,8 +99,8 @@ async fn papers(scene: Scene<'_>, size: u64) -> Result<Papers, Error> {
     visited.await?;
     let mut roots = Changes::default();
     for index in changes {
-        let (_, entry) = read(scene, index).await?;
-        roots.push(&pieces(scene, &entry).await?.join(&b'\n'))?;
+        let (_, entry, kept) = scene.log.whole(index).await?;
+        roots.push(&pieces(&entry, &kept)?.join(&b'\n'))?;
     }
     let missing = || Refusal::new(Reason::BrokerKeyUnknown, "the log holds no warrant");
     let warrant = scene.log.document(warrant.ok_or_else(missing)?).await?;
@@ -108,16 +108,7 @@ async fn papers(scene: Scene<'_>, size: u64) -> Result<Papers, Error> {
     Ok(Papers { inception: text(inception)?, roots, warrant, log_key })
 }
 
-async fn read(scene: Scene<'_>, index: u64) -> Result<(Vec<u8>, Entry), Error> {
-    let found = scene.page(index, index + 1).await?.into_iter().next();
-    let found = found.ok_or_else(|| Refusal::new(Reason::LogBroken, format!("row {index} is missing")))?;
-    let moved = || Refusal::new(Reason::SegmentMissing, format!("entry {index} lies in a segment"));
-    let entry = found.entry()?.ok_or_else(moved)?;
-    Ok((found.bytes, entry))
-}
-
-async fn pieces(scene: Scene<'_>, entry: &Entry) -> Result<Vec<Vec<u8>>, Error> {
-    let kept = scene.log.kept(entry).await?;
+fn pieces(entry: &Entry, kept: &Kept) -> Result<Vec<Vec<u8>>, Error> {
     let piece = |sha256: &Digest| {
         let missing = || Error::refused(Reason::LogBroken, format!("evidence {sha256} is missing"));
         kept.find(*sha256).ok_or_else(missing)

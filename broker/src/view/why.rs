@@ -18,17 +18,14 @@ use crate::error::Error;
 
 pub(super) async fn why(scene: Scene<'_>, about: &str, contract: Option<&Package>) -> Result<Value, Error> {
     let index = find(scene, about, contract).await?;
-    let rows = scene.page(index, index + 1).await?;
-    let row = rows.first().ok_or_else(|| Refusal::new(Reason::LogBroken, format!("row {index} is missing")))?;
-    let missing = || Refusal::new(Reason::SegmentMissing, format!("entry {index} lies in a segment"));
-    let entry = row.entry()?.ok_or_else(missing)?;
+    let (row, entry, kept) = scene.log.whole(index).await?;
     let mut told = history::tell(&entry, &row.bytes);
     let (Value::Object(members), Body::Ruling(ruled)) = (&mut told, &entry.body) else {
         return Ok(told);
     };
     let mut ledger = scene.fold_before(index).await?;
     ledger.judge_under(entry.law);
-    let question = ledger.question_of(&entry, &scene.log.kept(&entry).await?)?;
+    let question = ledger.question_of(&entry, &kept)?;
     let explanation = law::explain(ledger.state(), &question, &ruled.facts, Timestamp::from_millis(entry.at_ms));
     let refusal = explanation.decision.refusal();
     let follows = refusal.map(|refusal| refusal.reason) == ruled.reason

@@ -239,6 +239,19 @@ pub fn question_anew(
     request_of(state, entry, ruled.request_sha256, evidences, examiner).map(|examined| Question::signed(&examined))
 }
 
+/// The question of a ruling, in the words in which it stands in the log: who asked is not proved anew.
+///
+/// # Errors
+/// `log_broken` when its evidence does not hold.
+pub(crate) fn question_as_asked(
+    entry: &Entry,
+    ruled: &Ruled,
+    evidences: &dyn Evidences,
+) -> Result<StartRequest, Refusal> {
+    let bytes = gather(entry, ruled.request_sha256, evidences)?;
+    Unverified::<StartRequest>::parse(&bytes).map(|request| request.says().clone()).map_err(unfit)
+}
+
 fn request_of(
     state: &State,
     entry: &Entry,

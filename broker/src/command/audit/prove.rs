@@ -28,17 +28,20 @@ pub(super) struct Args {
     /// The file to write [default: entry-INDEX.proof].
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
+    /// Where the segments are that old entries were moved to; name the entry by its index.
+    #[arg(long, value_name = "DIR")]
+    segments: Option<PathBuf>,
 }
 
 impl Args {
     pub(super) fn run(self, globals: &Globals) -> anyhow::Result<Report> {
-        prove(globals, self.about, self.out.as_deref())
+        prove(globals, self.about, self.out.as_deref(), self.segments.as_deref())
     }
 }
 
-fn prove(globals: &Globals, about: String, out: Option<&Path>) -> anyhow::Result<Report> {
+fn prove(globals: &Globals, about: String, out: Option<&Path>, segments: Option<&Path>) -> anyhow::Result<Report> {
     let client = Client::of(globals)?;
-    let view = client.look(&Look::Prove { about })?.view;
+    let view = client.look_into(segments, &Look::Prove { about })?.view;
     let exhibit: Exhibit = serde_json::from_value(view)
         .map_err(|error| Refusal::new(Reason::SchemaMismatch, format!("what was shown is no exhibit: {error}")))?;
     // Nothing is handed out that would not be taken.

@@ -3,7 +3,7 @@
 //! Offline, from the folder alone: the chain of the log is checked on the way, and every line of every journal is found in
 //! it or named.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use policy::journal::{self, Finding, Reconciliation, Unused};
 use policy::key::{Host, Name};
@@ -53,18 +53,12 @@ impl Args {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let walked = runtime.block_on(async {
             let reader = LogReader::open(&folder.log()).await?;
-            reader
-                .replay_with(&mut Bulk::of(self.segments.as_deref()), None, |row, entry| {
-                    let missing = || Error::refused(Reason::SegmentMissing, format!("entry {} lies in one", row.index));
-                    reconciliation.entry(entry.ok_or_else(missing)?, row.hash);
-                    Ok(())
-                })
-                .await
+            walk(&reader, self.segments.as_deref(), &mut reconciliation).await
         });
         match walked {
-            Ok(ledger) => {
+            Ok(entries) => {
                 let (findings, unused) = reconciliation.end();
-                Ok(report((count, ledger.head().size), &hosts, &findings, &unused))
+                Ok(report((count, entries), &hosts, &findings, &unused))
             }
             Err(Error::Refused(refusal)) => {
                 let members = json!({"lines": count});
@@ -74,6 +68,29 @@ impl Args {
             Err(error) => Err(told(error)),
         }
     }
+}
+
+// Every entry, then the questions of those that lines name; how many entries there are.
+async fn walk(reader: &LogReader, segments: Option<&Path>, lines: &mut Reconciliation) -> Result<u64, Error> {
+    let mut bulk = Bulk::of(segments);
+    let replayed = reader.replay_with(&mut bulk, None, |row, entry| {
+        let missing = || Error::refused(Reason::SegmentMissing, format!("entry {} lies in one", row.index));
+        lines.entry(entry.ok_or_else(missing)?, row.hash);
+        Ok(())
+    });
+    let entries = replayed.await?.head().size;
+    bulk = Bulk::of(segments);
+    for index in lines.questions() {
+        let Some(row) = reader.row(index).await? else { continue };
+        let (row, found) = bulk.find(&row, reader.segments())?.map_or((row, None), |(row, kept)| (row, Some(kept)));
+        let Some(entry) = row.entry()? else { continue };
+        let kept = match found {
+            Some(kept) => kept,
+            None => reader.kept(&entry).await?,
+        };
+        lines.question(&entry, &kept);
+    }
+    Ok(entries)
 }
 
 fn report(

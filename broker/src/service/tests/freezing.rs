@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use policy::digest::Digest;
-use policy::log::Body;
+use policy::log::{Body, Exhibit};
 use policy::reason::Reason;
+use serde_json::json;
 
 use super::asker::{Closed, Lattice, NOW_MS};
 use super::starting::{folded, quick, same, settled, tamper};
@@ -102,12 +103,20 @@ async fn frozen_entries_leave_the_log_and_stay_what_they_were() {
     let alone = audit::exports(std::slice::from_ref(&done.file), Against::default(), || ()).await.unwrap().unwrap();
     assert_eq!((alone.rulings, alone.undecided.len()), (12, 0));
     // Who asks for one of them is told where it is, and not that the log is broken.
-    let local = Local::read(&lattice.folder).await.unwrap();
+    let mut local = Local::read(&lattice.folder).await.unwrap();
     let moved = done.segment.size - 2;
     for look in [Look::Prove { about: moved.to_string() }, Look::Why { about: moved.to_string(), contract: None }] {
         let told = view::answer(local.scene(lattice.clock.now()), &look).await.unwrap_err();
         assert_eq!(told.reason(), Some(Reason::SegmentMissing), "{told}");
     }
+    // With the segments at hand it is told as ever.
+    local.reader = local.reader.with_segments(Some(&out));
+    let why = Look::Why { about: moved.to_string(), contract: None };
+    let told = view::answer(local.scene(lattice.clock.now()), &why).await.unwrap();
+    assert_eq!((&told["index"], &told["follows"]), (&json!(moved), &json!(true)), "{told}");
+    let told = view::answer(local.scene(lattice.clock.now()), &Look::Prove { about: moved.to_string() }).await.unwrap();
+    let proven = serde_json::from_value::<Exhibit>(told).unwrap().prove(Some(lattice.report.root_sha256)).unwrap();
+    assert_eq!((proven.entry.index, proven.pieces.is_empty()), (moved, false));
     drop(local);
     // By what its fold rests on it comes to the same, and every row that the start passed is read behind it.
     let (few, all) = (folded(&lattice, 1).await, folded(&lattice, u64::MAX).await);
