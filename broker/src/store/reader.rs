@@ -90,9 +90,9 @@ impl LogReader {
     /// [`Error::Store`].
     pub async fn size(&self) -> Result<u64, Error> {
         let mut connection = self.connection.lock().await;
-        let count = sqlx::query_scalar("SELECT coalesce(max(idx), -1) + 1 FROM entries").fetch_one(&mut *connection);
-        let count: i64 = count.await.map_err(failed("read", &self.path))?;
-        Ok(count.unsigned_abs())
+        let last = sqlx::query_scalar("SELECT max(idx) FROM entries").fetch_one(&mut *connection);
+        let last: Option<i64> = last.await.map_err(failed("read", &self.path))?;
+        Ok(last.map_or(0, |last| last.cast_unsigned().saturating_add(1)))
     }
 
     /// At most `limit` rows from an index on, in order; those that lie in segments without their bytes.

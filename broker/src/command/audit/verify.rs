@@ -86,7 +86,10 @@ fn told_of(what: &str, size: Option<u64>, lacks: Reason, verdict: audit::Verdict
         Err(Broken { refusal, held }) => {
             let of = size.map(|size| format!("of {size} rows ")).unwrap_or_default();
             let text = match refusal.reason {
-                Reason::StateRollback => format!("{what} is not the one that its lock has seen\n"),
+                Reason::StateRollback => format!("{what} is not the one that was seen before\n"),
+                Reason::SignatureInvalid | Reason::BrokerKeyUnknown => {
+                    format!("{of}the first {held} hold; the checkpoint says nothing of {what}\n")
+                }
                 Reason::ProofInvalid => format!("{of}the first {held} hold; what is kept beside {what} does not\n"),
                 _ => format!("{what} is broken: {of}the first {held} hold\n"),
             };
