@@ -16,6 +16,7 @@ use policy::key::{Administrator, Decision, Invite, Issuer, Key, Name, Role, Root
 use policy::lineage::Lineage;
 use policy::log::{Entry, Evidences, Ledger, NoteKey, Rejudge, Step};
 use policy::name::Lattice;
+use policy::reason::Reason;
 use policy::time::{Timestamp, Validity};
 use policy::warrant::{Inception, Quorum, Warrant};
 use policy::wire::Nonce;
@@ -148,6 +149,14 @@ impl Court {
 /// A document that must be well-formed.
 pub(super) fn verified<T: Document>(bytes: &[u8]) -> Unverified<T> {
     Unverified::parse(bytes).expect("what was sealed is well-formed")
+}
+
+/// A document around a stranger's text, which is well-formed unless its letters look like a seed.
+pub(super) fn sealed<T: Document>(bytes: &[u8]) -> Option<Unverified<T>> {
+    match Unverified::parse(bytes) {
+        Err(refusal) if refusal.reason == Reason::SecretInInput => None,
+        parsed => Some(parsed.expect("what was sealed is well-formed")),
+    }
 }
 
 /// Holds a step to the promise of the log: its bytes read, follow, and are judged again to themselves.

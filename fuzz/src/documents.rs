@@ -28,7 +28,7 @@ use policy::withdrawal::Withdrawals;
 
 use super::court::{
     CONTRACT_HEADER, DELEGATION_HEADER, NOW, POSSESSION_HEADER, WASCAP_HEADER, at, court, issue_bytes, lattice, name,
-    recorded, seal, verified,
+    recorded, seal, sealed,
 };
 use super::json::meaning;
 
@@ -99,13 +99,14 @@ pub(super) fn answer(bytes: &[u8]) {
     let Some((mut answer, _)) = read::<StartAnswer>(bytes) else { return };
     let keys = DecisionKeys::of(&court().warrant, at(NOW)).expect("our own warrant holds");
     (answer.iss, answer.lattice, answer.warrant_sha256) = (name(), lattice(), court().warrant.sha256());
-    let sealed = seal(&answer, &[court().warrant.token().to_vec()]);
-    if sealed.len() > StartAnswer::MAX_BYTES {
+    let token = seal(&answer, &[court().warrant.token().to_vec()]);
+    if token.len() > StartAnswer::MAX_BYTES {
         return;
     }
-    let opened = verified::<StartAnswer>(&sealed).verify(&keys).expect("signed by a key of the warrant");
+    let Some(opened) = sealed::<StartAnswer>(&token) else { return };
+    let opened = opened.verify(&keys).expect("signed by a key of the warrant");
     assert_eq!(*opened, answer);
-    forged::<StartAnswer>(&sealed, |forged| forged.verify(&keys).is_err());
+    forged::<StartAnswer>(&token, |forged| forged.verify(&keys).is_err());
 }
 
 /// The documents that are left; each input is tried as every one of them.
@@ -127,7 +128,8 @@ pub(super) fn join_warrant_receipt_view(bytes: &[u8]) {
     if let Some((mut warrant, _)) = read::<Warrant>(bytes) {
         (warrant.iss, warrant.lattice, warrant.inception_sha256) = (name(), lattice(), court().ledger.root());
         let roots = Lineage::of(ledger.state().inception(), court().ledger.root());
-        if let Ok(warrant) = verified::<Warrant>(&seal(&warrant, &[])).verify(roots.today()) {
+        let warrant = sealed::<Warrant>(&seal(&warrant, &[]));
+        if let Some(Ok(warrant)) = warrant.map(|warrant| warrant.verify(roots.today())) {
             recorded(&court().ledger, court().ledger.clone().install(&warrant, NOW * 1000));
         }
     }
@@ -152,7 +154,8 @@ pub(super) fn query_root_inventory_withdrawals(bytes: &[u8]) {
     if let Some((mut inventory, _)) = read::<HostInventory>(bytes) {
         inventory.iss = name();
         let hosts = court().ledger.state().host_keys();
-        if let Ok(inventory) = verified::<HostInventory>(&seal(&inventory, &[])).verify(hosts) {
+        let inventory = sealed::<HostInventory>(&seal(&inventory, &[]));
+        if let Some(Ok(inventory)) = inventory.map(|inventory| inventory.verify(hosts)) {
             let mut ledger = court().ledger.clone();
             recorded(
                 &court().ledger,

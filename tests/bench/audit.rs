@@ -72,16 +72,17 @@ async fn figures(board: &mut Board, lattice: &Lattice, rows: u64) {
     board.put(&name("`why` from the folder"), took.as_secs_f64() * 1000.0, "ms", Goal::Told);
 
     let newest = lattice.path("lattice/tree/checkpoint");
-    let (bare, size) = bare_scan(&lattice.log()).await;
-    let chain = verified(lattice, &["--from", path(&newest)]);
-    let goal = Goal::AtLeast(0.5);
-    board.put(
-        &name("verify entries, chain, tree / bare scan and SHA-256"),
-        bare.as_secs_f64() / chain.as_secs_f64(),
-        "ratio",
-        goal,
-    );
-    let million = chain.as_secs_f64() * 1e6 / size as f64;
+    let mut turns = Vec::new();
+    // A short log is through in a blink: the middle of several turns, each beside its own scan.
+    for _ in 0..if rows < MEANT { 5 } else { 1 } {
+        let (bare, size) = bare_scan(&lattice.log()).await;
+        let chain = verified(lattice, &["--from", path(&newest)]).as_secs_f64();
+        turns.push((bare.as_secs_f64() / chain, chain, size));
+    }
+    turns.sort_by(|one, other| one.0.total_cmp(&other.0));
+    let (ratio, chain, size) = turns[turns.len() / 2];
+    board.put(&name("verify entries, chain, tree / bare scan and SHA-256"), ratio, "ratio", Goal::AtLeast(0.5));
+    let million = chain * 1e6 / size as f64;
     board.put(&name("the same, a million of them"), million, "s", Goal::AtMost(20.0));
     let all = verified(lattice, &[]);
     board.put(&name("verify, all decided again, per second"), size as f64 / all.as_secs_f64(), "1/s", Goal::Told);

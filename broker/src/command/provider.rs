@@ -67,7 +67,7 @@ enum Command {
     /// Show one provider
     #[command(visible_alias = "get", after_help = "Examples:\n  countersign provider show logger")]
     Show {
-        /// Its id, its subject, or the start of its digest.
+        /// Its id, its subject, or the start of its digest (8 digits or more).
         target: String,
     },
     /// Retire a provider's bytes: they answer nothing any more
@@ -77,7 +77,7 @@ enum Command {
         countersign provider retire 5f1e2a90"
     )]
     Retire {
-        /// Its id, its subject, or the start of its digest; it must mean exactly one.
+        /// Its id, its subject, or the start of its digest (8 digits or more); it must mean exactly one.
         target: String,
         /// What becomes of what runs on this ground already.
         #[arg(long, value_enum, value_name = "WHAT", default_value = "keep")]

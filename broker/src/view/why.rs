@@ -108,7 +108,9 @@ pub(super) async fn find(scene: Scene<'_>, about: &str, contract: Option<&Packag
         return by_hash(scene, about).await;
     }
     let about: String = about.chars().take(80).flat_map(char::escape_default).collect();
-    let detail = format!("`{about}` is no index below {size}, no start of a hash, and no id that a ruling is about");
+    let detail = format!(
+        "`{about}` is no index below {size}, no start of a hash (8 digits or more), and no id that a ruling is about"
+    );
     Err(Refusal::new(Reason::NotFound, detail).into())
 }
 

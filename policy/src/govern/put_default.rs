@@ -65,7 +65,7 @@ impl Judge for PutDefault {
 
     fn judge(&self, state: &State, _case: &Case<'_>) -> Result<DefaultPut, Refusal> {
         if self.uniform || self.bind == Bind::SoleProvider {
-            let detail = "`uniform` and `sole-provider` wait until hosts report inventories";
+            let detail = "`uniform` and `sole-provider` are not supported yet";
             return Err(Refusal::new(Reason::NotSupportedYet, detail));
         }
         let package = &self.package;

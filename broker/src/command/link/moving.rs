@@ -35,7 +35,7 @@ pub(super) struct Place {
 pub(super) struct Switch {
     #[command(flatten)]
     place: Place,
-    /// The provider to switch to: its id, its subject, or the start of its digest.
+    /// The provider to switch to: its id, its subject, or the start of its digest (8 digits or more).
     #[arg(long, value_name = "PROVIDER", required_unless_present = "stage")]
     to: Option<String>,
     /// Go no further than this [default: prepare and cut over at once].

@@ -27,7 +27,7 @@ pub(super) struct Put {
     /// The component whose import is answered.
     #[arg(required_unless_present = "file")]
     id: Option<String>,
-    /// The provider: its id, its subject, or the start of its digest; it must mean exactly one.
+    /// The provider: its id, its subject, or the start of its digest (8 digits or more); it must mean exactly one.
     #[arg(required_unless_present = "file")]
     target: Option<String>,
     /// The package.
