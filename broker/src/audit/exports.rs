@@ -19,9 +19,11 @@ use crate::store::Row;
 /// # Errors
 /// [`Error::Io`]; what does not follow is a verdict.
 pub async fn exports(files: &[PathBuf], against: Against, mut progress: impl FnMut()) -> Result<Verdict, Error> {
-    let mut proof = Proof { walk: Walk::against(against)?, ledger: None, first: None, next: 0, hashes: Vec::new() };
+    let mut proof =
+        Proof { walk: Walk::against(against)?, ledger: None, first: None, next: 0, hashes: Vec::new(), file: None };
     for path in files {
         let mut lines = Lines::open(path)?;
+        proof.file = None;
         loop {
             let stepped = match lines.next_item() {
                 Ok(None) => break,
@@ -56,11 +58,14 @@ struct Proof {
     next: u64,
     // The hashes since the last seal, where the tree before them is not known: a seal tells it.
     hashes: Vec<Digest>,
+    // What the seal that is to come says its entries begin with: the first of them, and the tree over those before it.
+    file: Option<(u64, Vec<Digest>)>,
 }
 
 impl Proof {
     fn line(&mut self, line: Line, lines: &Lines) -> Result<(), Refusal> {
         let first = *self.first.get_or_insert(line.index);
+        self.file.get_or_insert_with(|| (line.index, self.walk.tree.peaks().to_vec()));
         if self.walk.entries > 0 && line.index != self.next {
             return Err(broken(format!("it is entry {}, the next is {}", line.index, self.next)));
         }
@@ -101,8 +106,8 @@ impl Proof {
     }
 
     fn seal(&mut self, seal: &Seal) -> Result<(), Refusal> {
-        let (first, next) = (self.first.unwrap_or_default(), self.next);
-        if seal.size != next || seal.first < first {
+        let ((first, before), next) = (self.file.take().unwrap_or_default(), self.next);
+        if (seal.first, seal.size) != (first, next) {
             let detail = format!("the seal is for entries {} to {}, here are {first} to {next}", seal.first, seal.size);
             return Err(broken(detail));
         }
@@ -116,7 +121,8 @@ impl Proof {
         let signed = signed.map_err(|refusal| broken(format!("the seal: {refusal}")))?;
         let (head, tree) = (ledger.head(), &self.walk.tree);
         let found = (tree.size(), tree.root(), head.last, head.epoch);
-        let fits = (signed.size, signed.root, signed.last, signed.epoch) == found && tree.peaks() == seal.peaks;
+        let signed = (signed.size, signed.root, signed.last, signed.epoch);
+        let fits = signed == found && before == seal.peaks_before && tree.peaks() == seal.peaks;
         if fits { Ok(()) } else { Err(unfit()) }
     }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use policy::digest::Digest;
 use policy::log::{Body, Exhibit};
 use policy::reason::Reason;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::asker::{Closed, Lattice, NOW_MS};
 use super::starting::{folded, quick, same, settled, tamper};
@@ -22,6 +22,7 @@ use crate::store::{Lock, LogReader};
 use crate::view::{self, Look};
 
 const DAY_MS: u64 = 86_400_000;
+const ZEROS: &str = "0000000000000000000000000000000000000000000000000000000000000000";
 const HIDE: &str = "
     CREATE TEMP TABLE hidden AS SELECT idx, hash FROM entries WHERE idx = (SELECT max(idx) - 1 FROM entries);
     DELETE FROM entries WHERE idx IN (SELECT idx FROM hidden);
@@ -138,6 +139,23 @@ async fn frozen_entries_leave_the_log_and_stay_what_they_were() {
     assert_eq!((both.rulings, both.entries), (15, second.segment.size));
     let later = audit::exports(&files[1..], Against::default(), || ()).await.unwrap().unwrap();
     assert_eq!((later.entries, later.tree_root), (second.segment.size - second.segment.first, None));
+    // Each member of a seal counts, in a file alone and behind the one before it.
+    for (changed, alone) in [(&files[0], true), (&files[1], true), (&files[1], false)] {
+        let text = fs::read_to_string(changed).unwrap();
+        let (lines, seal) = text.trim_end().rsplit_once('\n').unwrap();
+        let seal: Value = serde_json::from_str(seal).unwrap();
+        for (member, other) in
+            [("first", json!(7)), ("size", json!(7)), ("peaks", json!([])), ("peaks_before", json!([ZEROS]))]
+        {
+            let mut seal = seal.clone();
+            seal["segment"][member] = other;
+            let file = lattice.place.path().join("changed.jsonl");
+            fs::write(&file, format!("{lines}\n{seal}\n")).unwrap();
+            let given = if alone { vec![file] } else { vec![files[0].clone(), file] };
+            let broken = audit::exports(&given, Against::default(), || ()).await.unwrap().unwrap_err();
+            assert_eq!(broken.refusal.reason, Reason::LogBroken, "{member} {alone}");
+        }
+    }
     lattice.opened().await;
 }
 
