@@ -243,10 +243,16 @@ impl Service {
         self.tasks.iter().for_each(JoinHandle::abort);
         self.sequencer.close().await?;
         // The last word of this process, for proofs while nobody serves.
-        if let Some(note) = notary::sign(&self.speech.ring, &self.tip.borrow()) {
+        if let Some(note) = notary::sign(&self.speech.ring, &self.tip()) {
             self.keeper.keep(&note);
         }
         counted.map_err(unavailable)
+    }
+
+    // A copy, never a look that is held: a second look would wait for the sequencer, which waits for the first to end, and
+    // nothing would be decided any more.
+    fn tip(&self) -> Tip {
+        self.tip.borrow().clone()
     }
 
     // The same bytes as before: signing the same twice gives the same.

@@ -76,6 +76,20 @@ fn every_source_file_says_its_job_first_and_stays_short() {
 }
 
 #[test]
+fn nobody_looks_at_what_is_watched_while_looking_at_it() {
+    // Two looks in one statement are held together, and whoever writes between them waits for the first as the second
+    // waits for the writer.
+    let watched = |statement: &str| statement.matches(".borrow()").count() > 1;
+    let mut wrong = Vec::new();
+    for path in sources().into_iter().filter(|path| !path.ends_with("suite/tidy.rs")) {
+        let text = std::fs::read_to_string(&path).unwrap();
+        let statements = text.split([';', '{', '}']).filter(|statement| watched(statement));
+        wrong.extend(statements.map(|statement| format!("{}: {}", path.display(), statement.trim())));
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
 fn t73_no_format_meets_sql() {
     let verbs = ["SELECT ", "INSERT ", "UPDATE ", "DELETE ", "CREATE ", "DROP ", "PRAGMA ", "REPLACE "];
     let mut wrong = Vec::new();

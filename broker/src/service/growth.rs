@@ -37,7 +37,7 @@ impl Service {
     pub(crate) async fn growth_to(&self, bytes: &[u8], reply: Reply<'_>) -> Result<Vec<u8>, Error> {
         let asked = self.door.growth(bytes, reply)?;
         let note = self.epochs.borrow().clone();
-        let log_key = self.tip.borrow().log_key.clone();
+        let log_key = self.tip().log_key;
         let end = NoteKey::parse(&log_key)?.open(&note)?;
         let growing = self.grown(&asked, &end, note).await?;
         Ok(self.speech.signer.load().grown(&asked, growing))

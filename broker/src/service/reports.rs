@@ -1,12 +1,10 @@
 //! What hosts report: taken in, held against the log, recorded where it is evidence, and answered with what to close.
 
-use std::sync::Arc;
-
 use policy::digest::Digest;
 use policy::envelope::Verified;
 use policy::inventory::HostInventory;
 use policy::key::{Host, Name};
-use policy::log::{NoteKey, Observed};
+use policy::log::{Checkpoint, NoteKey, Observed};
 use policy::question::Seen;
 use policy::reason::{Reason, Refusal};
 
@@ -14,6 +12,7 @@ use super::{Service, unavailable};
 use crate::door::Reply;
 use crate::error::Error;
 use crate::present::Present;
+use crate::sequencer::Tip;
 use crate::store::LogReader;
 
 impl Service {
@@ -37,7 +36,7 @@ impl Service {
         self.note(&inventory, leads.is_ok(), forked).await?; // What is evidence is on record before anything is answered.
         self.door.counted(leads)?;
         let (withdrawn, noted) = (self.present.withdrawals(&inventory), self.present.noted(&inventory));
-        let epoch = self.tip.borrow().checkpoint.epoch;
+        let epoch = self.tip().checkpoint.epoch;
         Ok(self.speech.signer.load().withdrawals(&inventory, withdrawn, noted, epoch))
     }
 
@@ -48,7 +47,7 @@ impl Service {
 
     /// A host's request says how far it has seen, too.
     pub(super) fn heard_of(&self, host: Name<Host>, seen: Seen) {
-        let tip = self.tip.borrow().checkpoint.clone();
+        let tip = self.tip().checkpoint;
         if seen.index < tip.size && seen.epoch <= tip.epoch {
             self.present.acknowledged(host, seen.epoch);
         } else {
@@ -73,7 +72,7 @@ impl Service {
         let Some(note) = inventory.checkpoint.as_ref().filter(|_| !self.present.is_behind()) else {
             return Ok((None, false));
         };
-        let (log_key, size) = (Arc::clone(&self.tip.borrow().log_key), self.tip.borrow().checkpoint.size);
+        let Tip { log_key, checkpoint: Checkpoint { size, .. } } = self.tip();
         // What today's log key does not open proves nothing: an older one may be a thief's, a newer one is not known yet.
         let Ok(checkpoint) = NoteKey::parse(&log_key)?.open(note.as_bytes()) else {
             return Ok((None, false));
@@ -92,7 +91,7 @@ impl Service {
 
     // Whether what a host has seen is a place of this log. For its word alone nobody else is refused.
     async fn leads_to(&self, host: Name<Host>, seen: Seen) -> Result<Result<(), Refusal>, Error> {
-        let (size, epoch) = (self.tip.borrow().checkpoint.size, self.tip.borrow().checkpoint.epoch);
+        let Checkpoint { size, epoch, .. } = self.tip().checkpoint;
         let refused = |detail: String| Ok(Err(Refusal::new(Reason::StateRollback, detail)));
         if seen.index >= size || seen.epoch > epoch {
             alarm(host, seen, size);
