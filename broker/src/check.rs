@@ -236,6 +236,7 @@ impl<'a> Checking<'a> {
             return broken("it ends before its lock");
         }
         let Some(head) = self.chain.head().filter(|head| head.size == self.vouched.size) else { return Ok(true) };
+        self.chain.end()?;
         match self.vouched {
             Vouched { last, .. } if last != head.last => broken("its last entry is not the one that the lock has seen"),
             Vouched { rests, .. } if rests != head.rests => {

@@ -14,7 +14,7 @@ use policy::contract::Contract;
 use policy::delegation::Delegation;
 use policy::envelope::{Document, Draft};
 use policy::key::{Issuer, Key, Name, Role, refuse_published};
-use policy::log::{Checkpoint, NoteKey};
+use policy::log::{Checkpoint, NoteKey, Sealed};
 use policy::name::Lattice;
 use policy::possession::KeyProof;
 use policy::reason::{Reason, Refusal};
@@ -198,8 +198,17 @@ impl LogKey {
 
     /// Signs a checkpoint.
     pub fn sign(&self, checkpoint: &Checkpoint) -> Vec<u8> {
-        let signature = self.key.sign(checkpoint.text().as_bytes());
-        self.note.note(checkpoint, &signature.to_bytes()).into_bytes()
+        self.sign_text(&checkpoint.text())
+    }
+
+    /// Signs the seal of a segment.
+    pub fn seal(&self, sealed: &Sealed) -> Vec<u8> {
+        self.sign_text(&sealed.text())
+    }
+
+    fn sign_text(&self, text: &str) -> Vec<u8> {
+        let signature = self.key.sign(text.as_bytes());
+        self.note.note(text, &signature.to_bytes()).into_bytes()
     }
 
     fn of(lattice: &Lattice, seed: &[u8; 32]) -> Result<Self, Refusal> {

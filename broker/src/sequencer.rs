@@ -325,7 +325,7 @@ impl Bench {
         let began = Instant::now();
         let opened = Court::open(adjourned.files.clone()).await.and_then(|court| {
             let (here, told) = (court.ledger().head().size, self.tip.borrow().checkpoint.size);
-            // What was answered was durable; the lock may lag behind it by a second.
+            // What was answered was durable; the lock may lag behind it for a moment.
             let detail = || format!("the log ends at {here}, this broker has answered up to {told}");
             if here < told { Err(Error::refused(Reason::StateRollback, detail())) } else { Ok(court) }
         });

@@ -24,7 +24,7 @@ pub(super) fn entry(bytes: &[u8]) {
     }
 }
 
-/// The text of a note key, a signed note, or the text of a checkpoint that the log's key signs.
+/// The text of a note key, a signed note, or the text of a checkpoint or of a seal that the log's key signs.
 pub(super) fn checkpoint(bytes: &[u8]) {
     let (secret, key) = log_key();
     let Ok(text) = std::str::from_utf8(bytes) else {
@@ -41,12 +41,19 @@ pub(super) fn checkpoint(bytes: &[u8]) {
     let signature = secret.sign(bytes).to_bytes();
     let line = data_encoding::BASE64.encode(&[key_id(&key), signature.to_vec()].concat());
     let note = format!("{text}\n\u{2014} countersign/default {line}\n");
-    let Ok(checkpoint) = key.open(note.as_bytes()) else { return };
-    assert_eq!(checkpoint.text(), text, "a checkpoint has one text");
-    assert_eq!(key.note(&checkpoint, &signature), note);
+    let (checkpoint, sealed) = (key.open(note.as_bytes()), key.open_seal(note.as_bytes()));
+    let read = match (&checkpoint, &sealed) {
+        (Ok(_), Ok(_)) => panic!("a checkpoint is no seal"),
+        (Ok(checkpoint), Err(_)) => checkpoint.text(),
+        (Err(_), Ok(sealed)) => sealed.text(),
+        (Err(_), Err(_)) => return,
+    };
+    assert_eq!(read, text, "what is signed has one text");
+    assert_eq!(key.note(text, &signature), note);
     let mut forged = signature;
     forged[0] ^= 1;
-    assert!(key.open(key.note(&checkpoint, &forged).as_bytes()).is_err());
+    let forged = key.note(text, &forged);
+    assert!(key.open(forged.as_bytes()).is_err() && key.open_seal(forged.as_bytes()).is_err());
 }
 
 /// A proof file; and the same as if the root and the log's key had signed just what it says.
@@ -74,7 +81,7 @@ fn signed_anew(mut exhibit: Exhibit) -> Exhibit {
         let root = led_to(leaf_hash(exhibit.entry.as_bytes()), entry.index, size, &exhibit.inclusion);
         let origin = "countersign/default".to_owned();
         let checkpoint = Checkpoint { origin, size, root, epoch: entry.epoch, last: leaf_hash(b"") };
-        exhibit.checkpoint = key.note(&checkpoint, &secret.sign(checkpoint.text().as_bytes()).to_bytes());
+        exhibit.checkpoint = key.note(&checkpoint.text(), &secret.sign(checkpoint.text().as_bytes()).to_bytes());
     }
     exhibit
 }

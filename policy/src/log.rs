@@ -18,7 +18,7 @@ mod tile;
 mod tree;
 mod worth;
 
-pub use checkpoint::{Checkpoint, NoteKey};
+pub use checkpoint::{Checkpoint, NoteKey, Sealed};
 pub use draft::Draft;
 pub use entry::{Body, Entry, EntryKind, Freezing, Judged, Lost, Observed, Reported, Ruled, leaf_hash};
 pub use exhibit::{Exhibit, Proven};
@@ -27,7 +27,8 @@ pub use glance::Glance;
 pub use ledger::{Head, Ledger, Step};
 pub use proof::{Node, Outline, prove_consistency, prove_inclusion};
 pub(crate) use replay::question_as_asked;
-pub use replay::{Evidences, Rejudge, question_anew};
+pub use replay::{Evidences, Rejudge, is_timely, question_anew};
+pub use rests::resting;
 pub use ruling::Ruling;
 pub use tile::{Edge, Tile};
 pub use tree::Frontier;

@@ -129,6 +129,11 @@ def read_entry(raw):
     return entry
 
 
+def changes_nothing(entry):
+    stays = {"ruling": "standby", "report": "ahead", "refusal": "id", "door": None}
+    return entry["kind"] in stays and stays[entry["kind"]] not in entry["body"]
+
+
 def events(entry):
     return entry["body"].get("events", []) if entry["kind"] == "governance" else []
 
@@ -189,7 +194,11 @@ def read_log_key(text):
     return origin, bytes.fromhex(identity), raw[1:]
 
 
-def open_note(note, log_key):
+CHECKPOINT = ("", "", "", "epoch ", "last ")
+SEAL = (*CHECKPOINT, "first ", "moved ", "rests ")
+
+
+def open_note(note, log_key, form=CHECKPOINT):
     origin, identity, key = read_log_key(log_key)
     text, _, signatures = note.rpartition("\n\n")
     text += "\n"
@@ -199,14 +208,12 @@ def open_note(note, log_key):
     need(signature[:4] == identity, "the checkpoint is signed by another key")
     need(signed(key, text.encode(), signature[4:]), "the signature of the checkpoint does not verify")
     said = text.split("\n")
-    need(len(said) == 6 and said[0] == origin, "the checkpoint is of another origin, or has other lines")
-    need(said[3].startswith("epoch ") and said[4].startswith("last "), "the checkpoint has other extension lines")
-    return {
-        "size": int(said[1]),
-        "root": strict_base64(said[2]),
-        "epoch": int(said[3][6:]),
-        "last": bytes.fromhex(said[4][5:]),
-    }
+    need(said.pop() == "" and len(said) == len(form), "the checkpoint has other lines")
+    need(all(line.startswith(begin) for line, begin in zip(said, form)), "the checkpoint has other extension lines")
+    need(said[0] == origin, "the checkpoint is of another origin")
+    numbers = {begin.strip(): line[len(begin) :] for line, begin in zip(said, form) if begin}
+    read = {name: int(text) if name in ("epoch", "first") else bytes.fromhex(text) for name, text in numbers.items()}
+    return {"size": int(said[1]), "root": strict_base64(said[2]), **read}
 
 
 # A whole log.
@@ -293,7 +300,7 @@ class Segments:
 
     def __init__(self, log, folder):
         self.folder, self.lines, self.pieces, self.peaks = folder, {}, {}, []
-        self.passed, self.moved = 0, {}
+        self.passed, self.hashes, self.moved, self.rests = 0, [], {}, bytes(32)
         has = log.execute("PRAGMA user_version").fetchone()[0] >= 2
         rows = log.execute("SELECT first, size, sha256, checkpoint FROM segments ORDER BY first") if has else []
         self.ahead = list(rows)
@@ -317,22 +324,26 @@ class Segments:
         self.pieces.update(piece for line in told for piece in line.get("evidence", {}).items())
         self.seal = json.loads(seal)["segment"]
 
-    def take(self, index):
+    def take(self, index, leaf):
         """The bytes of a place that is frozen, which must be one of a segment and of an entry that changes no state."""
         need(self.covers(index), "its bytes are neither here nor in a segment")
         self.passed += 1
+        self.hashes.append(leaf)
         raw, document = self.entry(index)
-        if raw is not None:
-            entry = json.loads(raw)
-            stays = {"ruling": "standby", "report": "ahead", "refusal": "id", "door": None}
-            need(entry["kind"] in stays and stays[entry["kind"]] not in entry["body"], "it must stand in the log itself")
+        need(raw is None or changes_nothing(json.loads(raw)), "it must stand in the log itself")
         return raw, document
+
+    def rest(self, entry, leaf):
+        """What the state rests on, up to each entry that is here."""
+        if not changes_nothing(entry):
+            self.rests = sha256(self.rests, entry["index"].to_bytes(8, "big"), leaf)
 
     def recorded(self, entry):
         """A segment's own entry says how many places of it are frozen: none was hidden there since, none put back."""
         body = entry["body"]
-        found = self.moved.pop((body["first"], body["size"]), body["moved"])
-        need(found == body["moved"], "other places of its segment are frozen than it says")
+        told = (body["moved"], body["sha256"])
+        found = self.moved.pop((body["first"], body["size"]), told)
+        need(found == told, "other places of its segment are frozen than it says, or its file is another")
 
     def entry(self, index):
         """The bytes of a frozen entry and its document, where the file is at hand."""
@@ -345,11 +356,13 @@ class Segments:
     def end(self, tree, log_key, leaf, epoch):
         if not self.ahead or self.ahead[0][1] != tree.size:
             return
-        first, size, _, note = self.ahead.pop(0)
-        self.moved[first, size], self.passed = self.passed, 0
-        said = open_note(note.decode(), log_key)
-        found = {"size": size, "root": tree.root(), "epoch": epoch, "last": leaf}
-        need(said == found, "the segment that ends here was sealed over another log")
+        first, size, digest, note = self.ahead.pop(0)
+        self.moved[first, size] = (self.passed, digest.hex())
+        said = open_note(note.decode(), log_key, SEAL)
+        found = {"size": size, "root": tree.root(), "epoch": epoch, "last": leaf, "first": first}
+        found |= {"moved": sha256(*self.hashes), "rests": self.rests}
+        need(said == found, "the segment that ends here was sealed over another log, or other places of it are frozen")
+        self.passed, self.hashes = 0, []
         if self.lines:
             peaks = [peak.hex() for peak in tree.peaks]
             wanted = {"checkpoint": note.decode(), "first": first, "peaks": peaks, "peaks_before": self.peaks, "size": size}
@@ -378,7 +391,7 @@ def verify_log(folder, pinned, segments_folder=None):
     notes, tree, tiles, restores = kept_notes(shelf), Tree(), Tiles(shelf), Restores()
     log = sqlite3.connect(f"file:{os.path.join(folder, 'log.db')}?mode=ro", uri=True)
     segments = Segments(log, segments_folder)
-    before = {"hash": bytes(32), "at_ms": 0, "epoch": 0}
+    before = {"hash": bytes(32), "at_ms": 0, "epoch": 0, "law": 1}
     lattice = log_key = papers = None
     held = passed = 0
     for index, found, raw, document in rows(log, segments.frozen):
@@ -387,7 +400,7 @@ def verify_log(folder, pinned, segments_folder=None):
             segments.begin(tree)
             document = document if raw is None else unpack(document, raw)
             if raw is None:
-                raw, document = segments.take(index)
+                raw, document = segments.take(index, found)
             elif index in segments.lines:
                 need(segments.entry(index) == (raw, document), "the segment has another entry in its place")
             if raw is None:
@@ -401,12 +414,14 @@ def verify_log(folder, pinned, segments_folder=None):
                 need(back or entry["at_ms"] >= before["at_ms"], "its time is before that of the entry before it")
                 epoch = index if entry["kind"] == "governance" else before["epoch"]
                 need(entry["epoch"] == epoch, "its epoch is another")
+                need(entry["law"] >= before["law"], "it was judged under an older law than the entry before it")
                 if index == 0:
                     need(entry["kind"] == "inception", "the first entry is no inception")
                     need(pinned in (None, leaf.hex()), f"the log is of the lattice {leaf.hex()}")
                     lattice, log_key = entry["lattice"], entry["body"]["log_key"]
                     papers = {"inception": leaf.hex(), "sets": [entry["body"]["roots"]]}
                 need(entry["lattice"] == lattice, "it is of another lattice")
+                need(entry["evidence"] or not document, "a document lies beside it, and it rests on none")
                 check_documents(entry, evidence(log, segments, entry, document), papers)
                 if entry["kind"] == "lost":
                     restores.fill(index, before["hash"])
@@ -416,7 +431,8 @@ def verify_log(folder, pinned, segments_folder=None):
                     log_key = event.get("warrant_installed", {}).get("log_key", log_key)
                     if "log_restored" in event:
                         restores.restored(index, event["log_restored"]["restore"])
-                before = {**before, "at_ms": entry["at_ms"], "epoch": entry["epoch"]}
+                segments.rest(entry, leaf)
+                before = {"hash": leaf, **{name: entry[name] for name in ("at_ms", "epoch", "law")}}
             before["hash"] = leaf
             tree.append(leaf)
             tiles.append(leaf)
@@ -434,6 +450,7 @@ def verify_log(folder, pinned, segments_folder=None):
     need(tree.size, "the log is empty")
     need(not notes, f"a checkpoint was signed for {max(notes, default=0)} entries, the log ends at {tree.size}")
     need(not segments.ahead, "the log ends before a segment of it does")
+    need(not segments.moved, "no entry tells of a segment")
     for size, _, path in restores.contradicted:
         raise Broken(f"row {size - 1}: {path} was signed for another entry, and no restore tells that it is lost")
     said = f"{tree.size} entries hold, tree root {tree.root().hex()}, {held} checkpoints"

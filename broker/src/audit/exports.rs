@@ -6,7 +6,7 @@
 use std::path::PathBuf;
 
 use policy::digest::Digest;
-use policy::log::{Entry, Frontier, Ledger, NoteKey, Rejudge};
+use policy::log::{Entry, Frontier, Ledger, NoteKey, Rejudge, Sealed};
 use policy::reason::{Reason, Refusal};
 
 use super::{Against, Brought, Verdict, Walk};
@@ -117,11 +117,12 @@ impl Proof {
             std::mem::take(&mut self.hashes).into_iter().for_each(|hash| tree.append(hash));
             return if tree.peaks() == seal.peaks { Ok(()) } else { Err(unfit()) };
         };
-        let signed = NoteKey::parse(ledger.state().log_key())?.open(seal.checkpoint.as_bytes());
-        let signed = signed.map_err(|refusal| broken(format!("the seal: {refusal}")))?;
+        let signed = NoteKey::parse(ledger.state().log_key())?.open_seal(seal.checkpoint.as_bytes());
+        let Sealed { checkpoint: end, first, rests, .. } =
+            signed.map_err(|refusal| broken(format!("the seal: {refusal}")))?;
         let (head, tree) = (ledger.head(), &self.walk.tree);
-        let found = (tree.size(), tree.root(), head.last, head.epoch);
-        let signed = (signed.size, signed.root, signed.last, signed.epoch);
+        let found = (tree.size(), tree.root(), head.last, head.epoch, head.rests, seal.first);
+        let signed = (end.size, end.root, end.last, end.epoch, rests, first);
         let fits = signed == found && before == seal.peaks_before && tree.peaks() == seal.peaks;
         if fits { Ok(()) } else { Err(unfit()) }
     }

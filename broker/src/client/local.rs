@@ -44,7 +44,7 @@ impl Local {
         let vouched = Lock::peek(&folder.lock_file()).await;
         let reader = LogReader::open(&folder.log()).await?;
         let Folded { ledger, tree, gleaned, .. } =
-            reader.fold(Opening { vouched, whole, watch: None }, |_, _| ()).await?;
+            reader.fold(Opening { vouched, whole, watch: None, seen: vouched.map(|it| it.size) }, |_, _| ()).await?;
         let room = Reserve::shows(&folder.reserve());
         let rollback = match vouched {
             Some(vouched) => match reader.refuse_older(ledger.head().size, vouched).await {

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use policy::digest::Digest;
 use policy::govern::{Event, WarrantInstalled};
-use policy::log::{Body, Checkpoint, Entry, Freezing, Frontier};
+use policy::log::{Body, Checkpoint, Entry, Freezing, Frontier, Sealed, resting};
 use policy::reason::{Reason, Refusal};
 use policy::relax::RELAXATION_LIFETIME_S;
 use policy::time::Timestamp;
@@ -91,10 +91,9 @@ async fn sealed(folder: &Folder, freeze: &Freeze) -> Result<(Cut, Segment, PathB
         let detail = format!("the log is signed for by {}, the key here is {}", ledger.state().log_key(), key.note());
         return Err(Error::refused(Reason::BrokerKeyUnknown, detail));
     }
-    let checkpoint = cut.checkpoint(format!("countersign/{lattice}"));
-    let checkpoint = key.sign(&checkpoint);
-    let (file, sha256) = cut.write(&log, &freeze.out, &checkpoint).await?;
-    let segment = Segment { first: cut.first, size: cut.tree.size(), sha256, checkpoint };
+    let seal = key.seal(&cut.seal(format!("countersign/{lattice}")));
+    let (file, sha256) = cut.write(&log, &freeze.out, &seal).await?;
+    let segment = Segment { first: cut.first, size: cut.tree.size(), sha256, seal };
     log.close().await?;
     Ok((cut, segment, file))
 }
@@ -122,9 +121,10 @@ struct Cut {
     tree: Frontier,
     last: Digest,
     epoch: u64,
+    rests: Digest,
     // From here on the log's key signs.
     keyed: u64,
-    moved: Vec<u64>,
+    moved: Vec<(u64, Digest)>,
     wanted: BTreeSet<Digest>,
     // What the entry before rests on, if it moves.
     newest: BTreeSet<Digest>,
@@ -143,6 +143,7 @@ impl Cut {
             tree: Frontier::default(),
             last: Digest::from_bytes([0; 32]),
             epoch: 0,
+            rests: Digest::from_bytes([0; 32]),
             keyed: 0,
             moved: Vec::new(),
             wanted: BTreeSet::new(),
@@ -155,7 +156,7 @@ impl Cut {
         self.done = self.done || ends || entry.is_some_and(|entry| entry.at_ms >= self.oldest);
         let moves = !self.done && row.index >= self.first && entry.is_some_and(Entry::changes_nothing);
         if entry.is_some_and(Entry::needs_the_one_before)
-            && let Some(stays) = self.moved.pop_if(|index| *index + 1 == row.index)
+            && let Some((stays, _)) = self.moved.pop_if(|(index, _)| *index + 1 == row.index)
         {
             tracing::debug!(stays, "the entry behind it takes its time from it");
             self.wanted.append(&mut self.newest);
@@ -176,8 +177,11 @@ impl Cut {
         self.tree.append(row.hash);
         self.last = row.hash;
         self.epoch = entry.map_or(self.epoch, |entry| entry.epoch);
+        if entry.is_some_and(|entry| !entry.changes_nothing()) {
+            self.rests = resting(self.rests, row.index, row.hash);
+        }
         if moves {
-            self.moved.push(row.index);
+            self.moved.push((row.index, row.hash));
         }
         Ok(())
     }
@@ -203,15 +207,18 @@ impl Cut {
         }
     }
 
-    fn checkpoint(&self, origin: String) -> Checkpoint {
-        Checkpoint { origin, size: self.tree.size(), root: self.tree.root(), epoch: self.epoch, last: self.last }
+    fn seal(&self, origin: String) -> Sealed {
+        let (size, root) = (self.tree.size(), self.tree.root());
+        let checkpoint = Checkpoint { origin, size, root, epoch: self.epoch, last: self.last };
+        let hashes: Vec<&[u8]> = self.moved.iter().map(|(_, hash)| hash.as_bytes().as_slice()).collect();
+        Sealed { checkpoint, first: self.first, moved: Digest::of_parts(&hashes), rests: self.rests }
     }
 
     // Writes the segment whole or not at all; one that is there already must be this very one.
-    async fn write(&self, log: &LogReader, out: &Path, checkpoint: &[u8]) -> Result<(PathBuf, Digest), Error> {
+    async fn write(&self, log: &LogReader, out: &Path, seal: &[u8]) -> Result<(PathBuf, Digest), Error> {
         let file = out.join(name_of(self.first, self.tree.size()));
         let fresh = beside(&file)?;
-        let written = self.write_to(log, &fresh, checkpoint).await;
+        let written = self.write_to(log, &fresh, seal).await;
         let settled = written.and_then(|()| {
             let sha256 = sha256_of(&fresh)?;
             match settle(&fresh, &file) {
@@ -228,7 +235,7 @@ impl Cut {
         })
     }
 
-    async fn write_to(&self, log: &LogReader, path: &Path, checkpoint: &[u8]) -> Result<(), Error> {
+    async fn write_to(&self, log: &LogReader, path: &Path, seal: &[u8]) -> Result<(), Error> {
         use std::io::Write as _;
         write_private(path, &[])?;
         let failed = |source| Error::Io { act: "write", path: path.to_owned(), source };
@@ -241,7 +248,7 @@ impl Cut {
             next = after;
         }
         let seal = Seal {
-            checkpoint: String::from_utf8_lossy(checkpoint).into_owned(),
+            checkpoint: String::from_utf8_lossy(seal).into_owned(),
             first: self.first,
             peaks: self.tree.peaks().to_vec(),
             peaks_before: self.before.peaks().to_vec(),

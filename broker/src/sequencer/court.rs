@@ -55,7 +55,8 @@ impl Court {
 
     async fn read(files: Files, lock: Lock, shelf: Option<Shelf>) -> Result<(Self, Option<Row>), Error> {
         let reader = LogReader::open(&files.log).await?;
-        let opening = Opening { vouched: lock.vouched(), whole: files.whole, watch: Some(lock.row()) };
+        let seen = Some(lock.stand().0).filter(|_| !lock.is_lost());
+        let opening = Opening { vouched: lock.vouched(), whole: files.whole, watch: Some(lock.row()), seen };
         let whole = |tile, hashes: &[Digest]| shelf.iter().for_each(|shelf| mend(shelf, tile, hashes));
         let Folded { ledger, tree, edge, mut gleaned, watched, passed } = reader.fold(opening, whole).await?;
         let writer = open_to_write(&files, &gleaned, passed.is_some()).await?.behind(ledger.head());
@@ -220,4 +221,4 @@ async fn open_to_write(files: &Files, gleaned: &Gleaned, passed: bool) -> Result
 // How many entries of a mended log are written at once.
 const MEND_BATCH: usize = 256;
 // Rulings alone move the lock no later than this.
-const LOCK_LAG: Duration = Duration::from_secs(1);
+const LOCK_LAG: Duration = Duration::from_millis(250);

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use policy::decide::Facts;
 use policy::digest::Digest;
 use policy::govern::Jump;
-use policy::log::{Draft, Ledger, Step, Worth};
+use policy::log::{Draft, Ledger, Step, Worth, is_timely};
 use policy::reason::Reason;
 use tokio::sync::oneshot;
 
@@ -32,6 +32,10 @@ impl Bench {
             |request_sha256: Digest| move |verdict| Act::Judged(Judgement { request_sha256, verdict, lack: None });
         Some(match input {
             Input::Rule(examined, reply) => {
+                // It was fresh at the door, and waited since, or the clock was set: whoever still waits asks again.
+                if !is_timely(examined.document().iat, at_ms) {
+                    return None;
+                }
                 let draft = ledger.draft_rule(*examined, Facts::default(), at_ms);
                 (recorded(ledger, draft, least)?.map(|ruling| Act::Ruled(Box::new(ruling))), Answer::Ruled(reply))
             }

@@ -7,6 +7,7 @@ mod configured;
 mod disk;
 mod door;
 mod evidence;
+mod forging;
 mod founding;
 mod freezing;
 mod growth;

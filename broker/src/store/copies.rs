@@ -27,7 +27,7 @@ pub(crate) async fn copy(from: &Path, to: &Path) -> Result<(), Error> {
 pub(crate) async fn thin(
     from: &Path,
     to: &Path,
-    frozen: &[u64],
+    frozen: &[(u64, Digest)],
     wanted: &BTreeSet<Digest>,
     segment: &Segment,
 ) -> Result<(), Error> {
@@ -56,7 +56,7 @@ pub(crate) async fn alone(path: &Path) -> Result<(), Error> {
 async fn fill(
     connection: &mut SqliteConnection,
     from: &Path,
-    frozen: &[u64],
+    frozen: &[(u64, Digest)],
     wanted: &BTreeSet<Digest>,
     segment: &Segment,
 ) -> Result<(), sqlx::Error> {
@@ -65,7 +65,7 @@ async fn fill(
     sqlx::raw_sql(SETS).execute(&mut *all).await?;
     for part in frozen.chunks(ROWS) {
         let mut sql = QueryBuilder::<Sqlite>::new("INSERT INTO temp.moved (idx) ");
-        sql.push_values(part, |mut row, index| {
+        sql.push_values(part, |mut row, (index, _)| {
             row.push_bind(index.cast_signed());
         });
         sql.build().execute(&mut *all).await?;
@@ -81,7 +81,7 @@ async fn fill(
     sqlx::raw_sql(COPY).execute(&mut *all).await?;
     let insert = sqlx::query("INSERT INTO main.segments (size, first, sha256, checkpoint) VALUES (?, ?, ?, ?)");
     let insert = insert.bind(segment.size.cast_signed()).bind(segment.first.cast_signed());
-    insert.bind(segment.sha256.as_bytes().to_vec()).bind(segment.checkpoint.clone()).execute(&mut *all).await?;
+    insert.bind(segment.sha256.as_bytes().to_vec()).bind(segment.seal.clone()).execute(&mut *all).await?;
     all.commit().await?;
     sqlx::raw_sql("DETACH DATABASE old").execute(connection).await.map(drop)
 }

@@ -340,7 +340,7 @@ impl Broker {
         let origin = format!("countersign/{lattice}");
         let checkpoint = Checkpoint { origin, size: head.size, root, epoch: head.epoch, last: head.last };
         let signature: [u8; 64] = pair.sign(checkpoint.text().as_bytes()).unwrap().try_into().unwrap();
-        note_key.note(&checkpoint, &signature).into_bytes()
+        note_key.note(&checkpoint.text(), &signature).into_bytes()
     }
 
     /// The warrant in force.

@@ -1,7 +1,8 @@
 //! Checkpoints: C2SP signed notes (c2sp.org/signed-note, c2sp.org/tlog-checkpoint) of the log's size and root.
 //!
 //! Two extension lines follow the root: the epoch, and the hash of the newest entry. The log's key is a note key, not
-//! an nkey, and signs nothing else.
+//! an nkey. It signs the seals of segments besides, which are checkpoints with three lines more, and neither is read as the
+//! other.
 
 use data_encoding::{BASE64, HEXLOWER};
 use ed25519_dalek::{Signature, VerifyingKey};
@@ -23,6 +24,21 @@ pub struct Checkpoint {
     pub epoch: u64,
     /// The hash of the newest entry.
     pub last: Digest,
+}
+
+/// What the log's key says of a segment: where it ends, and what it leaves in the log.
+///
+/// Everybody holds checkpoints, and only who signs for the log holds one of these: who cannot, moves no entry out of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sealed {
+    /// The end of the segment.
+    pub checkpoint: Checkpoint,
+    /// The index of its first entry.
+    pub first: u64,
+    /// SHA-256 over the hashes of the entries that leave their bytes there, in order.
+    pub moved: Digest,
+    /// The digest of all that the fold rests on up to its end, as [`crate::log::Head`] has it.
+    pub rests: Digest,
 }
 
 /// The public half of the log's key: `<origin>+<id>+<key>`, as the inception and the warrant spell it.
@@ -68,18 +84,32 @@ impl NoteKey {
         self.key.as_bytes()
     }
 
-    /// The signed note of a checkpoint, once its text was signed.
-    pub fn note(&self, checkpoint: &Checkpoint, signature: &[u8; 64]) -> String {
+    /// The signed note of a text, that of a checkpoint or of a seal, once it was signed.
+    pub fn note(&self, text: &str, signature: &[u8; 64]) -> String {
         let line = BASE64.encode(&[self.id.as_slice(), signature].concat());
-        format!("{}\n\u{2014} {} {line}\n", checkpoint.text(), self.origin)
+        format!("{text}\n\u{2014} {} {line}\n", self.origin)
     }
 
-    /// Opens a signed note.
+    /// Opens a signed checkpoint.
     ///
     /// # Errors
     /// `signature_invalid` or `schema_mismatch`.
     pub fn open(&self, note: &[u8]) -> Result<Checkpoint, Refusal> {
-        let malformed = || Refusal::new(Reason::SchemaMismatch, "not a signed checkpoint");
+        let read = Checkpoint::read(&self.signed(note)?);
+        read.filter(|checkpoint| checkpoint.origin == self.origin).ok_or_else(malformed)
+    }
+
+    /// Opens the seal of a segment.
+    ///
+    /// # Errors
+    /// As [`NoteKey::open`]; a checkpoint is no seal.
+    pub fn open_seal(&self, note: &[u8]) -> Result<Sealed, Refusal> {
+        let read = Sealed::read(&self.signed(note)?);
+        read.filter(|sealed| sealed.checkpoint.origin == self.origin).ok_or_else(malformed)
+    }
+
+    // The text of a note that this key signed.
+    fn signed(&self, note: &[u8]) -> Result<String, Refusal> {
         if note.len() > MAX_NOTE {
             return Err(malformed());
         }
@@ -94,9 +124,8 @@ impl NoteKey {
         };
         let signature = Signature::from_slice(signature).map_err(|_| malformed())?;
         let verified = self.key.verify_strict(text.as_bytes(), &signature);
-        verified
-            .map_err(|_| Refusal::new(Reason::SignatureInvalid, format!("the checkpoint is not signed by `{self}`")))?;
-        Checkpoint::read(&text).filter(|checkpoint| checkpoint.origin == self.origin).ok_or_else(malformed)
+        let other = |_| Refusal::new(Reason::SignatureInvalid, format!("the checkpoint is not signed by `{self}`"));
+        verified.map(|()| text).map_err(other)
     }
 
     fn new(origin: String, raw: &[u8; 32]) -> Result<Self, Refusal> {
@@ -116,6 +145,10 @@ impl std::fmt::Display for NoteKey {
 
 const MAX_NOTE: usize = 4096;
 
+fn malformed() -> Refusal {
+    Refusal::new(Reason::SchemaMismatch, "not a signed checkpoint")
+}
+
 impl Checkpoint {
     /// The text that is signed.
     pub fn text(&self) -> String {
@@ -132,5 +165,24 @@ impl Checkpoint {
         let last = Digest::parse(lines.next()?.strip_prefix("last ")?).ok()?;
         let checkpoint = Self { origin, size, root, epoch, last };
         (checkpoint.text() == text).then_some(checkpoint)
+    }
+}
+
+impl Sealed {
+    /// The text that is signed.
+    pub fn text(&self) -> String {
+        let Self { checkpoint, first, moved, rests } = self;
+        format!("{}first {first}\nmoved {moved}\nrests {rests}\n", checkpoint.text())
+    }
+
+    fn read(text: &str) -> Option<Self> {
+        let (end, _) = text.match_indices("\nfirst ").next()?;
+        let (checkpoint, told) = text.split_at_checked(end + 1)?;
+        let mut lines = told.lines();
+        let first = lines.next()?.strip_prefix("first ")?.parse().ok()?;
+        let moved = Digest::parse(lines.next()?.strip_prefix("moved ")?).ok()?;
+        let rests = Digest::parse(lines.next()?.strip_prefix("rests ")?).ok()?;
+        let sealed = Self { checkpoint: Checkpoint::read(checkpoint)?, first, moved, rests };
+        (sealed.text() == text).then_some(sealed)
     }
 }

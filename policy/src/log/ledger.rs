@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::command::Command;
-use crate::decide::{Decision, Facts, decide};
+use crate::decide::{Decision, Facts, LAW, decide};
 use crate::digest::Digest;
 use crate::envelope::Verified;
 use crate::examine::Examined;
@@ -46,6 +46,8 @@ pub struct Head {
 pub struct Ledger {
     pub(super) state: State,
     pub(super) head: Head,
+    // The law of the newest entry that was read.
+    pub(super) law: u64,
 }
 
 /// One entry on its way to the disk, with what it is the outcome of.
@@ -83,15 +85,20 @@ impl Ledger {
     /// # Errors
     /// As [`State::incept`].
     pub fn incept(inception: Inception, at_ms: u64) -> Result<(Self, Step<()>), Refusal> {
-        let state = State::incept(inception.clone())?;
-        let mut ledger = Self::empty(state);
+        Self::incept_under(LAW, inception, at_ms)
+    }
+
+    // A lattice that began long ago began under the law of its day.
+    pub(crate) fn incept_under(law: u64, inception: Inception, at_ms: u64) -> Result<(Self, Step<()>), Refusal> {
+        let mut ledger = Self::empty(State::incept(inception.clone())?);
+        ledger.judge_under(law);
         let step = ledger.record(Draft::alone(Body::Inception(inception), at_ms));
         Ok((ledger, step))
     }
 
     pub(super) const fn empty(state: State) -> Self {
         let zeros = Digest::from_bytes([0; 32]);
-        Self { state, head: Head { size: 0, last: zeros, epoch: 0, at_ms: 0, rests: zeros } }
+        Self { state, head: Head { size: 0, last: zeros, epoch: 0, at_ms: 0, rests: zeros }, law: 0 }
     }
 
     /// The hash of the first entry: the lattice's name, which hosts pin as the root digest.
@@ -282,5 +289,6 @@ impl Ledger {
         let before = self.head.rests;
         let rests = if entry.changes_nothing() { before } else { resting(before, entry.index, hash) };
         self.head = Head { size: entry.index + 1, last: hash, epoch: entry.epoch, at_ms: entry.at_ms, rests };
+        self.law = entry.law;
     }
 }

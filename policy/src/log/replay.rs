@@ -17,7 +17,9 @@ use crate::log::ruling::Ruling;
 use crate::question::{Question, StartRequest};
 use crate::reason::{Reason, Refusal};
 use crate::root::RootChange;
+use crate::time::Timestamp;
 use crate::warrant::Warrant;
+use crate::wire::FRESHNESS_S;
 
 /// Where replay finds the evidence of an entry.
 pub trait Evidences {
@@ -131,6 +133,8 @@ impl Ledger {
             _ if link.epoch != epoch => wrong("its epoch is not that of the newest governance event"),
             _ if link.lattice != self.state.lattice().as_str() => wrong("it is of another lattice"),
             _ if link.law == 0 || link.law > LAW => wrong("it was judged under a law that is not known here"),
+            // Or an old law, which asked for less, could be called back by whoever can write a row.
+            _ if link.law < self.law => wrong("it was judged under an older law than the entry before it"),
             _ => Ok(()),
         }
     }
@@ -151,6 +155,9 @@ impl Ledger {
     fn rule_again(&mut self, entry: &Entry, ruled: &Ruled, evidences: &dyn Evidences) -> Result<Vec<u8>, Refusal> {
         let examined = self.request_of(entry, ruled, evidences)?;
         let clock_ms = ruled.facts.clock_ms.unwrap_or(entry.at_ms);
+        if !is_timely(examined.document.iat, clock_ms) {
+            return Err(broken("its question was asked at another time: it is recorded again, or was never asked"));
+        }
         Ok(self.rule(examined, ruled.facts.clone(), clock_ms).bytes)
     }
 
@@ -264,6 +271,15 @@ fn request_of(
     let request = request.verify(state.host_keys()).map_err(unfit)?;
     examine::start(request, examiner).map_err(unfit)
 }
+
+/// Whether a question may be decided at that moment of the broker's clock, in milliseconds since 1970: as fresh as the door
+/// demands, and a wait in the queue. Who can write a row, and sign nothing, could put an old one there again (T61).
+pub const fn is_timely(asked: Timestamp, clock_ms: u64) -> bool {
+    asked.distance(Timestamp::from_millis(clock_ms)) <= FRESHNESS_S + QUEUE_S
+}
+
+// How long a question may wait until it is decided, in seconds: far longer than any host does.
+const QUEUE_S: u64 = 120;
 
 // The document as it came: its token first, then its attachments, in the order in which the entry names them.
 pub(super) fn gather(entry: &Entry, first: Digest, evidences: &dyn Evidences) -> Result<Vec<u8>, Refusal> {

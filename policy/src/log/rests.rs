@@ -85,7 +85,7 @@ impl Ledger {
     }
 }
 
-/// The digest of what the fold rests on, with one entry more.
-pub(super) fn resting(before: Digest, index: u64, hash: Digest) -> Digest {
+/// The digest of what the fold rests on, with one entry more; that of nothing is 32 zeros.
+pub fn resting(before: Digest, index: u64, hash: Digest) -> Digest {
     Digest::of_parts(&[before.as_bytes(), &index.to_be_bytes(), hash.as_bytes()])
 }

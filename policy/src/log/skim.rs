@@ -23,10 +23,11 @@ impl Ledger {
         let Some(skimmed) = serde_json::from_slice::<Skimmed<'_>>(bytes).ok().filter(Skimmed::changes_nothing) else {
             return self.replay(bytes, Rejudge::No).map(Some);
         };
-        let Skimmed { at_ms, epoch, index, .. } = skimmed;
+        let Skimmed { at_ms, epoch, index, law, .. } = skimmed;
         self.follows(&skimmed.link())?;
         self.state.advance(index, hash, false);
         self.head = Head { size: index + 1, last: hash, epoch, at_ms, ..self.head };
+        self.law = law;
         Ok(None)
     }
 }

@@ -403,7 +403,7 @@ fn checkpoint(world: &World) -> Example {
         last: head.last,
     };
     let signature = ed25519_dalek::Signer::sign(&signing, checkpoint.text().as_bytes()).to_bytes();
-    let note = key.note(&checkpoint, &signature);
+    let note = key.note(&checkpoint.text(), &signature);
     assert_eq!(key.open(note.as_bytes()).unwrap(), checkpoint);
     assert_eq!(NoteKey::parse(&key.to_string()).unwrap(), key);
     for at in 0..note.len() {

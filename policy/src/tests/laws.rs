@@ -23,14 +23,9 @@ fn reason(verdict: Result<(), Refusal>) -> Option<Reason> {
     verdict.err().map(|refusal| refusal.reason)
 }
 
-fn under(law: u64, mut world: World) -> World {
-    world.ledger.judge_under(law);
-    world
-}
-
 /// Alice, who founded the lattice, and bob, both operators; a class takes both.
 fn of_two(law: u64, class: Weighty) -> World {
-    let mut world = under(law, World::with_builtin());
+    let mut world = World::with_builtin_under(law);
     world.act(put("1", Some("alice"), &AdminRole::ALL)).unwrap();
     world.act(put("2", Some("bob"), &[AdminRole::Operator])).unwrap();
     let (id, _) = world.act_as("1", vec![threshold(class, 2)], &[]);
@@ -99,7 +94,7 @@ fn accept(component_sha256: Option<Digest>) -> Operation {
 
 /// A link that was agreed with a component's bytes, suspended since other bytes of it were admitted.
 fn suspended(law: u64) -> World {
-    let mut world = under(law, World::with_builtin());
+    let mut world = World::with_builtin_under(law);
     assert_eq!(admitted(&mut world, provider("logger", 1)), None);
     world.put(PutLink { component_pin: Some(Pin::Sha256(file("cart"))), ..put_to("logger") }).unwrap();
     assert_eq!(admitted(&mut world, component("cart", "cart 9", 9)), None);
@@ -107,7 +102,7 @@ fn suspended(law: u64) -> World {
 }
 
 fn healthily_restored(law: u64) -> World {
-    let mut world = under(law, World::with_builtin());
+    let mut world = World::with_builtin_under(law);
     let head = world.ledger.head();
     let seen = head.size + 3;
     while world.ledger.head().size < seen {
@@ -124,7 +119,7 @@ fn healthily_restored(law: u64) -> World {
 fn let_through() -> Vec<(&'static str, World)> {
     let mut both = of_two(3, Weighty::IssuerAdd);
     assert_eq!(signed_as_both(&mut both), [None, None]);
-    let mut restored = under(3, World::with_builtin());
+    let mut restored = World::with_builtin_under(3);
     assert_eq!(restored_in_health(&mut restored), None);
     let mut retired = of_two(3, Weighty::Weakening);
     assert_eq!(readmitted(&mut retired), [None, None, None]);
@@ -204,10 +199,10 @@ fn t79_no_lattice_locks_itself_out_by_a_threshold() {
 
 #[test]
 fn t28_a_log_that_lost_nothing_is_not_restored_and_its_hosts_are_still_believed() {
-    let mut world = under(LAW, World::with_builtin());
+    let mut world = World::with_builtin();
     assert_eq!(restored_in_health(&mut world), Some(Reason::AlreadyExists));
     assert!(world.ledger.state().disorder().restored.is_empty() && !world.ledger.state().disorder().lost(0));
-    let mut older = under(3, World::with_builtin());
+    let mut older = World::with_builtin_under(3);
     assert_eq!(restored_in_health(&mut older), None);
     assert!(older.ledger.state().disorder().lost(0), "under law 3 no host was believed after it");
     replayed(&world);
@@ -215,7 +210,7 @@ fn t28_a_log_that_lost_nothing_is_not_restored_and_its_hosts_are_still_believed(
 
 #[test]
 fn t28_a_restore_names_the_places_that_are_lost_and_no_others() {
-    let mut world = under(LAW, World::with_builtin());
+    let mut world = World::with_builtin();
     let head = world.ledger.head();
     for _ in 0..3 {
         let step = world.ledger.lose(world.now_ms);
@@ -310,4 +305,22 @@ fn t29_a_pin_moves_to_no_bytes_that_nobody_named() {
     assert_eq!(world.ledger.state().links(), &before);
     assert_eq!(reason(world.act(accept(Some(file("cart 9"))))), None);
     replayed(&world);
+}
+
+#[test]
+fn t63_no_entry_is_of_an_older_law_than_the_one_before_it() {
+    for law in 1..LAW {
+        let mut world = World::with_builtin();
+        world.ledger.judge_under(law);
+        // Under that law it came through, and judged again under it, it would again.
+        world.act(put("2", Some("bob"), &[AdminRole::Operator])).unwrap();
+        let row = world.rows.pop().unwrap();
+        let mut ledger = replay(&world, Rejudge::Yes(&world.evidence));
+        for rejudge in [Rejudge::No, Rejudge::Yes(&world.evidence)] {
+            let refused = ledger.clone().replay(&row, rejudge).unwrap_err();
+            assert_eq!(refused.reason, Reason::LogBroken, "law {law}");
+        }
+        let hash = crate::log::leaf_hash(&row);
+        assert_eq!(ledger.skim(&row, hash).unwrap_err().reason, Reason::LogBroken, "law {law}");
+    }
 }

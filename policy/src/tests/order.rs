@@ -114,7 +114,7 @@ fn checkpoint(world: &World) -> String {
     let key = NoteKey::of(lattice, signing.verifying_key().as_bytes()).unwrap();
     let origin = format!("countersign/{lattice}");
     let checkpoint = Checkpoint { origin, size: head.size, root: frontier.root(), epoch: head.epoch, last: head.last };
-    key.note(&checkpoint, &ed25519_dalek::Signer::sign(&signing, checkpoint.text().as_bytes()).to_bytes())
+    key.note(&checkpoint.text(), &ed25519_dalek::Signer::sign(&signing, checkpoint.text().as_bytes()).to_bytes())
 }
 
 fn witness(world: &mut World, checkpoint: Option<String>) {

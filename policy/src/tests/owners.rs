@@ -180,8 +180,7 @@ fn judged_again(law: u64) {
 
 #[test]
 fn under_the_law_before_an_admission_handed_a_subject_over() {
-    let mut world = World::with_builtin();
-    world.ledger.judge_under(1);
+    let mut world = World::with_builtin_under(1);
     world.issuer = Pair::seeded("second");
     world.trust(&["*"]);
     let handed = token(&world.issuer, "cart", Some(-7));

@@ -8,7 +8,7 @@ use crate::artifact::Import;
 use crate::claims::{self, Common, ComponentClaims};
 use crate::command::Command;
 use crate::contract::{Configuration, Contract, Providers};
-use crate::decide::Facts;
+use crate::decide::{Facts, LAW};
 use crate::digest::Digest;
 use crate::envelope::{Afresh, Document, Draft, Unverified};
 use crate::examine;
@@ -88,6 +88,10 @@ impl Evidences for BTreeMap<Digest, Vec<u8>> {
 impl World {
     /// A lattice that trusts nobody yet and has no host.
     pub(crate) fn bare() -> Self {
+        Self::bare_under(LAW)
+    }
+
+    fn bare_under(law: u64) -> Self {
         let (root, administrator) = (Pair::<Root>::seeded("1"), Pair::<Administrator>::seeded("1"));
         let log_key = SigningKey::from_bytes(&[9; 32]).verifying_key().to_bytes();
         let lattice = Lattice::parse("default").unwrap();
@@ -97,7 +101,7 @@ impl World {
             roots: Quorum { threshold: 1, keys: vec![root.key()] },
             administrators: Quorum { threshold: 1, keys: vec![administrator.key()] },
         };
-        let (ledger, step) = Ledger::incept(inception.clone(), NOW * 1000).unwrap();
+        let (ledger, step) = Ledger::incept_under(law, inception.clone(), NOW * 1000).unwrap();
         let mut world = Self {
             ledger,
             rows: vec![step.bytes],
@@ -129,7 +133,11 @@ impl World {
 
     /// A lattice with a trusted issuer, an enrolled host, and `cart` admitted, which imports logging.
     pub(crate) fn new() -> Self {
-        let mut world = Self::bare();
+        Self::new_under(LAW)
+    }
+
+    fn new_under(law: u64) -> Self {
+        let mut world = Self::bare_under(law);
         world.trust(&["*"]);
         world.enrol();
         world.admit_cart();
@@ -138,7 +146,12 @@ impl World {
 
     /// As `new`, with the logging contract, its native builtin and a default.
     pub(crate) fn with_builtin() -> Self {
-        let mut world = Self::new();
+        Self::with_builtin_under(LAW)
+    }
+
+    /// The same, begun in the days of another law.
+    pub(crate) fn with_builtin_under(law: u64) -> Self {
+        let mut world = Self::new_under(law);
         world.publish(&contract(&world.issuer, 1)).unwrap();
         world.admit_native("native/logging@0.1.0").unwrap();
         world.default(Bind::Builtin).unwrap();

@@ -29,7 +29,7 @@ const HIDE: &str = "
     INSERT INTO frozen SELECT idx, hash FROM hidden;";
 
 // A lattice whose hosts asked for some days, and nobody at work in it.
-async fn aged() -> Closed {
+pub(super) async fn aged() -> Closed {
     let lattice = Lattice::new().await;
     let host = lattice.enrolled_host().await;
     for _ in 0..12 {
@@ -45,7 +45,7 @@ async fn aged() -> Closed {
     lattice.closed().await
 }
 
-async fn frozen(lattice: &Closed, until: Until, out: &Path) -> Result<Frozen, Error> {
+pub(super) async fn frozen(lattice: &Closed, until: Until, out: &Path) -> Result<Frozen, Error> {
     fs::create_dir_all(out).unwrap();
     let as_of = lattice.clock.now();
     freeze(&lattice.folder, as_of, &Freeze { until, as_of, out: out.to_owned() }).await
@@ -77,7 +77,7 @@ async fn exported(lattice: &Closed, segments: Option<&Path>) -> Vec<u8> {
     all
 }
 
-fn day(lattice: &Closed, days: u64) {
+pub(super) fn day(lattice: &Closed, days: u64) {
     lattice.clock.set(NOW_MS + days * DAY_MS);
 }
 

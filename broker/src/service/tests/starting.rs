@@ -118,7 +118,7 @@ async fn folds(log: &Path) -> Vec<i64> {
 pub(super) async fn folded(closed: &Closed, whole: u64) -> Folded {
     let vouched = Lock::peek(&closed.folder.lock_file()).await;
     let reader = LogReader::open(&closed.folder.log()).await.unwrap();
-    let folded = reader.fold(Opening { vouched, whole, watch: None }, |_, _| ()).await.unwrap();
+    let folded = reader.fold(Opening { vouched, whole, watch: None, seen: None }, |_, _| ()).await.unwrap();
     reader.close().await.unwrap();
     folded
 }

@@ -47,6 +47,11 @@ impl<'a> Chain<'a> {
         self.ledger.as_ref().map(Ledger::head)
     }
 
+    /// Whether the log, which ends here, goes as far as its segments, and tells of each.
+    pub(crate) fn end(&self) -> Result<(), Error> {
+        Ok(self.segments.end()?)
+    }
+
     /// What they come to.
     pub(crate) fn ledger(self) -> Result<Ledger, Error> {
         self.ledger.ok_or_else(|| Error::refused(Reason::LogBroken, "the log is empty"))
@@ -71,7 +76,8 @@ impl<'a> Chain<'a> {
             let entry = match (&mut self.ledger, reading) {
                 (Some(ledger), Reading::Judged { from }) if at < from => skim(ledger, &row),
                 (Some(ledger), Reading::Skimmed) => skim(ledger, &row),
-                (_, Reading::Judged { .. }) => self.judge(&row, found).await?,
+                (_, Reading::Settled { size }) if at < size => follow(&mut self.ledger, &row, Rejudge::No),
+                (_, Reading::Judged { .. } | Reading::Settled { .. }) => self.judge(&row, found).await?,
                 (_, Reading::Skimmed | Reading::Whole) => follow(&mut self.ledger, &row, Rejudge::No),
             };
             let entry = entry.map_err(within)?;
@@ -112,6 +118,11 @@ pub(crate) enum Reading {
     Skimmed,
     /// Every entry.
     Whole,
+    /// Every entry; what comes behind so many is decided anew, because nothing vouches for it yet.
+    Settled {
+        /// How many.
+        size: u64,
+    },
     /// Every entry from there on, each decided anew; before, as skimmed.
     Judged {
         /// The first.
@@ -158,6 +169,7 @@ impl LogReader {
         let mut chain = Chain::of(self).held_to(vouched);
         let reading = rejudge.map_or(Reading::Whole, |from| Reading::Judged { from });
         while chain.page(PAGE, bulk, reading, &mut visit).await? {}
+        chain.end()?;
         let ledger = chain.ledger()?;
         if let Some(vouched) = vouched {
             self.refuse_older(ledger.head().size, vouched).await?;

@@ -28,6 +28,8 @@ pub(crate) struct Opening {
     pub(crate) whole: u64,
     /// The row that the lock stands behind, to be kept.
     pub(crate) watch: Option<u64>,
+    /// How many entries a lock has seen; what comes behind them is held to what was signed.
+    pub(crate) seen: Option<u64>,
 }
 
 /// What a log comes to.
@@ -113,7 +115,9 @@ impl LogReader {
             }
             Ok(())
         };
-        while chain.page(PAGE, &mut Bulk::default(), Reading::Whole, &mut visit).await? {}
+        let reading = opening.seen.map_or(Reading::Whole, |size| Reading::Settled { size });
+        while chain.page(PAGE, &mut Bulk::default(), reading, &mut visit).await? {}
+        chain.end()?;
         let Growing { tree, edge, gleaned, watched } = growing;
         Ok(Folded { ledger: chain.ledger()?, tree, edge, gleaned, watched, passed: None })
     }

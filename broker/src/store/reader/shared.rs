@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use policy::digest::Digest;
 use policy::examine::Examiner;
 use policy::log::{Entry, Evidences};
+use policy::reason::{Reason, Refusal};
 
 use super::{Kept, LogReader, Row, unpack};
 use crate::error::Error;
@@ -37,14 +38,16 @@ impl Shared {
     /// The evidence of the entry in that row.
     pub(super) async fn kept(&mut self, log: &LogReader, row: &Row, entry: &Entry) -> Result<Kept, Error> {
         let mut kept = Kept::default();
-        let Some((document, statements)) = entry.evidence.split_first() else {
-            return Ok(kept);
-        };
         if !self.documents.contains_key(&row.index) {
             self.documents = log.documents(row.index, AHEAD).await?;
         }
-        if let Some(stored) = self.documents.remove(&row.index) {
-            let within = |refusal: policy::reason::Refusal| refusal.within(format!("row {}", row.index));
+        let stored = self.documents.remove(&row.index);
+        let within = |refusal: Refusal| refusal.within(format!("row {}", row.index));
+        let Some((document, statements)) = entry.evidence.split_first() else {
+            let nothing = || Refusal::new(Reason::LogBroken, "a document lies beside it, and it rests on none");
+            return stored.map_or(Ok(kept), |_| Err(within(nothing()).into()));
+        };
+        if let Some(stored) = stored {
             kept.0.insert(*document, unpack(stored, &row.bytes).map_err(within)?);
         }
         for sha256 in statements {
