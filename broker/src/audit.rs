@@ -53,6 +53,8 @@ pub struct Sound {
     pub tree_root: Option<Digest>,
     /// The lattice, where the first entry was read.
     pub lattice: Option<Lattice>,
+    /// The hash of the first entry, where it was read.
+    pub root: Option<Digest>,
     /// How many rulings were decided again.
     pub rulings: u64,
     /// How many commands, joins and warrants were judged again.
@@ -65,6 +67,8 @@ pub struct Sound {
     pub since: u64,
     /// What came of tiles and kept checkpoints, where they were looked at.
     pub shelved: Option<Shelved>,
+    /// The entry that restored the log, where the checkpoint that was brought is of the one that was lost.
+    pub restored: Option<u64>,
 }
 
 /// What does not follow, and how many entries before it hold.
@@ -119,6 +123,7 @@ struct Walk {
     undecided: Vec<(u64, u64)>,
     brought: Brought,
     pinned: Option<Digest>,
+    root: Option<Digest>,
     // How many entries were verified before.
     since: u64,
     // The key that signs for the log at this point.
@@ -132,7 +137,7 @@ impl Walk {
         let says =
             |note: &Vec<u8>| says(note).ok_or_else(|| Refusal::new(Reason::SchemaMismatch, "not a signed checkpoint"));
         let verified = since.as_ref().map(says).transpose()?.unwrap_or_default();
-        let brought = Brought::of(note.into_iter().chain(since));
+        let brought = Brought::of(note, since);
         let beside = shelf.map(Beside::of).transpose()?;
         Ok(Self { pinned, brought, since: verified, beside, ..Self::default() })
     }
@@ -143,19 +148,33 @@ impl Walk {
 
     fn end(mut self, head: Option<Head>, lattice: Option<Lattice>, whole: bool) -> Verdict {
         let size = self.tree.size();
-        self.brought.end(size).map_err(|refusal| self.broken(refusal))?;
+        let restored = self.brought.end(size).map_err(|refusal| self.broken(refusal))?;
         let beside = self.beside.take().map(|beside| beside.end(size, self.log_key.as_ref())).transpose();
         let shelved = beside.map_err(|refusal| self.broken(refusal))?;
-        let Self { tree, last, entries, rulings, judged, older_law, undecided, since, .. } = self;
+        let Self { tree, last, entries, root, rulings, judged, older_law, undecided, since, .. } = self;
         let tree_root = whole.then(|| tree.root());
         let last = last.unwrap_or(Digest::from_bytes([0; 32]));
-        Ok(Sound { head, entries, last, tree_root, lattice, rulings, judged, older_law, undecided, since, shelved })
+        Ok(Sound {
+            head,
+            entries,
+            last,
+            tree_root,
+            lattice,
+            root,
+            rulings,
+            judged,
+            older_law,
+            undecided,
+            since,
+            shelved,
+            restored,
+        })
     }
 
     fn step(&mut self, row: &Row, entry: Option<&Entry>, decided: bool) -> Result<(), Refusal> {
         match entry {
             Some(entry) => self.read(row, entry, decided)?,
-            None if row.is_frozen() => self.undecided(row.index),
+            None if row.is_frozen() && row.index >= self.since => self.undecided(row.index),
             // Verified before, and nothing rests on it but the tree.
             None => {}
         }
@@ -170,7 +189,8 @@ impl Walk {
                 beside.hold(&Place { size, leaf: row.hash, root: tree.root(), epoch }, self.log_key.as_ref());
             }
         }
-        self.brought.hold(size, || tree.root())
+        self.brought.hold(size, row.hash, || tree.root());
+        Ok(())
     }
 
     fn read(&mut self, row: &Row, entry: &Entry, decided: bool) -> Result<(), Refusal> {
@@ -180,6 +200,7 @@ impl Walk {
                 let detail = format!("row 0: the log is of the lattice {hash}, pinned is {pinned}");
                 return Err(Refusal::new(Reason::LogBroken, detail));
             }
+            self.root = Some(hash);
             self.under(&inception.log_key, row.index)?;
         }
         if let Body::Governance(judged) = &entry.body {
@@ -203,6 +224,7 @@ impl Walk {
         match event {
             Event::WarrantInstalled(WarrantInstalled { log_key: Some(key), .. }) => self.under(key, index),
             Event::LogRestored(restored) => {
+                self.brought.put_right(restored, index);
                 self.beside.iter_mut().for_each(|beside| beside.put_right(restored));
                 Ok(())
             }

@@ -3,19 +3,21 @@
 //! A line proves what the host wrote down, not what it did. Where lines are kept is left to `host`, where the log is read
 //! to `broker`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
 use crate::answer::Verdict;
+use crate::artifact::Import;
+use crate::decide::Outcome;
 use crate::digest::Digest;
 use crate::json;
 use crate::key::{Host, Name};
 use crate::log::{Body, Entry, Evidences, question_as_asked};
-use crate::name::{ComponentId, RelaxationId};
+use crate::name::{ComponentId, InterfaceRef, RelaxationId};
 use crate::provider::Subject;
-use crate::question::What;
+use crate::question::{StartRequest, What};
 use crate::reason::{Reason, Refusal};
 
 /// One line: an answer that the host acted on.
@@ -179,13 +181,13 @@ impl Reconciliation {
     /// An entry that [`Reconciliation::questions`] named, with its question as the log keeps it.
     pub fn question(&mut self, entry: &Entry, kept: &dyn Evidences) {
         let Body::Ruling(ruled) = &entry.body else { return };
-        let asked = question_as_asked(entry, ruled, kept).map(|asked| asked.runs.sha256);
+        let asked = question_as_asked(entry, ruled, kept);
         for line in self.asked.remove(&entry.index).unwrap_or_default() {
             let says = match &asked {
-                Ok(sha256) if *sha256 == line.sha256 => continue,
-                Ok(sha256) => format!("is about the bytes {sha256}, the line about {}", line.sha256),
-                Err(refusal) => refusal.to_string(),
+                Ok(asked) => beside(&line, asked),
+                Err(refusal) => Some(refusal.to_string()),
             };
+            let Some(says) = says else { continue };
             self.findings.push(found(Kind::OtherDecision, &line, format!("entry {} {says}", entry.index)));
         }
     }
@@ -228,14 +230,46 @@ fn against(line: &Line, entry: &Entry, hash: Digest) -> Option<(Kind, String)> {
     if verdict != line.verdict || ruled.reason != line.reason {
         return other("says otherwise than the line");
     }
+    if let Some(id) = &line.standby
+        && ruled.standby.as_ref().is_none_or(|standby| standby.id != *id)
+    {
+        return other(&format!("gives no standby permit by `{id}`"));
+    }
     let granted = |filled: &Filled| {
-        let mut grants = ruled.outcomes.iter().filter_map(|outcome| outcome.grant.as_ref().ok());
+        let import = InterfaceRef::parse(&filled.import).ok();
+        let of_it = |outcome: &&Outcome| {
+            import.as_ref().is_some_and(|it| (&it.package, &it.version) == (&outcome.package, &outcome.version))
+        };
+        let mut grants = ruled.outcomes.iter().filter(of_it).filter_map(|outcome| outcome.grant.as_ref().ok());
         grants.any(|grant| (&grant.provider, grant.sha256) == (&filled.provider, filled.sha256))
     };
     if let Some(filled) = line.bound.iter().find(|filled| !granted(filled)) {
         return other(&format!("grants nothing of what `{}` was bound to", filled.import));
     }
     None
+}
+
+// What a line tells besides what its question was about: other bytes, or other imports than were asked for.
+fn beside(line: &Line, asked: &StartRequest) -> Option<String> {
+    if asked.runs.sha256 != line.sha256 {
+        return Some(format!("is about the bytes {}, the line about {}", asked.runs.sha256, line.sha256));
+    }
+    if line.verdict == Verdict::Refused {
+        return line.bound.first().map(|filled| format!("was refused, and `{}` was bound", filled.import));
+    }
+    let of = |import: &Import| {
+        let Import { package, version, interfaces } = import.clone();
+        let named = move |interface| InterfaceRef { package: package.clone(), interface, version: version.clone() };
+        interfaces.into_iter().map(move |interface| named(interface).to_string())
+    };
+    let asked: BTreeSet<String> = asked.imports.iter().flat_map(of).collect();
+    let bound: BTreeSet<String> = line.bound.iter().map(|filled| filled.import.clone()).collect();
+    let other = asked.symmetric_difference(&bound).next()?;
+    Some(if bound.contains(other) {
+        format!("did not ask for `{other}`, which was bound")
+    } else {
+        format!("asked for `{other}`, of which the line does not tell what was bound to it")
+    })
 }
 
 fn holes(host: Name<Host>, numbers: &[(u64, u64)]) -> Vec<Finding> {

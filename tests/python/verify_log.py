@@ -260,7 +260,8 @@ class Tiles:
 
 def kept_notes(folder):
     older = os.path.join(folder, "checkpoints")
-    paths = [os.path.join(older, name) for name in os.listdir(older)] if os.path.isdir(older) else []
+    names = sorted(os.listdir(older)) if os.path.isdir(older) else []
+    paths = [os.path.join(older, name) for name in names if re.fullmatch("[0-9]{20}", name)]
     newest = os.path.join(folder, "checkpoint")
     paths += [newest] if os.path.exists(newest) else []
     notes = {}

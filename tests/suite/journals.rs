@@ -2,8 +2,10 @@
 
 use std::path::PathBuf;
 
+use broker::keys::SigningKey;
 use harness::asker::{Asker, ask};
 use harness::lattice::{Lattice, path};
+use policy::key::Host;
 use serde_json::{Value, json};
 
 fn run(lattice: &Lattice, id: &str) -> bool {
@@ -57,6 +59,9 @@ fn t63_journals_and_the_log_tell_the_same_and_every_change_of_a_line_is_named() 
 
     let other = policy::digest::Digest::of(b"other");
     let with = |line: String| format!("{}\n{line}\n{}\n{}\n", lines[0], lines[2], lines[3]);
+    let with_third = |change: &dyn Fn(&mut Value)| {
+        format!("{}\n{}\n{}\n{}\n", lines[0], lines[1], changed(lines[2], change), lines[3])
+    };
     let cases = [
         ("a line that is gone", format!("{}\n{}\n{}\n", lines[0], lines[2], lines[3]), "hole"),
         ("a line twice", format!("{whole}{}\n", lines[1]), "twice"),
@@ -77,14 +82,18 @@ fn t63_journals_and_the_log_tell_the_same_and_every_change_of_a_line_is_named() 
         ("another question", with(changed(lines[1], |it| it["request_sha256"] = json!(other))), "other_decision"),
         ("other bytes than it asked for", with(changed(lines[1], |it| it["sha256"] = json!(other))), "other_decision"),
         ("another id", with(changed(lines[1], |it| it["id"] = json!("cart"))), "other_decision"),
+        ("bound to what nobody granted", with_third(&|it| it["bound"][0]["sha256"] = json!(other)), "other_decision"),
         (
-            "bound to what nobody granted",
-            format!("{}\n{}\n", lines[0], lines[1])
-                + &changed(lines[2], |it| it["bound"][0]["sha256"] = json!(other))
-                + "\n"
-                + lines[3],
+            "another import than it asked for",
+            with_third(&|it| it["bound"][0]["import"] = json!("wasi:made-up/anything@9.9.9")),
             "other_decision",
         ),
+        (
+            "less than it asked for",
+            with_third(&|it| drop(it.as_object_mut().unwrap().remove("bound"))),
+            "other_decision",
+        ),
+        ("a standby permit that nobody gave", with_third(&|it| it["standby"] = json!("night")), "other_decision"),
     ];
     for (what, journal, finding) in cases {
         let (code, told) = reconciled(&lattice, &journal);
@@ -92,6 +101,10 @@ fn t63_journals_and_the_log_tell_the_same_and_every_change_of_a_line_is_named() 
         let found: Vec<_> = told["findings"].as_array().unwrap().iter().map(|it| it["finding"].clone()).collect();
         assert_eq!(found, [json!(finding)], "{what}: {told}");
     }
+    // Another lattice's journal accuses nobody.
+    let stranger = changed(lines[0], |it| it["host"] = json!(SigningKey::<Host>::generate().unwrap().name()));
+    let (code, told) = reconciled(&lattice, &stranger);
+    assert_eq!((code, &told["error"]), (3, &json!("host_unknown")), "{told}");
     let (code, told) = reconciled(&lattice, "{\"number\":1}\n");
     assert_eq!((code, &told["error"]), (3, &json!("schema_mismatch")), "{told}");
 }

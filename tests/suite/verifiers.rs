@@ -83,6 +83,13 @@ fn t28_t63_a_restore_accounts_for_the_checkpoints_that_it_names_and_for_no_other
     assert_eq!(restored["disowned"].as_array().unwrap().len(), 2, "{restored}");
     let told = lattice.accepted(&["audit", "verify"]);
     assert_eq!(told["checkpoints_restored"], 2, "{told}");
+    // So with one that somebody brings; only what it covered of the lost log is decided again.
+    let brought = lattice.accepted(&["audit", "verify", "--checkpoint", path(&lost[0].0)]);
+    assert_eq!(brought["restored"], restored["index"], "{brought}");
+    let (code, told) = lattice.json(&["audit", "verify", "--from", path(&lost[0].0)]);
+    assert_eq!((code, &told["error"]), (3, &json!("broker_key_unknown")), "{told}");
+    // What lies among them and is none is nobody's word.
+    std::fs::write(lost[0].0.with_file_name(".stray"), "").unwrap();
     assert_eq!(both(&lattice, &root), HOLDS);
     // One that it does not name, though it is no larger than what was seen: that may be of a third log.
     write(&[&lost[1]]);

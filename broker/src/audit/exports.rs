@@ -9,7 +9,7 @@ use policy::digest::Digest;
 use policy::log::{Entry, Frontier, Ledger, NoteKey, Rejudge, Sealed};
 use policy::reason::{Reason, Refusal};
 
-use super::{Against, Brought, Verdict, Walk};
+use super::{Against, Verdict, Walk};
 use crate::error::Error;
 use crate::export::{Item, Line, Lines, Seal};
 use crate::store::Row;
@@ -43,12 +43,15 @@ pub async fn exports(files: &[PathBuf], against: Against, mut progress: impl FnM
     if proof.first.is_none() {
         return Ok(Err(proof.walk.broken(Refusal::new(Reason::ExportMismatch, "there is no line"))));
     }
-    let mut walk = proof.walk;
-    if head.is_none() {
-        // A checkpoint counts entries from the first on, which are not here.
-        walk.brought = Brought::default();
+    if let (None, Some(first)) = (head, proof.first)
+        && (proof.walk.pinned.is_some() || !proof.walk.brought.is_empty())
+    {
+        // Both are held against the tree from its first leaf on.
+        let detail =
+            format!("it begins with entry {first}: `--root` and `--checkpoint` prove what begins with entry 0");
+        return Ok(Err(proof.walk.broken(Refusal::new(Reason::ExportMismatch, detail))));
     }
-    Ok(walk.end(head, lattice, head.is_some()))
+    Ok(proof.walk.end(head, lattice, head.is_some()))
 }
 
 struct Proof {

@@ -120,8 +120,9 @@ impl Shelf {
             Err(error) if error.kind() == ErrorKind::NotFound => {}
             Err(error) => return Err(error),
         }
-        // One that is being written has a name of its own.
-        paths.retain(|path| path.extension().is_none());
+        // One that is being written has a name of its own, and so has what somebody else left there.
+        let is_kept = |name: &str| name.len() == DIGITS && name.bytes().all(|byte| byte.is_ascii_digit());
+        paths.retain(|path| path.file_name().and_then(std::ffi::OsStr::to_str).is_some_and(is_kept));
         paths.extend(Some(self.0.join(NEWEST)).filter(|path| path.exists()));
         let note = |path: PathBuf| {
             let odd = || io::Error::new(ErrorKind::InvalidData, format!("`{}` is no checkpoint", path.display()));
@@ -152,7 +153,7 @@ impl Shelf {
     }
 
     fn keep_older(&self, size: u64, note: &[u8]) -> io::Result<()> {
-        let path = self.0.join(OLDER).join(format!("{size:020}"));
+        let path = self.0.join(OLDER).join(format!("{size:0DIGITS$}"));
         if path.exists() { Ok(()) } else { replace_private(&path, note) }
     }
 
@@ -179,4 +180,6 @@ static NEXT: AtomicU64 = AtomicU64::new(0);
 const FOLDER: &str = "tree";
 const NEWEST: &str = "checkpoint";
 const OLDER: &str = "checkpoints";
+// Of the name of a kept one.
+const DIGITS: usize = 20;
 const EACH: Duration = Duration::from_secs(3600);

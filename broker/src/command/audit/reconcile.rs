@@ -78,7 +78,12 @@ async fn walk(reader: &LogReader, segments: Option<&Path>, lines: &mut Reconcili
         lines.entry(entry.ok_or_else(missing)?, row.hash);
         Ok(())
     });
-    let entries = replayed.await?.head().size;
+    let ledger = replayed.await?;
+    let joined = ledger.state().hosts();
+    if let Some((host, _)) = lines.hosts().find(|(host, _)| !joined.contains_key(host)) {
+        let detail = format!("host `{host}` never joined this lattice: its journal is beside another log");
+        return Err(Error::refused(Reason::HostUnknown, detail));
+    }
     bulk = Bulk::of(segments);
     for index in lines.questions() {
         let Some(row) = reader.row(index).await? else { continue };
@@ -90,7 +95,7 @@ async fn walk(reader: &LogReader, segments: Option<&Path>, lines: &mut Reconcili
         };
         lines.question(&entry, &kept);
     }
-    Ok(entries)
+    Ok(ledger.head().size)
 }
 
 fn report(

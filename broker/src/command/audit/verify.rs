@@ -91,6 +91,7 @@ fn told_of(what: &str, size: Option<u64>, lacks: Reason, verdict: audit::Verdict
                     format!("{of}the first {held} hold; the checkpoint says nothing of {what}\n")
                 }
                 Reason::ProofInvalid => format!("{of}the first {held} hold; what is kept beside {what} does not\n"),
+                Reason::ExportMismatch => format!("{what} cannot be proved so\n"),
                 _ => format!("{what} is broken: {of}the first {held} hold\n"),
             };
             return Report::new(text, json!({"row": held, "entries": size.unwrap_or(held)})).refused(refusal);
@@ -99,6 +100,11 @@ fn told_of(what: &str, size: Option<u64>, lacks: Reason, verdict: audit::Verdict
     let report = report(what, &sound);
     match sound.undecided.as_slice() {
         [] => report,
+        _ if sound.head.is_none() => {
+            let detail = "each entry follows from the one before it; the log before them is not here, so nothing was decided \
+                again: give it first, as another `--export`";
+            report.refused(Refusal::new(Reason::SegmentMissing, detail))
+        }
         undecided => {
             let detail =
                 format!("what these entries say is not here, so it was not decided again: {}", ranges(undecided));
@@ -108,7 +114,7 @@ fn told_of(what: &str, size: Option<u64>, lacks: Reason, verdict: audit::Verdict
 }
 
 fn report(what: &str, sound: &Sound) -> Report {
-    let Sound { head, entries, last, tree_root, lattice, rulings, judged, older_law, undecided, since, shelved } =
+    let Sound { head, entries, last, tree_root, lattice, root, rulings, judged, older_law, undecided, since, .. } =
         sound;
     let mut pairs = vec![
         ("entries", format!("{entries}: each follows from those before it")),
@@ -123,6 +129,7 @@ fn report(what: &str, sound: &Sound) -> Report {
         let before = format!("the first {since} entries: their chain was checked, their decisions were not");
         pairs.push(("verified before", before));
     }
+    let shelved = sound.shelved;
     if let Some(Shelved { tiles, tiles_missing, notes, notes_restored }) = shelved {
         pairs.push(("tiles", format!("{tiles} hold, {tiles_missing} are not there")));
         let notes = format!("{notes} hold, {notes_restored} are of a log that a restore put right");
@@ -130,11 +137,16 @@ fn report(what: &str, sound: &Sound) -> Report {
     }
     pairs.push(("last", last.to_string()));
     pairs.extend(head.map(|head| ("epoch", head.epoch.to_string())));
-    pairs.extend(lattice.as_ref().map(|lattice| ("lattice", lattice.to_string())));
+    if let Some(index) = sound.restored {
+        pairs.push(("the checkpoint", format!("is of a log that was lost, as the restore in entry {index} says")));
+    }
+    let named = lattice.as_ref().zip(*root).map(|(lattice, root)| format!("{lattice}, root {root}"));
+    pairs.extend(named.map(|named| ("lattice", named)));
     let undecided: Vec<_> = undecided.iter().map(|(first, end)| json!({"first": first, "last": end - 1})).collect();
     let mut members = json!({
         "entries": entries, "rulings": rulings, "judged": judged, "older_law": older_law, "undecided": undecided,
         "tree_root": tree_root, "last": last, "epoch": head.map(|head| head.epoch), "lattice": lattice,
+        "root": root, "restored": sound.restored,
         "verified_before": since, "tiles": shelved.map(|found| found.tiles),
         "tiles_missing": shelved.map(|found| found.tiles_missing), "checkpoints": shelved.map(|found| found.notes),
         "checkpoints_restored": shelved.map(|found| found.notes_restored),
