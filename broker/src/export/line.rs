@@ -123,11 +123,27 @@ impl Item {
     /// # Errors
     /// `export_mismatch` when it is none, `log_broken` when an entry or a piece of evidence was changed.
     pub fn read(line: &[u8]) -> Result<Self, Refusal> {
-        if line.starts_with(b"{\"segment\":") {
+        let item = if line.starts_with(b"{\"segment\":") {
             let WireSeal { segment } = serde_json::from_slice(line).map_err(unread)?;
-            return Ok(Self::Seal(segment));
+            Self::Seal(segment)
+        } else {
+            Self::Line(Line::of(serde_json::from_slice(line).map_err(unread)?)?)
+        };
+        // What is hashed stands in it byte for byte, and nothing besides: no member twice, no other spelling.
+        let mut written = Vec::with_capacity(line.len() + 1);
+        item.write(&mut written);
+        if written.strip_suffix(b"\n") == Some(line) {
+            Ok(item)
+        } else {
+            Err(broken("it is not in its canonical form"))
         }
-        Line::of(serde_json::from_slice(line).map_err(unread)?).map(Self::Line)
+    }
+
+    fn write(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::Line(line) => line.write(out),
+            Self::Seal(seal) => seal.write(out),
+        }
     }
 }
 
@@ -186,6 +202,8 @@ mod tests {
             ("b25l", "b25m", Reason::LogBroken),
             ("\"hash\":\"", "\"hash\":\"0", Reason::ExportMismatch),
             ("{\"document\"", "{\"other\":1,\"document\"", Reason::ExportMismatch),
+            ("\"index\":7},", "\"index\":9,\"index\":7},", Reason::LogBroken),
+            ("\"hash\":", "\"hash\": ", Reason::LogBroken),
         ] {
             let changed = text.replacen(from, to, 1);
             assert_ne!(changed, text);

@@ -43,6 +43,10 @@ impl Lines {
         let read = self.file.by_ref().take(MAX_LINE).read_until(b'\n', &mut line);
         read.map_err(|source| Error::Io { act: "read", path: self.path.clone(), source })?;
         self.number += 1;
+        if line.len() as u64 == MAX_LINE && !line.ends_with(b"\n") {
+            let detail = format!("it has more than {} MiB", MAX_LINE >> 20);
+            return Err(self.named(Refusal::new(Reason::ExportMismatch, detail)).into());
+        }
         if line.pop() != Some(b'\n') {
             return Ok(None);
         }

@@ -29,12 +29,18 @@ pub struct Writing<'a> {
     // Statements that a line before has; one that was forgotten is said again, which does no harm.
     told: Generations<Digest, ()>,
     last: Option<Digest>,
+    bare: u64,
 }
 
 impl<'a> Writing<'a> {
     /// Of this log, with the segments at hand.
     pub fn of(log: &'a LogReader, bulk: Bulk, pieces: Pieces) -> Self {
-        Self { log, bulk, pieces, told: Generations::weighing(REMEMBERED), last: None }
+        Self { log, bulk, pieces, told: Generations::weighing(REMEMBERED), last: None, bare: 0 }
+    }
+
+    /// How many lines have no entry so far: it lies in a segment that is not at hand.
+    pub const fn bare(&self) -> u64 {
+        self.bare
     }
 
     /// The lines of one page of rows, from an index on and before `end`; and the index to go on at.
@@ -61,6 +67,7 @@ impl<'a> Writing<'a> {
         let found = if row.is_frozen() { self.bulk.find(&row, self.log.segments())? } else { None };
         let (row, found) = found.map_or((row, None), |(row, kept)| (row, Some(kept)));
         let Some(entry) = row.entry().map_err(within)? else {
+            self.bare += 1;
             return Ok(Line { index, hash, bytes: Vec::new(), document: None, evidence: BTreeMap::new() });
         };
         if entry.index != index || self.last.is_some_and(|last| last != entry.prev) {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::audit::{self, Against, Sound};
 use crate::error::Error;
 use crate::folder::{Folder, beside, make_durable, make_place_durable, make_private_folder, settle, write_private};
-use crate::store::{Lock, LogReader, copy};
+use crate::store::{Lock, LogReader, Shelf, copy};
 use policy::digest::Digest;
 use policy::log::Head;
 use policy::reason::Reason;
@@ -74,8 +74,7 @@ async fn fill(folder: &Folder, asked: &Backup, fresh: &Path) -> Result<BackedUp,
     let lock = Lock::open(&folder.lock_file()).await?;
     copy(&folder.log(), &place.log()).await?;
     let log = LogReader::open(&place.log()).await?;
-    let proved = audit::log(&log, Against::default(), || ()).await?;
-    let sound = proved.map_err(|broken| Error::Refused(broken.refusal.within("the log")))?;
+    let (sound, note) = proved(&log, newest(&Shelf::beside(&folder.log()), log.size().await?)).await?;
     let head = sound.head.ok_or_else(|| Error::refused(Reason::LogBroken, "the log is empty"))?;
     let seen = log.row(lock.row()).await?;
     lock.refuse_older(head, seen.as_ref())?;
@@ -84,6 +83,11 @@ async fn fill(folder: &Folder, asked: &Backup, fresh: &Path) -> Result<BackedUp,
     take_side_files_away(&place.log());
     lock_at(&place, head, sound.tree_root).await?;
     let mut files = 0;
+    if let Some(note) = note {
+        let shelf = Shelf::beside(&place.log());
+        shelf.keep(&note).map_err(|source| Error::Io { act: "write", path: shelf.path().to_owned(), source })?;
+        files += 1;
+    }
     for name in ["warrant.jws", "artifacts", "config"] {
         files += copied(&folder.path().join(name), &fresh.join(name))?;
     }
@@ -92,6 +96,25 @@ async fn fill(folder: &Folder, asked: &Backup, fresh: &Path) -> Result<BackedUp,
     }
     make_durable(fresh).map_err(|source| Error::Io { act: "write", path: fresh.to_owned(), source })?;
     Ok(BackedUp { sound, files })
+}
+
+// The newest end of the copy that the log's key signed for.
+fn newest(shelf: &Shelf, size: u64) -> Option<Vec<u8>> {
+    let kept = shelf.notes().unwrap_or_default().into_iter().filter(|note| note.size <= size);
+    kept.max_by_key(|note| note.size).map(|note| note.bytes)
+}
+
+// With the checkpoint, where it holds: what is kept beside a log is nobody's word, and no reason not to copy it.
+async fn proved(log: &LogReader, note: Option<Vec<u8>>) -> Result<(Sound, Option<Vec<u8>>), Error> {
+    let with = Against { note: note.clone(), ..Against::default() };
+    match audit::log(log, with, || ()).await? {
+        Ok(sound) if sound.restored.is_none() => return Ok((sound, note)),
+        Err(broken) if note.is_none() => return Err(Error::Refused(broken.refusal.within("the log"))),
+        Ok(_) | Err(_) => {}
+    }
+    tracing::warn!("no checkpoint is copied: the newest that is kept beside the log does not hold");
+    let alone = audit::log(log, Against::default(), || ()).await?;
+    Ok((alone.map_err(|broken| Error::Refused(broken.refusal.within("the log")))?, None))
 }
 
 // Behind the end of the copy, so that what is cut from it is noticed.

@@ -87,12 +87,18 @@ impl Args {
             tokio::time::sleep(PAUSE).await;
         }
         progress.finish_and_clear();
+        let bare = writing.bare();
+        if bare > 0 {
+            output::hint(&format!(
+                "{bare} lines have no entry: it lies in a segment; `--segments DIR` says where these are\n"
+            ));
+        }
         Ok(match out {
-            Out::Printed => Report::new("", json!({"next": next})),
+            Out::Printed => Report::new("", json!({"next": next, "bare": bare})),
             Out::File(_) => {
                 let file = self.out.as_deref().unwrap_or(Path::new("")).display().to_string();
                 let text = format!("{} ends before entry {next}, {} were added\n", output::shown(&file), next - begun);
-                Report::new(text, json!({"file": file, "next": next, "added": next - begun}))
+                Report::new(text, json!({"file": file, "next": next, "added": next - begun, "bare": bare}))
             }
         })
     }

@@ -73,6 +73,9 @@ impl Args {
                 "lock",
                 match vouched {
                     Some(vouched) => format!("it has seen {} entries, and the log leads there", vouched.size),
+                    None if folder.lock_file().exists() => {
+                        "it vouches for nothing: it is damaged, or an older release moved it last".to_owned()
+                    }
                     None => "there is none to ask whether this is the newest log; `--lock FILE` names one".to_owned(),
                 },
             ))

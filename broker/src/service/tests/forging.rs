@@ -179,7 +179,7 @@ async fn t63_a_segment_of_which_no_entry_tells_or_another_one_is_named() {
     let (lines, seal) = whole.trim_end().rsplit_once('\n').unwrap();
     let mut seal: Value = serde_json::from_str(seal).unwrap();
     seal["segment"]["checkpoint"] = json!("forged");
-    let rewritten = format!("{lines}\n{seal}\n");
+    let rewritten = format!("{lines}\n{}\n", String::from_utf8(policy::json::write(&seal)).unwrap());
     fs::write(&done.file, &rewritten).unwrap();
     let named = |bytes: &[u8]| ["UPDATE segments SET sha256 = ", &hex(Digest::of(bytes).as_bytes())].concat();
     tamper(&lattice.folder.log(), &[&named(rewritten.as_bytes())]).await;

@@ -150,6 +150,7 @@ async fn frozen_entries_leave_the_log_and_stay_what_they_were() {
             let mut seal = seal.clone();
             seal["segment"][member] = other;
             let file = lattice.place.path().join("changed.jsonl");
+            let seal = String::from_utf8(policy::json::write(&seal)).unwrap();
             fs::write(&file, format!("{lines}\n{seal}\n")).unwrap();
             let given = if alone { vec![file] } else { vec![files[0].clone(), file] };
             let broken = audit::exports(&given, Against::default(), || ()).await.unwrap().unwrap_err();

@@ -17,6 +17,7 @@ use sqlx::Connection;
 
 use super::asker::{Closed, Lattice};
 use super::disk::plain;
+use crate::audit::{self, Against};
 use crate::check::Check;
 use crate::client::Local;
 use crate::clock::Clock;
@@ -341,6 +342,27 @@ async fn the_lock_of_a_backup_vouches_for_it() {
     assert!(ours.is_some());
     assert_eq!(Lock::peek(&dest.join("lock.db")).await, ours);
     assert_eq!(folds(&dest.join("log.db")).await, folds(&long.log()).await);
+}
+
+#[tokio::test]
+async fn t62_a_backup_that_is_cut_is_missed_by_the_checkpoint_in_it() {
+    let long = Long::of(40).await;
+    let dest = long.closed.place.path().join("copy");
+    backup(&long.closed.folder, &Backup { dest: dest.clone(), with_keys: false }).await.unwrap();
+    let (log, mut found) = (dest.join("log.db"), Vec::new());
+    let size = LogReader::open(&log).await.unwrap().size().await.unwrap();
+    let from = (size - 2).to_string();
+    let cut = ["DELETE FROM entries WHERE idx >= ", &from, "; DELETE FROM folds WHERE idx >= ", &from];
+    for cut in [&[][..], &cut] {
+        tamper(&log, cut).await;
+        let reader = LogReader::open(&log).await.unwrap();
+        // The lock in it is nobody's word: whoever cuts the log writes it anew.
+        let against = Against { shelf: Some(reader.shelf()), ..Against::default() };
+        let verdict = audit::log(&reader, against, || ()).await.unwrap();
+        found.push(verdict.map(|sound| sound.shelved.unwrap().notes > 0).map_err(|broken| broken.refusal.reason));
+        reader.close().await.unwrap();
+    }
+    assert_eq!(found, [Ok(true), Err(Reason::StateRollback)]);
 }
 
 #[tokio::test]
