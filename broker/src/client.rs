@@ -75,6 +75,8 @@ pub struct Act {
     pub because: Option<String>,
     /// How long it may wait for its judge, and for others to sign; in seconds.
     pub open_for: Option<u64>,
+    /// The epoch of the plan that it carries out.
+    pub planned: Option<u64>,
     /// What of it would be another if it were made again.
     pub anew: Anew,
 }
@@ -257,7 +259,7 @@ impl Client {
 
     fn signed(&self, pin: &Pin, basis: u64, act: Act) -> anyhow::Result<Signed> {
         let key = self.administrator()?;
-        let Act { operations, statements, beside, because, open_for, .. } = act;
+        let Act { operations, statements, beside, because, open_for, planned, .. } = act;
         if because.as_ref().is_some_and(|because| because.len() > policy::json::MAX_STRING) {
             return Err(Usage(format!("`--because` takes at most {} bytes", policy::json::MAX_STRING)).into());
         }
@@ -275,6 +277,7 @@ impl Client {
             not_after: now.plus(open_for),
             jti: nonce()?,
             basis,
+            planned,
             because,
             operations,
             statements: statements.iter().map(|statement| Digest::of(statement)).collect(),

@@ -127,6 +127,7 @@ impl Court {
             not_after: at(NOW + 600),
             jti: Nonce::from_random([u8::try_from(number).expect("few") + 1; 16]),
             basis: self.ledger.head().epoch,
+            planned: None,
             because: None,
             operations: policy::json::read(text.as_bytes()).expect("our own operations"),
             statements: vec![Digest::of(&claims), Digest::of(&contract)],

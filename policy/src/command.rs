@@ -52,6 +52,9 @@ pub struct Command {
     pub jti: Nonce,
     /// The epoch that its signer saw.
     pub basis: u64,
+    /// The epoch of the plan that it carries out: it is judged at no other.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub planned: Option<u64>,
     /// Why, for those who read the log.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub because: Option<String>,

@@ -43,7 +43,7 @@ pub(crate) use supposing::supposed_to_answer;
 pub(crate) use words::surface;
 
 /// Bumped with any change to what `decide`, `resolve` or `handle` answer.
-pub const LAW: u64 = 4;
+pub const LAW: u64 = 5;
 
 /// Whether what was judged under that law is judged again when a log is verified: every law whose differences are kept.
 pub const fn judges_again(law: u64) -> bool {
@@ -51,8 +51,9 @@ pub const fn judges_again(law: u64) -> bool {
 }
 
 // Law 2 gave subjects owners, law 3 gave administrators roles. Law 4 made administration take as many as any class, held a
-// restore to what is lost, weighs what comes back after it was retired, and accepts only bytes that are named. What each
-// changed asks for the law that judges.
+// restore to what is lost, weighs what comes back after it was retired, and accepts only bytes that are named. Law 5
+// gave contracts owners, lets nobody turn down what is about themselves, and holds exceptions to the file they name and observed
+// starts to ids that are nobody's. What each changed asks for the law that judges.
 const OLDEST_LAW: u64 = 1;
 
 /// What the broker asserts and cannot prove; recorded with the ruling, so that replay has it.

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use crate::artifact::Import;
-use crate::decide::Outcome;
+use crate::decide::{About, Outcome};
 use crate::digest::Digest;
 use crate::examine::Evidence;
 use crate::govern::State;
@@ -218,30 +218,49 @@ impl Relaxation {
 
 /// The relaxation that lifts a refusal, if one stands: the narrowest, and of those the first by name.
 ///
-/// `place` is the import, and the digest of what would answer it; none for the start itself.
+/// `place` is the import, the digest of what would answer it, and what the rule is about; none for the start itself.
 pub(crate) fn lifted<'s>(
     state: &'s State,
     question: &Question,
     now: Timestamp,
     reason: Reason,
-    place: Option<(&Import, Option<Digest>)>,
+    place: Option<(&Import, Option<Digest>, About)>,
 ) -> Option<&'s RelaxationId> {
     // Evidence that does not hold excuses nothing, whatever else is wrong with the start.
     if !matches!(question.claims, Some(Ok(_))) {
         return None;
     }
     if reason == Reason::IssuerRevoked {
-        return reprieved(state, question, now, place.map(|(_, sha256)| sha256));
+        return reprieved(state, question, now, place.map(|(_, sha256, _)| sha256));
     }
     if !reason.relaxable() {
         return None;
     }
-    let answers = place.and_then(|(_, sha256)| sha256);
-    let files: Vec<Digest> = std::iter::once(question.runs.sha256).chain(answers).collect();
-    let package = place.map(|(import, _)| &import.package);
+    let files = named(state, question, reason, place);
+    let package = place.map(|(import, ..)| &import.package);
     let lifting = |relaxation: &Relaxation| relaxation.stands(now) && relaxation.lifts(reason, &files, package);
     let lifting = state.relaxations().iter().filter(|(_, relaxation)| lifting(relaxation));
     lifting.min_by_key(|(_, relaxation)| relaxation.width()).map(|(id, _)| id)
+}
+
+// The files for which an exception may be: of what an issuer signed of a file, that file alone; of all else, what starts and
+// what would answer it.
+fn named(
+    state: &State,
+    question: &Question,
+    reason: Reason,
+    place: Option<(&Import, Option<Digest>, About)>,
+) -> Vec<Digest> {
+    let signed =
+        matches!(reason, Reason::Expired | Reason::LifetimeExceeded | Reason::IssuerScope | Reason::IssuerUnknown);
+    let runs = Some(question.runs.sha256);
+    match place {
+        Some((_, answers, About::Candidate)) if signed && state.law() >= NAMED_SINCE => answers.into_iter().collect(),
+        // The contract is no file.
+        Some(_) if signed && state.law() >= NAMED_SINCE => Vec::new(),
+        Some((_, answers, _)) => runs.into_iter().chain(answers).collect(),
+        None => runs.into_iter().collect(),
+    }
 }
 
 // The one file that is judged, what starts or what would answer, signed by the very issuer that the reprieve names.
@@ -308,3 +327,6 @@ fn ends<'a>(state: &'a State, question: &'a Question, outcomes: &'a [Outcome]) -
     });
     claims.chain(contracts).chain(providers)
 }
+
+// An exception is for the file that it names.
+const NAMED_SINCE: u64 = 5;

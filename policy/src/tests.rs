@@ -8,6 +8,7 @@ mod governance;
 mod histories;
 mod invariants;
 mod issuers;
+mod law_5;
 mod laws;
 mod lent;
 mod links;

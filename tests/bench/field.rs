@@ -159,6 +159,7 @@ pub(crate) fn command(admin: &SigningKey<Administrator>, basis: u64, operations:
         not_after: now().plus(60),
         jti: nonce().expect("randomness"),
         basis,
+        planned: None,
         because: None,
         operations,
         statements: Vec::new(),

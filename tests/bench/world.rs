@@ -130,7 +130,12 @@ fn package_events(number: usize, issuer: Name<Issuer>) -> Vec<Event> {
         downgraded: None,
     };
     vec![
-        Event::ContractPublished(ContractPublished { sha256: Digest::of(b"contract"), contract }),
+        Event::ContractPublished(ContractPublished {
+            sha256: Digest::of(b"contract"),
+            contract,
+            took_over: None,
+            downgraded: None,
+        }),
         Event::ProviderAdmitted(provider),
     ]
 }

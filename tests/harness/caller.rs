@@ -110,6 +110,7 @@ impl Administrator {
             not_after: now().plus(60),
             jti: nonce().expect("randomness"),
             basis: 0,
+            planned: None,
             because: None,
             operations: vec![operation],
             statements: Vec::new(),

@@ -151,6 +151,7 @@ impl Founding {
             not_after: now().plus(60),
             jti: nonce().expect("randomness"),
             basis: self.epoch,
+            planned: None,
             because: None,
             operations,
             statements: statements.iter().map(|statement| Digest::of(statement)).collect(),
@@ -185,7 +186,11 @@ impl Founding {
         for number in 0..IMPORTS {
             let import = import(number);
             let contract = self.issuer.sign_contract(&self.contract(&import)).into_bytes();
-            let publish = PublishContract { package: import.package.clone(), sha256: Digest::of(&contract) };
+            let publish = PublishContract {
+                package: import.package.clone(),
+                sha256: Digest::of(&contract),
+                waivers: Default::default(),
+            };
             acts.push((Operation::PublishContract(publish), Some(contract)));
             let admitted = self.claimed(&format!("provider-{number}"));
             let subject = Subject::Component(admitted.subject);

@@ -686,6 +686,7 @@ fn withdrawal(bench: &Bench, aud: &str) -> Vec<u8> {
         not_after: now.plus(600),
         jti: nonce().unwrap(),
         basis: 0,
+        planned: None,
         because: None,
         operations: vec![Operation::WithdrawContract(WithdrawContract { package, running: None })],
         statements: Vec::new(),

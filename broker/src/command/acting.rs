@@ -73,15 +73,17 @@ impl Acting {
         };
         // What is turned down was never done, so nothing of it is to be taken away anywhere.
         let narrows = operations.iter().any(|it| it.narrows() && !matches!(it, Operation::RejectCommand(_)));
-        let act = Act { operations, statements, beside, because: self.because, open_for, anew };
+        let act = Act { operations, statements, beside, because: self.because, open_for, planned: None, anew };
         members.insert("lattice".to_owned(), client.lattice().as_str().into());
         members.insert("basis".to_owned(), basis.into());
         if self.plan {
             return Ok(planned(looked(client, basis, act)?, members));
         }
-        if let Some(shown) = self.apply {
-            still(&looked(client, basis, act.clone())?, shown)?;
-        }
+        let planned = match self.apply {
+            Some(shown) => Some(still(&looked(client, basis, act.clone())?, shown)?),
+            None => None,
+        };
+        let act = Act { planned, ..act };
         let Done { receipt, id, over } = client.command(basis, act)?;
         let over = if over == Over::Nats { "the broker" } else { "this process" };
         members.extend(entry(&receipt));

@@ -20,6 +20,7 @@ use serde_json::Value;
 
 use crate::client::{Client, told};
 use crate::command::acting::{Acting, Doing, brief, listing, member, showing};
+use crate::command::component::Despite;
 use crate::command::paging::Paged;
 use crate::command::running::RunningName;
 use crate::command::verify::now;
@@ -58,13 +59,20 @@ enum Command {
         out: Option<PathBuf>,
     },
     /// Publish a signed contract in the lattice
-    #[command(after_help = "Examples:\n  countersign contract publish contract.jwt --because 'logging is shared'")]
+    #[command(
+        after_help = "A package has one owner, whose revisions grow. What another issuer signed, or a lower revision, is let pass only\n\
+        by `--take-over` and `--allow-downgrade`, each recorded as a weakening.\n\nExamples:\n  \
+        countersign contract publish contract.jwt --because 'logging is shared'\n  \
+        countersign contract publish theirs.jwt --take-over --because 'acme handed it to initech'"
+    )]
     Publish {
         /// The signed contract.
         file: PathBuf,
         /// The JSON Schema of its configuration, where the contract names one that the revision before did not.
         #[arg(long, value_name = "SCHEMA.json")]
         config_schema: Option<PathBuf>,
+        #[command(flatten)]
+        despite: Despite,
         #[command(flatten)]
         acting: Acting,
     },
@@ -102,19 +110,27 @@ impl Args {
         match self.command {
             Command::Draft(draft) => draft.run(globals),
             Command::Sign { file, issuer_key, out } => sign(&file, &issuer_key, out),
-            Command::Publish { file, config_schema, acting } => {
-                publish(globals, &file, config_schema.as_deref(), acting)
+            Command::Publish { file, config_schema, despite, acting } => {
+                publish(globals, &file, config_schema.as_deref(), despite, acting)
             }
             Command::List { paged } => listing(
                 globals,
                 &Look::Contracts(paged.page()),
                 "contracts",
-                ["PACKAGE", "REVISION", "WITHDRAWN", "DEFAULT", "SHA256"],
+                ["PACKAGE", "REVISION", "ISSUER", "WITHDRAWN", "DEFAULT", "SHA256"],
                 |row| {
                     let bind = Some(member(row, "bind")).filter(|bind| !bind.is_empty());
                     let [package, revision, withdrawn] =
                         ["package", "revision", "withdrawn"].map(|name| member(row, name));
-                    [package, revision, withdrawn, bind.unwrap_or_else(|| "never".to_owned()), brief(row, "sha256")]
+                    let issuer = row.get("contract").map(|contract| brief(contract, "iss")).unwrap_or_default();
+                    [
+                        package,
+                        revision,
+                        issuer,
+                        withdrawn,
+                        bind.unwrap_or_else(|| "never".to_owned()),
+                        brief(row, "sha256"),
+                    ]
                 },
             ),
             Command::Show { package } => {
@@ -167,14 +183,21 @@ fn sign(file: &Path, issuer_key: &Path, out: Option<PathBuf>) -> anyhow::Result<
     Ok(Report::new(format!("signed\n{}", output::fields(pairs)), members))
 }
 
-fn publish(globals: &Globals, file: &Path, schema: Option<&Path>, acting: Acting) -> anyhow::Result<Report> {
+fn publish(
+    globals: &Globals,
+    file: &Path,
+    schema: Option<&Path>,
+    despite: Despite,
+    acting: Acting,
+) -> anyhow::Result<Report> {
     let bytes = files::read(file)?;
     let token = bytes.trim_ascii();
     let contract = contract::read(token).map_err(|refusal| refusal.within(format!("`{}`", file.display())))?;
     let (package, sha256) = (contract.sub.clone(), contract.sha256());
     let says = format!("revision {} of the contract for `{package}` is published", contract.revision);
     let client = Client::of(globals)?;
-    let publish = Operation::PublishContract(PublishContract { package: package.clone(), sha256 });
+    let publish =
+        Operation::PublishContract(PublishContract { package: package.clone(), sha256, waivers: despite.waivers() });
     let doing = Doing::one(publish, says).with_statement(token.to_vec());
     let mut doing = doing.with("package", package.as_str()).with("sha256", sha256.to_string());
     match (schema.map(read_schema).transpose()?, contract.config_schema_sha256) {

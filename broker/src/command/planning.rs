@@ -110,9 +110,9 @@ fn starts(view: &Value) -> String {
 }
 
 /// Whether a plan is still the one that was shown.
-pub(super) fn still(plan: &Plan, shown: Digest) -> Result<(), Refusal> {
+pub(super) fn still(plan: &Plan, shown: Digest) -> Result<u64, Refusal> {
     if plan.sha256 == shown {
-        return Ok(());
+        return Ok(plan.epoch);
     }
     let detail = format!(
         "the plan {shown} is not this one: {} at epoch {}; something else is asked, or somebody changed the lattice since: \

@@ -41,8 +41,11 @@ pub(super) fn operations(bases: &[Base], issuer: &SigningKey<Issuer>) -> Result<
     let mut operations = vec![Operation::AddIssuer(AddIssuer::vouched(issuer.name(), scope, kinds, None))];
     for base in bases {
         let package = base.package.clone();
-        operations
-            .push(Operation::PublishContract(PublishContract { package: package.clone(), sha256: base.sha256() }));
+        operations.push(Operation::PublishContract(PublishContract {
+            package: package.clone(),
+            sha256: base.sha256(),
+            waivers: Default::default(),
+        }));
         operations.push(Operation::AdmitProvider(base.admission()?));
         operations.push(Operation::PutDefault(PutDefault { package, bind: Bind::Builtin, uniform: false }));
     }

@@ -238,6 +238,7 @@ impl<'a> Founding<'a> {
             not_after: now.plus(60),
             jti: nonce()?,
             basis: service.snapshot().await?.head.epoch,
+            planned: None,
             because: Some("the base contracts of a new lattice".to_owned()),
             operations: base::operations(bases, issuer)?,
             statements: bases.iter().map(Base::sha256).collect(),

@@ -86,6 +86,7 @@ async fn handled(scene: Scene<'_>, proposal: &Proposal) -> Result<Handled, Error
         not_after: scene.now,
         jti: Nonce::from_random([0; 16]),
         basis: proposal.basis,
+        planned: None,
         because: None,
         operations: proposal.operations.clone(),
         statements: proposal.statements.iter().map(|statement| Digest::of(statement)).collect(),

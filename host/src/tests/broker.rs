@@ -210,7 +210,11 @@ impl Broker {
         let draft = contract.draft();
         let signature = guests::issuer().sign(draft.signing_input()).unwrap();
         let token = draft.seal(&signature).into_bytes();
-        let publish = PublishContract { package: serves.package.clone(), sha256: Digest::of(&token) };
+        let publish = PublishContract {
+            package: serves.package.clone(),
+            sha256: Digest::of(&token),
+            waivers: Default::default(),
+        };
         self.command(vec![Operation::PublishContract(publish)], &[&token]);
     }
 
@@ -314,6 +318,7 @@ impl Broker {
             not_after: now.plus(60),
             jti: nonce().unwrap(),
             basis: ledger.head().epoch,
+            planned: None,
             because: None,
             operations,
             statements: statements.iter().map(|statement| Digest::of(statement)).collect(),
@@ -511,6 +516,7 @@ impl Broker {
             not_after: now.plus(600),
             jti: nonce().unwrap(),
             basis: ledger.head().epoch,
+            planned: None,
             because: None,
             operations,
             statements: Vec::new(),

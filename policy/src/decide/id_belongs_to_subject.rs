@@ -62,6 +62,9 @@ fn component(start: &Start<'_>) -> Result<(), Refusal> {
 // An id that is nobody's yet, under a relaxation: the subject itself may belong to somebody all the same.
 fn unclaimed(start: &Start<'_>) -> Result<(), Refusal> {
     let (runs, state) = (&start.question.runs, start.state);
+    if state.law() >= NOBODYS_SINCE {
+        state.id_is_free_for(&runs.id, &runs.subject)?;
+    }
     let Some(Ok(Evidence::Component(claimed))) = &start.question.claims else {
         return Ok(());
     };
@@ -115,3 +118,6 @@ fn provider(start: &Start<'_>) -> Result<(), Refusal> {
     }
     Ok(())
 }
+
+// An id may be a provider's, too.
+const NOBODYS_SINCE: u64 = 5;

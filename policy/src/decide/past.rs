@@ -33,7 +33,7 @@ pub(super) fn import(rule: &ImportRule, binding: &Binding<'_>) -> (Result<(), Re
         }
         let Start { state, question, now, .. } = binding.start;
         let answers = binding.candidate.as_ref().ok().map(|candidate| candidate.sha256);
-        let id = lifted(state, question, now, reason, Some((binding.import, answers)))?.clone();
+        let id = lifted(state, question, now, reason, Some((binding.import, answers, rule.about)))?.clone();
         let Import { package, version, .. } = binding.import.clone();
         let (package, link) = (Some(package), Some(binding.link.clone()));
         Some(Relaxed { id, would_refuse: reason, package, version, link })

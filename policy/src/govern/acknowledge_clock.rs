@@ -56,6 +56,7 @@ impl Judge for AcknowledgeClock {
 impl Apply for ClockAcknowledged {
     fn apply(&self, state: &mut State, _index: u64) {
         state.disorder.jump = None;
+        state.signed_since = self.clock;
     }
 
     fn told(&self) -> String {

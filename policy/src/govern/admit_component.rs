@@ -126,7 +126,7 @@ impl Apply for ComponentAdmitted {
 
 impl State {
     /// An id belongs to the subject that had it first, as a component or as a provider.
-    pub(super) fn id_is_free_for(&self, id: &ComponentId, subject: &Subject) -> Result<(), Refusal> {
+    pub(crate) fn id_is_free_for(&self, id: &ComponentId, subject: &Subject) -> Result<(), Refusal> {
         let component = self.components.get(id).map(|record| &record.subject);
         let provider = self.providers.values().find(|record| record.id == *id).map(|record| &record.subject);
         match component.into_iter().chain(provider).find(|owner| *owner != subject) {

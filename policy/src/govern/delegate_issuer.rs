@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Apply, Case, Judge, State};
+use super::{Apply, Case, Judge, State, Weighty};
 use crate::digest::Digest;
 use crate::examine::Evidence;
 use crate::issuer::Issuer;
@@ -34,6 +34,11 @@ impl Judge for DelegateIssuer {
 
     fn subject(&self) -> String {
         format!("issuer {}", self.key)
+    }
+
+    // Somebody's word begins to count here, whoever lends it (T79).
+    fn weighs(&self, state: &State) -> Option<Weighty> {
+        (state.law() >= WEIGHED_SINCE).then_some(Weighty::IssuerAdd)
     }
 
     fn judge(&self, state: &State, case: &Case<'_>) -> Result<IssuerDelegated, Refusal> {
@@ -87,3 +92,5 @@ impl Apply for IssuerDelegated {
         format!("issuer {delegator} delegates to {}", self.key)
     }
 }
+
+const WEIGHED_SINCE: u64 = 5;

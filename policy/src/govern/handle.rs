@@ -56,6 +56,7 @@ impl State {
             return Err(Refusal::new(Reason::CommandSeen, format!("command {} was already judged", command.jti)));
         }
         command.bounded()?;
+        self.in_turn(command)?;
         let case = Case::of_examined(examined, found, times);
         if let [only @ Operation::ApproveCommand(approve)] = command.operations.as_slice() {
             self.on_basis(only, command.basis)?;
@@ -73,7 +74,8 @@ impl State {
                 self.may_wait(&signer, now)?;
                 approvable(examined)?;
                 let lack = Lack { id: command.jti, missing, roles, until: command.not_after };
-                let proposed = CommandProposed { sha256: command.sha256(), signer, lack: lack.clone() };
+                let about = self.is_about(command);
+                let proposed = CommandProposed { sha256: command.sha256(), signer, lack: lack.clone(), about };
                 let subjects = vec![format!("command {}", command.jti)];
                 Ok(Handled { events: vec![Event::CommandProposed(proposed)], subjects, lack: Some(lack) })
             }
@@ -169,6 +171,22 @@ impl State {
         Err(Refusal::new(Reason::LatticeMismatch, detail))
     }
 
+    // A plan is of one epoch. What was signed before the clock was acknowledged may have been judged, and its id forgotten
+    // while the log's time was ahead (T22).
+    fn in_turn(&self, command: &Command) -> Result<(), Refusal> {
+        let superseded = |detail: String| Err(Refusal::new(Reason::Superseded, detail));
+        match command.planned {
+            Some(planned) if planned != self.epoch() => {
+                superseded(format!("it carries out a plan of epoch {planned}, the log has come to {}", self.epoch()))
+            }
+            _ if self.law() >= SIGNED_SINCE && command.iat < self.signed_since => superseded(format!(
+                "it was signed at {}, before the clock was acknowledged at {}: sign it again",
+                command.iat, self.signed_since
+            )),
+            _ => Ok(()),
+        }
+    }
+
     fn on_basis(&self, operation: &Operation, basis: u64) -> Result<(), Refusal> {
         if operation.narrows() {
             return Ok(());
@@ -239,5 +257,6 @@ fn approvable(examined: &Examined<Command>) -> Result<(), Refusal> {
 
 const ROLES_SINCE: u64 = 3;
 const REOPENS_SINCE: u64 = 4;
+const SIGNED_SINCE: u64 = 5;
 // An approval's own token.
 const ROOM: usize = 16 * 1024;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Apply, Case, HostStanding, Judge, State};
+use super::{Apply, Case, HostStanding, Judge, State, Weighty};
 use crate::key::{Host, Name};
 use crate::reason::{Reason, Refusal};
 
@@ -37,6 +37,11 @@ impl Judge for LabelHost {
         format!("host {}", self.host)
     }
 
+    // Rules may forbid by labels: another label is another rule.
+    fn weighs(&self, state: &State) -> Option<Weighty> {
+        (state.law() >= WEIGHED_SINCE && state.rules().is_some()).then_some(Weighty::Weakening)
+    }
+
     fn judge(&self, state: &State, _case: &Case<'_>) -> Result<HostLabelled, Refusal> {
         let Self { host, labels } = self.clone();
         let Some(record) = state.hosts.get(&host) else {
@@ -63,6 +68,8 @@ impl Apply for HostLabelled {
         format!("host {} labelled", self.host)
     }
 }
+
+const WEIGHED_SINCE: u64 = 5;
 
 #[cfg(test)]
 mod tests {

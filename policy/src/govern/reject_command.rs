@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Apply, Case, Judge, State};
 use crate::key::{Administrator, Name};
-use crate::reason::Refusal;
+use crate::reason::{Reason, Refusal};
 use crate::wire::Nonce;
 
 /// Reject a waiting command.
@@ -42,6 +42,13 @@ impl Judge for RejectCommand {
         let author = waiting.signers.first().map_or(administrator, |first| first.key);
         if author != administrator {
             state.could_sign(waiting, &administrator, case.now)?;
+            let (administrators, signer) = (state.administrators(), state.administrators().signer(&administrator));
+            let own = |about: &&Name<Administrator>| administrators.one_person(&administrators.signer(about), &signer);
+            // Whoever stole a key would keep it so.
+            if let Some(about) = waiting.about.iter().find(own) {
+                let detail = format!("command {} is about `{about}`, whose person cannot turn it down", self.id);
+                return Err(Refusal::new(Reason::RoleMissing, detail));
+            }
         }
         Ok(CommandRejected { id: self.id, author })
     }

@@ -62,6 +62,12 @@ impl Judge for RetireIssuer {
             }
             Standing::Active | Standing::Retired(_) => {}
         }
+        // What runs is closed by the act itself, and until then all of it may still start.
+        if state.law() >= LATER_SINCE && at > case.now && self.running.is_some_and(|running| running.close().is_some())
+        {
+            let detail = format!("what runs stays until {at}, too: retire it then, or now, to drain or stop it");
+            return Err(Refusal::new(Reason::SchemaMismatch, detail));
+        }
         // An end only ever moves forward towards us: a later one would be trust given back.
         match issuer.end().filter(|end| *end <= at) {
             Some(end) => {
@@ -87,3 +93,5 @@ impl Apply for IssuerRetired {
         format!("issuer {} retired from {} on{}", self.key, self.at, told(self.running))
     }
 }
+
+const LATER_SINCE: u64 = 5;

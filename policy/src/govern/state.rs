@@ -70,6 +70,8 @@ pub struct State {
     law: u64,
     host_keys: HostKeys,
     seen: BTreeMap<Nonce, Timestamp>,
+    // Since the clock was acknowledged: what was signed before counts no more.
+    pub(super) signed_since: Timestamp,
     touched: Arc<BTreeMap<String, u64>>,
 }
 
@@ -111,6 +113,7 @@ impl State {
             law: LAW,
             host_keys: HostKeys::default(),
             seen: BTreeMap::new(),
+            signed_since: Timestamp::from_millis(0),
             touched: Arc::default(),
             inception: inception.clone(),
         };

@@ -88,6 +88,8 @@ pub struct Waiting {
     pub signers: Vec<Signer>,
     /// What it still lacked when it was signed last.
     pub lack: Lack,
+    /// The administrators that it removes, or gives other roles.
+    pub about: Vec<Name<Administrator>>,
     /// The entry that recorded it, with all that it brought.
     pub index: u64,
     /// The hash of the entry before that one: the log's end as its author saw it at the latest.
@@ -104,13 +106,16 @@ pub struct CommandProposed {
     pub signer: Signer,
     /// What it lacks.
     pub lack: Lack,
+    /// The administrators that it removes, or gives other roles: they cannot turn it down.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub about: Vec<Name<Administrator>>,
 }
 
 impl Apply for CommandProposed {
     fn apply(&self, state: &mut State, index: u64) {
-        let Self { sha256, signer, lack } = self.clone();
+        let Self { sha256, signer, lack, about } = self.clone();
         let before = state.last();
-        state.waiting.insert(lack.id, Waiting { sha256, signers: vec![signer], lack, index, before });
+        state.waiting.insert(lack.id, Waiting { sha256, signers: vec![signer], lack, about, index, before });
     }
 
     // What waits changes nothing.
@@ -173,6 +178,16 @@ impl State {
         Some((missing, roles))
     }
 
+    /// The administrators whose own say a command would change.
+    pub(super) fn is_about(&self, command: &Command) -> Vec<Name<Administrator>> {
+        let whom = |operation: &Operation| match operation {
+            Operation::RemoveAdministrator(remove) => Some(remove.key),
+            Operation::PutAdministrator(put) => self.administrators().find(&put.key).map(|_| put.key),
+            _ => None,
+        };
+        command.operations.iter().filter_map(whom).filter(|_| self.law() >= TURNED_SINCE).collect()
+    }
+
     /// Refuses one more where this person has as many waiting as there may be.
     pub(super) fn may_wait(&self, author: &Signer, now: Timestamp) -> Result<(), Refusal> {
         let theirs = |waiting: &&Waiting| waiting.signers.first().is_some_and(|first| first.is(author));
@@ -213,5 +228,6 @@ impl State {
 }
 
 const HIGHEST_SINCE: u64 = 4;
+const TURNED_SINCE: u64 = 5;
 /// The most commands of one person that wait at once.
 pub const MAX_WAITING: usize = 32;

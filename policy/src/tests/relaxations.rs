@@ -23,19 +23,19 @@ use crate::question::Offer;
 use crate::reason::Reason;
 use crate::relax::{MAX_RELAXATIONS, RELAXABLE, RELAXATION_LIFETIME_S, STANDBY_LIFE_S, Standby, Weakening};
 
-const OBSERVE: Weakening = Weakening::Observe { package: None };
+pub(super) const OBSERVE: Weakening = Weakening::Observe { package: None };
 
 fn put(id: &str, kind: Weakening, seconds: u64, world: &World) -> PutRelaxation {
     let until = at(world.now_ms / 1000 + seconds);
     PutRelaxation { id: id.parse().unwrap(), kind, until, reason: "a trial".to_owned() }
 }
 
-fn relax(world: &mut World, id: &str, kind: Weakening) {
+pub(super) fn relax(world: &mut World, id: &str, kind: Weakening) {
     let operation = put(id, kind, 600, world);
     world.act(Operation::PutRelaxation(operation)).unwrap();
 }
 
-fn exception(sha256: Digest, allow: Reason) -> Weakening {
+pub(super) fn exception(sha256: Digest, allow: Reason) -> Weakening {
     Weakening::Exception { sha256, allow }
 }
 
@@ -112,9 +112,10 @@ fn refusing(reason: Reason) -> (World, Asked, Vec<Reason>) {
             return (world, asked, vec![Reason::IssuerUnknown, Reason::ComponentUnknown]);
         }
         Reason::IssuerScope => {
-            let (key, scope) = (world.issuer.name, ["acme:*".parse().unwrap()].into());
+            let (key, scope) = (world.issuer.name, ["wasi:logging".parse().unwrap()].into());
             world.act(Operation::ScopeIssuer(ScopeIssuer { key, scope })).unwrap();
-            world.request()
+            let token = component_token(&world.issuer, "cart", Some(vec!["wasi:keyvalue", "wasi:logging"]));
+            world.request().with_claims(token)
         }
         Reason::Expired => {
             let mut times = common();

@@ -12,7 +12,7 @@ use crate::delegation::Delegation;
 use crate::digest::Digest;
 use crate::govern::{
     AddIssuer, AdminRole, DelegateIssuer, EndRelaxation, Operation, PublishContract, PutRelaxation, RetireComponent,
-    RevokeIssuer, ScopeIssuer, Weighty,
+    RevokeIssuer, ScopeIssuer, Waiver, Weighty,
 };
 use crate::issuer::Kind;
 use crate::key::{Component, Issuer, Name};
@@ -40,7 +40,7 @@ fn publish(world: &mut World, owner: &Pair<Issuer>, revision: u64) {
     let mut contract = contract(owner, revision);
     contract.providers.issuers.push(world.issuer.name);
     let (token, package) = (contract_token(owner, &contract), contract.sub.clone());
-    let publish = PublishContract { package, sha256: Digest::of(&token) };
+    let publish = PublishContract { package, sha256: Digest::of(&token), waivers: [Waiver::TakeOver].into() };
     world.act_with(Operation::PublishContract(publish), &token).unwrap();
 }
 

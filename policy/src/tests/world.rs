@@ -180,6 +180,7 @@ impl World {
             not_after: Timestamp::from_millis(self.now_ms).plus(600),
             jti: self.nonce(),
             basis: self.ledger.head().epoch,
+            planned: None,
             because: None,
             operations,
             statements: Vec::new(),
@@ -311,7 +312,11 @@ impl World {
         let token = contract_token(&self.issuer, contract);
         let sha256 = Digest::of(&token);
         let package = contract.sub.clone();
-        let command = self.command(vec![Operation::PublishContract(PublishContract { package, sha256 })]);
+        let command = self.command(vec![Operation::PublishContract(PublishContract {
+            package,
+            sha256,
+            waivers: Default::default(),
+        })]);
         self.submit(command, &[token])
     }
 

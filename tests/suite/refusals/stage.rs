@@ -240,6 +240,7 @@ pub(super) fn invitation(by: &SigningKey<Administrator>, change: impl FnOnce(&mu
         not_after,
         jti: broker::keys::nonce().unwrap(),
         basis: 0,
+        planned: None,
         because: None,
         operations: vec![operation],
         statements: Vec::new(),

@@ -79,6 +79,7 @@ fn ban(scene: &Scene, iat: Timestamp) -> Vec<u8> {
         not_after: iat.plus(60),
         jti: nonce().unwrap(),
         basis: 0,
+        planned: None,
         because: None,
         operations: vec![Operation::BanHost(BanHost { host: scene.asker.key.name(), running: None })],
         statements: Vec::new(),

@@ -161,6 +161,7 @@ impl Lattice {
             not_after: self.clock.now().plus(60),
             jti: nonce().unwrap(),
             basis,
+            planned: None,
             because: because.map(str::to_owned),
             operations,
             statements: Vec::new(),

@@ -81,7 +81,8 @@ impl Shop {
         let trust = AddIssuer::vouched(shop.issuer.name(), scope, kinds, None);
         shop.accepted(vec![Operation::AddIssuer(trust)], &[]).await;
         let contract = shop.issuer.sign_contract(&shop.contract()).into_bytes();
-        let publish = PublishContract { package: served().package, sha256: Digest::of(&contract) };
+        let publish =
+            PublishContract { package: served().package, sha256: Digest::of(&contract), waivers: Default::default() };
         shop.accepted(vec![Operation::PublishContract(publish)], &[contract]).await;
         let (asker, token) = shop.provider("asker", None);
         shop.accepted(vec![asker], &[token]).await;

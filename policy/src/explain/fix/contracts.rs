@@ -31,6 +31,7 @@ pub(super) fn publish(binding: &Binding<'_>, lifts: Reason) -> Option<Proposal> 
         return trust_owner(binding);
     };
     let mut contract = old.cloned().unwrap_or_else(|| draft(binding, iss));
+    let owner = old.map(|old| old.iss).filter(|owner| !state.issuers().same_line(owner, &iss));
     (contract.iss, contract.iat, contract.exp) = (iss, binding.start.now, exp);
     contract.revision += 1;
     contract.defaultable |= lifts == Reason::NotDefaultable;
@@ -38,10 +39,11 @@ pub(super) fn publish(binding: &Binding<'_>, lifts: Reason) -> Option<Proposal> 
     let sha256 = Digest::of(&crate::json::write(&contract));
     let command = format!(
         "countersign contract draft {package}{} > contract.json && countersign contract sign contract.json --issuer-key KEY \
-         && countersign contract publish contract.jwt",
-        added(&contract, old, binding)
+         && countersign contract publish contract.jwt{}",
+        added(&contract, old, binding),
+        if owner.is_some() { " --take-over" } else { "" },
     );
-    let event = Event::ContractPublished(ContractPublished { sha256, contract });
+    let event = Event::ContractPublished(ContractPublished { sha256, contract, took_over: owner, downgraded: None });
     Some(Proposal { command, roles: vec![Who::ContractOwner, Who::Administrator], event: Some(event) })
 }
 

@@ -99,8 +99,12 @@ impl Stage {
         }
         for (number, package) in self.packages.iter().enumerate() {
             if let Some(contract) = &plan.contracts[number] {
-                let published =
-                    ContractPublished { sha256: Digest::of(b"contract"), contract: self.contract(number, contract) };
+                let published = ContractPublished {
+                    sha256: Digest::of(b"contract"),
+                    contract: self.contract(number, contract),
+                    took_over: None,
+                    downgraded: None,
+                };
                 events.push(Event::ContractPublished(published));
                 if contract.withdrawn {
                     events
