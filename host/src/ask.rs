@@ -5,8 +5,8 @@
 //! decided gets its one answer, and neither makes a second entry (T61). Which answer fits is left to `permit`; what a
 //! host already knows, to `memory`.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures::StreamExt;
@@ -29,6 +29,7 @@ use crate::journal::{self, Act};
 use crate::memory::{Head, Memory, Piece, Shown, Sighting, Standing};
 use crate::permit::{Asked, Decided, Permits, Told};
 use crate::standby::{Answered, Content, Held, Standbys};
+use crate::tally::{Line, Tally};
 use crate::transport::{Replies, Transport, hint};
 
 /// Who asks: one host, in one lattice, over one wire.
@@ -41,6 +42,8 @@ pub(crate) struct Asker {
     pub(crate) timeout: Duration,
     // How many answers were not the broker's, over all questions.
     pub(crate) ignored: AtomicUsize,
+    // Warrants that could not be remembered.
+    pub(crate) unkept: Mutex<Tally>,
 }
 
 /// What would start.
@@ -284,7 +287,7 @@ impl Asker {
         let keys = DecisionKeys::of(&warrant, self.clock.now()).map_err(at(Stage::Warrant))?;
         // The roots' word counts whatever comes with it, and before it: what it drops must not speak again (T17).
         if let Err(error) = self.memory.follow(&Standing::of(&warrant)) {
-            tracing::warn!("a warrant could not be remembered: {error}");
+            self.say_unkept(&error);
             let unkept = |reason| Refusal::new(reason, "the warrant could not be remembered");
             return Err((Stage::Warrant, unkept(error.reason().unwrap_or(Reason::BrokerKeyUnknown))));
         }
@@ -309,7 +312,7 @@ impl Asker {
         let standing = Standing::of(&warrant);
         // The roots' word counts whatever brings it, also to a host that asks for nothing more (T17, T66).
         if let Err(error) = self.memory.follow(&standing) {
-            tracing::warn!("a warrant could not be remembered: {error}");
+            self.say_unkept(&error);
         }
         Ok((told, standing))
     }
@@ -318,6 +321,15 @@ impl Asker {
         let warrant = self.memory.read(token)?;
         self.memory.admits(&Standing::of(&warrant))?;
         Ok(warrant)
+    }
+
+    // Anybody may show it again with as many answers as they like.
+    fn say_unkept(&self, error: &Error) {
+        let mut unkept = self.unkept.lock().unwrap_or_else(PoisonError::into_inner);
+        unkept.count(error);
+        for Line { count, last, .. } in unkept.due(std::time::Instant::now()) {
+            tracing::warn!(count, "a warrant could not be remembered: {last}");
+        }
     }
 
     fn ignore(&self, ignored: &mut Ignored, stage: Stage, refusal: Refusal) {

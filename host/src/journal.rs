@@ -59,17 +59,27 @@ pub(crate) fn write(dir: &Path, host: &Name<Host>, at_ms: u64, act: Act<'_>) -> 
 /// # Errors
 /// When one cannot be read.
 pub fn read(dir: &Path) -> Result<Vec<u8>, Error> {
-    let mut lines = Vec::new();
-    for name in [OLDER, FILE] {
-        let path = dir.join(name);
-        match fs::read(&path) {
-            Err(source) if source.kind() == std::io::ErrorKind::NotFound => {}
-            Err(source) => return Err(Error::file("read the host's journal", &path, source)),
+    read_while(dir, || ())
+}
+
+// The newer first: where it becomes the older meanwhile, it is read twice, and no line is missed.
+fn read_while(dir: &Path, meanwhile: impl FnOnce()) -> Result<Vec<u8>, Error> {
+    let newer = lines(&dir.join(FILE))?;
+    meanwhile();
+    let older = lines(&dir.join(OLDER))?;
+    Ok(if older.starts_with(&newer) { older } else { [older, newer].concat() })
+}
+
+fn lines(path: &Path) -> Result<Vec<u8>, Error> {
+    match fs::read(path) {
+        Err(source) if source.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(source) => Err(Error::file("read the host's journal", path, source)),
+        Ok(mut bytes) => {
             // What was torn by a crash was never acted on.
-            Ok(bytes) => lines.extend(bytes.iter().take(whole(&bytes))),
+            bytes.truncate(whole(&bytes));
+            Ok(bytes)
         }
     }
-    Ok(lines)
 }
 
 fn append(dir: &Path, most: u64, line: impl FnOnce(u64) -> Line) -> Result<(), Error> {
@@ -78,8 +88,7 @@ fn append(dir: &Path, most: u64, line: impl FnOnce(u64) -> Line) -> Result<(), E
     let mut file = open(&path).map_err(failed)?;
     let (mut end, mut last) = tail(&mut file, &path)?;
     if last.is_none() {
-        last =
-            File::open(dir.join(OLDER)).ok().map(|mut older| tail(&mut older, &path)).transpose()?.and_then(|it| it.1);
+        last = last_of_older(&dir.join(OLDER))?;
     }
     if end >= most {
         fs::rename(&path, dir.join(OLDER)).map_err(failed)?;
@@ -96,6 +105,15 @@ fn append(dir: &Path, most: u64, line: impl FnOnce(u64) -> Line) -> Result<(), E
         File::open(dir).and_then(|dir| dir.sync_all()).map_err(failed)?;
     }
     Ok(())
+}
+
+// Only where there is none do the numbers begin anew: one that cannot be read now has some.
+fn last_of_older(path: &Path) -> Result<Option<u64>, Error> {
+    match File::open(path) {
+        Err(source) if source.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(Error::file("read the host's journal", path, source)),
+        Ok(mut older) => Ok(tail(&mut older, path)?.1),
+    }
 }
 
 fn open(path: &Path) -> std::io::Result<File> {
@@ -190,6 +208,28 @@ mod tests {
         }
         assert_eq!(numbers(dir.path()), [8, 9]);
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2);
+    }
+
+    #[test]
+    fn what_is_read_while_a_file_is_full_has_no_hole() {
+        let dir = tempfile::tempdir().unwrap();
+        for _ in 0..3 {
+            append(dir.path(), 1, line).unwrap();
+        }
+        assert_eq!(numbers(dir.path()), [2, 3]);
+        let read = read_while(dir.path(), || append(dir.path(), 1, line).unwrap()).unwrap();
+        let read: Vec<_> = journal::read(&read).unwrap().iter().map(|line| line.number).collect();
+        assert_eq!(read, [3], "what it was when the reading began, but what nobody keeps any more");
+        assert_eq!(numbers(dir.path()), [3, 4]);
+    }
+
+    #[test]
+    fn numbers_do_not_begin_anew_where_the_older_file_cannot_be_read() {
+        let dir = tempfile::tempdir().unwrap();
+        // A link to itself, as anything that is there and does not open.
+        std::os::unix::fs::symlink(OLDER, dir.path().join(OLDER)).unwrap();
+        assert_eq!(append(dir.path(), MOST_BYTES, line).unwrap_err().code(), "file_failed");
+        assert!(lines(&dir.path().join(FILE)).unwrap().is_empty());
     }
 
     #[test]

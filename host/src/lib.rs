@@ -3,7 +3,7 @@
 //! In reading order: who this host is and what it must not forget: [`identity`], [`login`], [`invite`], [`memory`]. The story:
 //! [`join`], [`start`], [`running`]. The chain of types: [`component`], `ask`, `standby`, [`permit`], [`slot`], `link`. What answers:
 //! `builtin`, [`provider`], [`folder`]. What bounds it: [`limits`], `guest`, `engine`. What is told of it: [`journal`], `inventory`, `report`.
-//! The wire: [`transport`], `notice`, `witness`.
+//! The wire: [`transport`], `notice`, `witness`, `tally`.
 //!
 //! Guarantees: no import exists without a bound slot; no slot is bound without a permit; no permit exists without a
 //! verified answer to the very question that was sent. Any error, timeout or silence leaves the door shut.
@@ -36,6 +36,7 @@ pub mod slot;
 mod standby;
 pub mod start;
 mod stock;
+mod tally;
 pub mod transport;
 mod witness;
 

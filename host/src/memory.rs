@@ -207,11 +207,10 @@ impl Memory {
     /// # Errors
     /// `log_fork`, or when the file cannot be read.
     pub(crate) fn refuse_forked(&self) -> Result<(), Error> {
-        let known = read(&self.dir)?;
-        let verdict = known.refuse_forked();
-        // What lies on the disk is never older than what a process holds, but where an operator has set it back.
-        *self.record.lock().unwrap_or_else(PoisonError::into_inner) = known;
-        Ok(verdict?)
+        // Read while it is held: what another task takes in meanwhile must not give way to what was read before.
+        let mut held = self.record.lock().unwrap_or_else(PoisonError::into_inner);
+        self.hold(&mut held, read(&self.dir)?);
+        Ok(held.refuse_forked()?)
     }
 
     /// Ends a fork once an operator has looked, and notes who said why beside the evidence.
@@ -233,9 +232,10 @@ impl Memory {
         Ok(*fork)
     }
 
-    /// The fork that nobody has looked at, as an inventory tells it.
+    /// The fork that nobody has looked at, as an inventory tells it: by whichever process of this host it was found.
     pub(crate) fn forked(&self) -> Option<Forked> {
-        let fork = self.record().forked?;
+        // Each process speaks for the host, and of two words the broker takes the later.
+        let fork = read(&self.dir).unwrap_or_else(|_| self.record()).forked?;
         Some(Forked {
             at: Timestamp::from_millis(fork.found_at_ms),
             contradiction: fork.contradiction,
@@ -252,19 +252,23 @@ impl Memory {
         }
         // Another process of this host may have written since.
         let _lock = lock(&self.dir)?;
-        let before = read(&self.dir)?;
-        let after = changed(&before)?;
-        self.settle(&before, &after)?;
-        if after != before {
+        self.hold(&mut held, read(&self.dir)?);
+        let after = changed(&held)?;
+        self.settle(&held, &after)?;
+        if after != *held {
             write(&self.dir, &after)?;
         }
-        let raised = after.epoch > held.epoch;
-        *held = after;
-        drop(held);
+        self.hold(&mut held, after);
+        Ok(())
+    }
+
+    // What lies on the disk is never older than what a process holds, but where an operator has set it back.
+    fn hold(&self, held: &mut Record, on_disk: Record) {
+        let raised = on_disk.epoch > held.epoch;
+        *held = on_disk;
         if raised {
             self.raised.notify_one();
         }
-        Ok(())
     }
 
     // The evidence of a fork is on the disk before the fork is known, and so is why it ended.
@@ -298,11 +302,8 @@ impl Memory {
     pub(crate) fn bind_under(&self, epoch: u64, bind: impl FnOnce() -> Result<(), Error>) -> Result<(), Error> {
         let mut held = self.record.lock().unwrap_or_else(PoisonError::into_inner);
         let _lock = lock(&self.dir)?;
-        let known = read(&self.dir)?;
-        known.refuse_forked()?;
-        if known.epoch > held.epoch {
-            *held = known;
-        }
+        self.hold(&mut held, read(&self.dir)?);
+        held.refuse_forked()?;
         may_bind(&held, epoch)?;
         bind()
     }

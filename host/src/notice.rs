@@ -13,10 +13,12 @@ use policy::lineage::Changes;
 use policy::reason::Reason;
 use policy::warrant::{DecisionKeys, Warrant};
 use policy::wire::Topic;
+use tokio::time::MissedTickBehavior;
 
 use crate::clock::{Clock, SystemClock};
 use crate::error::Error;
 use crate::memory::{Head, Memory, Shown, Sighting, Standing};
+use crate::tally::{Line, Tally};
 use crate::transport::Transport;
 
 /// Listens for as long as it is kept.
@@ -27,8 +29,17 @@ pub(crate) struct Listening(tokio::task::JoinHandle<()>);
 pub(crate) async fn listen(memory: Arc<Memory>, transport: &dyn Transport) -> Result<Listening, Error> {
     let mut notices = transport.listen(Topic::Epoch.subject(&memory.record().lattice)).await?;
     let task = async move {
-        let mut heard = Instant::now();
-        while let Some(note) = notices.next().await {
+        let (mut heard, mut ignored) = (Instant::now(), Tally::default());
+        // What a flood left to be said is said after it, too.
+        let mut glance = tokio::time::interval(GLANCE);
+        glance.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            ignored.due(Instant::now()).iter().for_each(say);
+            let note = tokio::select! {
+                note = notices.next() => note,
+                _ = glance.tick() => continue,
+            };
+            let Some(note) = note else { break };
             // They come each second. After a silence another broker may be speaking.
             if heard.elapsed() >= SILENCE {
                 memory.returned();
@@ -38,19 +49,25 @@ pub(crate) async fn listen(memory: Arc<Memory>, transport: &dyn Transport) -> Re
             // It waits for the disk, and whatever else this host does must not wait with it.
             let Ok(taken) = tokio::task::spawn_blocking(move || take(&memory, &note)).await else { break };
             match taken {
-                Err(error) if error.reason() == Some(Reason::StateRollback) => {
-                    tracing::error!("a checkpoint contradicts what this host has seen: {error}")
-                }
                 // It was said when it was found, and each second brings another notice.
                 Err(error) if error.reason() == Some(Reason::LogFork) => {
                     tracing::debug!("a notice was ignored: {error}")
                 }
-                Err(error) => tracing::warn!("a notice was ignored: {error}"),
+                Err(error) => ignored.count(&error),
                 Ok(()) => {}
             }
         }
     };
     Ok(Listening(tokio::spawn(task)))
+}
+
+fn say(line: &Line) {
+    let Line { code, count, last } = line;
+    if *code == Reason::StateRollback.code() {
+        tracing::error!(count, "a checkpoint contradicts what this host has seen: {last}");
+    } else {
+        tracing::warn!(count, "a notice was ignored: {last}");
+    }
 }
 
 /// Takes in one notice: a warrant, with the changes of the roots that lead to its signers, or else a checkpoint.
@@ -95,3 +112,5 @@ impl Drop for Listening {
 }
 
 const SILENCE: Duration = Duration::from_secs(3);
+// How often it is looked for lines that are due while nothing comes.
+const GLANCE: Duration = Duration::from_secs(1);

@@ -91,6 +91,7 @@ async fn tell(asker: &Asker, register: &Register, offered: &Offered, pages: Vec<
             page,
             pages: count,
             seen: asker.memory.seen(),
+            // Looked up after the time: no word without a fork is later than one of it.
             forked: asker.memory.forked(),
             checkpoint: record.checkpoint,
             builtins_sha256: offered.builtins_sha256,

@@ -4,7 +4,7 @@
 //! that was asked, and never unrecorded: each use is on the disk before the permit exists, and told to the next broker
 //! that answers. When nobody answers is left to `ask`.
 
-use std::fs;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
@@ -115,6 +115,7 @@ impl Standbys {
 
     /// Forgets what was kept for that content: a broker has said something else since.
     pub(crate) fn forget(&self, content: &Content<'_>) -> Result<(), Error> {
+        let Some(_lock) = self.alone()? else { return Ok(()) };
         match fs::remove_file(self.file(content.sha256())) {
             Err(source) if source.kind() != std::io::ErrorKind::NotFound => Err(self.failed(source)),
             _ => Ok(()),
@@ -134,11 +135,12 @@ impl Standbys {
         open: impl FnOnce(&[u8]) -> Result<Verified<StartAnswer>, Refusal>,
     ) -> Result<Option<Held>, Error> {
         let sha256 = content.sha256();
+        // Held from before it is read until it is written: what is forgotten meanwhile must not come back.
+        let Some(_lock) = self.alone()? else { return Ok(None) };
         let bytes = match fs::read(self.file(sha256)) {
             Err(source) if source.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             read => read.map_err(|source| self.failed(source))?,
         };
-        let _lock = lock(&self.dir)?;
         let mut kept: Kept =
             serde_json::from_slice(&bytes).map_err(|error| void(&format!("it was altered: {error}")))?;
         let answer = open(kept.answer.as_bytes()).map_err(|refusal| void(&refusal.to_string()))?;
@@ -213,6 +215,12 @@ impl Standbys {
 
     fn file(&self, sha256: Digest) -> PathBuf {
         self.dir.join(sha256.to_string())
+    }
+
+    // Locks the folder; where there is none, nothing was ever kept.
+    fn alone(&self) -> Result<Option<File>, Error> {
+        let exists = self.dir.try_exists().map_err(|source| self.failed(source))?;
+        exists.then(|| lock(&self.dir)).transpose()
     }
 
     fn failed(&self, source: std::io::Error) -> Error {

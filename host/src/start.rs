@@ -3,8 +3,8 @@
 //! A linked provider is started the same way, under its own question, before it fills a slot.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures::future::BoxFuture;
@@ -109,8 +109,8 @@ impl Host {
         }
         let listening = notice::listen(Arc::clone(&memory), transport.as_ref()).await?;
         let standbys = Standbys::of(memory.dir());
-        let ignored = AtomicUsize::new(0);
-        let asker = Arc::new(Asker { key, memory, transport, clock, standbys, timeout, ignored });
+        let (ignored, unkept) = (AtomicUsize::new(0), Mutex::default());
+        let asker = Arc::new(Asker { key, memory, transport, clock, standbys, timeout, ignored, unkept });
         let register = Arc::new(Register::new()?);
         let folders: Vec<_> = artifacts.into_iter().chain(builtins).collect();
         let stock = Stock::new(folders.clone(), &offers);

@@ -9,6 +9,7 @@ mod forks;
 mod growths;
 mod limits;
 mod links;
+mod notices;
 mod races;
 mod replays;
 mod running;

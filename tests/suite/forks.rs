@@ -185,6 +185,32 @@ async fn t60_t65_two_brokers_that_share_one_wire_are_found_within_few_questions(
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn t65_the_alarm_stays_while_another_process_of_that_host_tells_what_it_runs() {
+    let mut lattice = Lattice::with_cart();
+    lattice.stop_broker();
+    lattice.copy_folder("copy");
+    lattice.serve();
+    let (elsewhere, here) = (Nats::start(), lattice.nats.url());
+    let _copy = lattice.serve_from("copy", &elsewhere.url());
+    // It starts nothing, and meets the original alone.
+    let _idle = Embedded::new(&lattice, "host", &here, LONG).await;
+    let urls = [elsewhere.url(), here.clone()];
+    let mut asked = urls.iter().cycle().take(6).map(|url| run(&lattice, "host", url));
+    assert!(asked.any(|(_, told)| told["error"] == "log_fork"), "a fork that is found");
+    assert_eq!(run(&lattice, "host", &here).1["error"], "log_fork");
+    let alarmed = || lattice.accepted(&["status"])["alarms"].to_string().contains("log_fork");
+    wait_for("the alarm", || alarmed().then_some(()));
+    // As long as three words of the idle process take.
+    let began = std::time::Instant::now();
+    while began.elapsed() < Duration::from_secs(6) {
+        assert!(alarmed(), "the alarm was taken back after {} ms", began.elapsed().as_millis());
+    }
+    let tail = lattice.accepted(&["audit", "tail", "-n", "50"])["entries"].as_array().unwrap().clone();
+    let told = tail.iter().filter(|entry| entry.to_string().contains("holds two signed pieces of this log"));
+    assert_eq!(told.count(), 1, "and it is told once");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn t65_a_longer_log_of_another_branch_is_found_by_its_own_proof_before_it_answers_anything() {
     let mut lattice = Lattice::with_cart();
     let host = Embedded::new(&lattice, "host", &lattice.nats.url(), LONG).await;

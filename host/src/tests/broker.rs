@@ -715,7 +715,7 @@ fn subject(token: &[u8]) -> Subject {
     Subject::Component(policy::claims::read_component(token).unwrap().subject)
 }
 
-fn root_pair() -> KeyPair {
+pub(crate) fn root_pair() -> KeyPair {
     key(KeyPairType::Operator, 1)
 }
 

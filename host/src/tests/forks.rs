@@ -74,6 +74,54 @@ async fn t65_two_checkpoints_of_one_size_are_kept_and_nothing_is_bound_until_som
     assert_eq!(bench.memory.record().forked, None);
 }
 
+#[test]
+fn t65_each_process_of_a_host_tells_of_the_fork_that_one_of_them_found() {
+    let (bench, copy) = two_logs();
+    // It has seen what the other has, and hears nothing new: nothing makes it look at the disk.
+    let idle = bench.broker.memory();
+    assert_eq!(reason(take(&bench.memory, &copy.notice())), Some(Reason::LogFork));
+    let told = bench.memory.forked().map(|forked| forked.evidence_sha256);
+    assert!(told.is_some());
+    assert_eq!(reason(take(&idle, &bench.broker.notice())), None);
+    assert_eq!(idle.forked().map(|forked| forked.evidence_sha256), told);
+
+    // What says no by the disk is held from then on, whatever asked.
+    bench.broker.count();
+    assert_eq!(reason(take(&idle, &bench.broker.notice())), Some(Reason::LogFork));
+    assert!(idle.record().forked.is_some());
+    bench.memory.dismiss(Keep::Held, "the copy was stopped").unwrap();
+    assert_eq!(idle.forked(), None, "nor does it tell of one that somebody has looked at");
+    let binding = bench.broker.memory();
+    assert_eq!(reason(take(&bench.memory, &copy.notice())), Some(Reason::LogFork));
+    let epoch = binding.record().epoch;
+    assert_eq!(reason(binding.bind_under(epoch, || Ok(()))), Some(Reason::LogFork));
+    assert!(binding.record().forked.is_some());
+}
+
+#[test]
+fn t65_what_one_task_takes_in_does_not_give_way_to_what_another_read_before() {
+    let bench = Bench::new();
+    let (memory, enough) = (&bench.memory, AtomicBool::new(false));
+    let told: Vec<_> = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !enough.load(Ordering::SeqCst) {
+                assert!(memory.refuse_forked().is_ok());
+            }
+        });
+        let told = (0..100).map(|_| {
+            bench.broker.count();
+            let taken = reason(take(memory, &bench.broker.notice()));
+            // Whoever read before that has its turn.
+            std::thread::yield_now();
+            (taken, memory.seen().index + 1, bench.broker.ledger().head().size)
+        });
+        let told = told.collect();
+        enough.store(true, Ordering::SeqCst);
+        told
+    });
+    assert!(told.iter().all(|(taken, seen, size)| taken.is_none() && seen == size), "{told:?}");
+}
+
 #[tokio::test]
 async fn t60_t65_a_host_that_both_answer_finds_the_fork_at_once() {
     let copy: Arc<std::sync::Mutex<Option<Arc<Broker>>>> = Arc::default();

@@ -1,23 +1,27 @@
 //! A host without its broker: what a standby permit starts, and everything that it does not.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, mpsc};
+use std::time::Duration;
 
 use futures::StreamExt;
 use futures::future::BoxFuture;
 use policy::digest::Digest;
 use policy::envelope::Unverified;
 use policy::govern::{EndRelaxation, Operation, PutRelaxation};
-use policy::question::StartRequest;
+use policy::question::{StartRequest, What};
 use policy::reason::Reason;
 use policy::relax::{StoodIn, Weakening};
 use serde_json::{Value, json};
 
 use super::broker::{Bench, Broker, id, wire};
 use super::guests;
+use crate::ask::Start;
 use crate::clock::{Clock, SystemClock};
+use crate::component::Component;
 use crate::error::Error;
+use crate::standby::Content;
 use crate::start::Host;
 use crate::transport::{Replies, Transport};
 
@@ -286,7 +290,7 @@ async fn t59_garbage_in_place_of_answers_is_silence_and_no_more() {
         vec![b"true".to_vec(), flipped, genuine[..genuine.len() / 2].to_vec()]
     });
     (bench.broker, bench.memory) = (Arc::clone(&scene.bench.broker), Arc::clone(&scene.bench.memory));
-    bench.timeout = std::time::Duration::from_millis(500);
+    bench.timeout = Duration::from_millis(500);
     let host = bench.host().await;
     let running = host.start(&scene.cart, &id("cart")).await.unwrap();
     assert!(running.leave().standby.is_some());
@@ -318,9 +322,59 @@ async fn t59_a_linked_provider_needs_a_standby_permit_of_its_own() {
 }
 
 #[tokio::test]
+async fn t59_a_permit_that_is_forgotten_while_another_task_uses_it_does_not_come_back() {
+    let scene = Scene::permitted().await;
+    let component = Component::load(scene.host.engine(), &scene.cart).unwrap();
+    let (runs, claims, imports) = (component.runs(&id("cart")), component.token(), component.imports());
+    let start = Start { what: What::StartComponent, runs: &runs, claims, imports, offers: scene.host.offers() };
+    let (content, asker, kept) = (&Content::of(&start), scene.host.asker(), scene.kept());
+    let (epoch, clock) = (scene.bench.memory.record().epoch, asker.clock.as_ref());
+    let take = |meanwhile: &dyn Fn()| {
+        let open = |answer: &[u8]| {
+            meanwhile();
+            asker.told(answer).map(|(answer, _)| answer)
+        };
+        asker.standbys.take(content, asker.key.name(), epoch, clock, open).unwrap().is_some()
+    };
+    // Nothing says that a task waits for a lock, but that it is not done for as long as this.
+    let goes_on = |done: &mpsc::Receiver<()>| done.recv_timeout(Duration::from_millis(300)).is_ok();
+
+    // The broker's no comes to another task while the permit is looked at.
+    let (tell, done) = mpsc::channel();
+    std::thread::scope(|scope| {
+        let tell = &tell;
+        let forget = || {
+            scope.spawn(move || asker.standbys.forget(content).map(|()| tell.send(())));
+            assert!(!goes_on(&done), "whoever forgets waits for whoever uses");
+        };
+        assert!(take(&forget), "it was used before it was forgotten");
+    });
+    assert!(!kept.exists());
+
+    // And before it is looked at.
+    scene.started().await.unwrap();
+    assert!(kept.exists());
+    let alone = crate::memory::lock(&scene.folder()).unwrap();
+    let taken = std::thread::scope(|scope| {
+        let (tell, done) = mpsc::channel();
+        let taken = scope.spawn(move || {
+            let taken = take(&|| ());
+            tell.send(()).map(|()| taken)
+        });
+        assert!(!goes_on(&done), "whoever uses waits for whoever forgets");
+        std::fs::remove_file(&kept).unwrap();
+        drop(alone);
+        // What it told is read, or it could not tell.
+        assert_eq!(done.recv(), Ok(()));
+        taken.join().unwrap().unwrap()
+    });
+    assert!(!taken && !kept.exists());
+}
+
+#[tokio::test]
 async fn permits_that_are_over_are_swept_away() {
     let scene = Scene::permitted().await;
-    let (kept, day) = (scene.kept(), std::time::Duration::from_secs(86_400));
+    let (kept, day) = (scene.kept(), Duration::from_secs(86_400));
     let [old, young] = ["old", "young"].map(|name| scene.folder().join(Digest::of(name.as_bytes()).to_string()));
     for (path, age) in [(&old, day * 2), (&young, day / 2)] {
         let file = std::fs::File::create(path).unwrap();
