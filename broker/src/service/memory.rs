@@ -19,7 +19,7 @@ use crate::store::Asked;
 /// An answer on its way, or given.
 pub(super) type Answer = Shared<BoxFuture<'static, Result<Arc<[u8]>, Unavailable>>>;
 
-/// The answers of the last moments, at most so many.
+/// The answers of the last moments, at most so many; and of the minutes before, that they were given.
 pub(super) struct Memory {
     most: usize,
     remembered: Mutex<Remembered>,
@@ -48,7 +48,7 @@ impl Default for Memory {
 }
 
 impl Memory {
-    /// A memory of at most so many answers.
+    /// A memory of at most so many answers, and of ten times as many keys.
     pub(super) fn holding(most: usize) -> Self {
         Self { most, remembered: Mutex::default() }
     }
@@ -98,8 +98,11 @@ impl Memory {
             }
             Some(Given::Answer(_) | Given::Recorded(_)) | None => {}
         }
-        if remembered.answers.len() >= self.most {
-            return Err(Refusal::new(Reason::RateLimited, format!("{} requests are remembered already", self.most)));
+        // An answer weighs as much as a hundred keys, and is of use for a sixth of their time.
+        let (answers, keys) = (remembered.spent.len(), remembered.answers.len());
+        if answers >= self.most || keys >= self.most.saturating_mul(KEYS) {
+            let detail = format!("{answers} answers and {keys} requests are remembered already");
+            return Err(Refusal::new(Reason::RateLimited, detail));
         }
         // Whatever goes wrong in there is nobody's answer.
         let work = AssertUnwindSafe(work).catch_unwind();
@@ -137,5 +140,6 @@ fn first_before(queue: &mut BTreeSet<(Timestamp, Digest)>, now: Timestamp) -> Op
 
 // Twice the life of a permit, rounded up to the clock's seconds.
 const ANSWER_S: u64 = 10;
-// At 1,000 questions a second, a minute of them.
+// At 10,000 questions a second, all of their answers.
 const MOST: usize = 100_000;
+const KEYS: usize = 10;

@@ -252,6 +252,26 @@ async fn t86_a_crowd_of_questions_keeps_no_administrator_out() {
 }
 
 #[tokio::test]
+async fn t86_answers_that_are_of_no_use_any_more_keep_nobody_out() {
+    let mut lattice = Lattice::new().await;
+    let host = lattice.enrolled_host().await;
+    lattice.service.memory = Memory::holding(1);
+    let (first, second) = (lattice.request(&host), lattice.request(&host));
+    assert_eq!(lattice.service.answer_start(&first).await.err().and_then(|error| error.reason()), None);
+    assert_eq!(
+        lattice.service.answer_start(&second).await.err().and_then(|error| error.reason()),
+        Some(Reason::RateLimited)
+    );
+    // Its permit is over, and it is still known as one that was asked.
+    lattice.clock.advance(11_000);
+    assert_eq!(lattice.service.answer_start(&second).await.err().and_then(|error| error.reason()), None);
+    assert_eq!(
+        lattice.service.answer_start(&first).await.err().and_then(|error| error.reason()),
+        Some(Reason::RequestStale)
+    );
+}
+
+#[tokio::test]
 async fn t70_what_was_turned_away_is_one_row_with_its_count() {
     let lattice = Lattice::new().await;
     let size = lattice.size().await;
