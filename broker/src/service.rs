@@ -29,7 +29,7 @@ use policy::query::Query;
 use policy::reason::{Reason, Refusal};
 use policy::time::Timestamp;
 use policy::warrant::Inception;
-use tokio::sync::{OnceCell, watch};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::check::Checker;
@@ -44,7 +44,7 @@ use crate::sequencer::{Sequencer, Tip, Unavailable};
 use crate::service::memory::Memory;
 use crate::service::speech::Speech;
 use crate::signer::Signer;
-use crate::store::LogReader;
+use crate::store::{Current, LogReader};
 
 pub use crate::sequencer::Snapshot;
 pub use backup::{BackedUp, Backup, backup};
@@ -73,7 +73,7 @@ pub struct Service {
     checker: Option<Checker>,
     tip: watch::Receiver<Tip>,
     present: Arc<Present>,
-    reader: OnceCell<LogReader>,
+    reader: Current,
 }
 
 impl Service {
@@ -185,6 +185,11 @@ impl Service {
     /// As [`LogReader::open`].
     pub async fn log(&self) -> Result<LogReader, Error> {
         LogReader::open(&self.folder.log()).await
+    }
+
+    /// A reader that goes with the log, for one who reads for as long as this serves.
+    pub(crate) fn current_log(&self) -> Current {
+        Current::of(&self.folder.log())
     }
 
     /// The lattice.

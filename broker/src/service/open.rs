@@ -12,7 +12,7 @@ use policy::log::{Entry, Evidences, leaf_hash};
 use policy::reason::{Reason, Refusal};
 use policy::time::Timestamp;
 use policy::warrant::{DecisionKeys, Warrant};
-use tokio::sync::{Mutex, OnceCell, watch};
+use tokio::sync::{Mutex, watch};
 
 use super::Service;
 use super::memory::Memory;
@@ -27,7 +27,7 @@ use crate::folder::{Folder, refuse_unless_private};
 use crate::sequencer::court::{Court, Files};
 use crate::sequencer::{Sequencer, Shown, Unavailable};
 use crate::settings::Settings;
-use crate::store::{LogReader, Reserve, Shelf};
+use crate::store::{Current, LogReader, Reserve, Shelf};
 
 impl Service {
     /// Opens the court of a folder.
@@ -94,10 +94,9 @@ impl Service {
             tokio::spawn(notary::notarise(Arc::clone(&ring), tip.clone(), notes)),
             tokio::spawn(count_each_minute(Arc::clone(&door), sequencer.clone())),
         ];
-        let (folder, commands) = (folder.clone(), Memory::default());
+        let (folder, commands, reader) = (folder.clone(), Memory::default(), Current::of(&folder.log()));
         let signer = Arc::new(ArcSwap::from_pointee(voice.signer));
         let speech = Speech { signer, held: ArcSwap::from_pointee(voice.held), ring, in_force };
-        let reader = OnceCell::new();
         Ok(Self {
             folder,
             clock,

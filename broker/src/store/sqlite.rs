@@ -6,6 +6,7 @@ use std::time::Duration;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{ConnectOptions, Connection, SqliteConnection};
 
+use super::held::Held;
 use super::schema::{Schema, number};
 use crate::error::Error;
 use crate::folder::{refuse_unless_private, write_private};
@@ -30,15 +31,17 @@ pub(crate) enum Pages {
     Later,
 }
 
-/// Opens a database to write; an older one is upgraded first.
-pub(super) async fn open(path: &Path, schema: &Schema, pages: Pages) -> Result<SqliteConnection, Error> {
+/// Opens a database to write, an older one is upgraded first; and which files those are.
+pub(super) async fn open(path: &Path, schema: &Schema, pages: Pages) -> Result<(SqliteConnection, Held), Error> {
     refuse_strange_files(path)?;
+    let held = Held::at(path);
     let options = options(path).journal_mode(SqliteJournalMode::Wal).synchronous(SqliteSynchronous::Full);
     let mut connection = options.connect().await.map_err(failed("open", path))?;
     let version = schema.check(&mut connection, path).await?;
     refuse_weak_settings(&mut connection, path, pages).await?;
     schema.upgrade(&mut connection, path, version).await?;
-    Ok(connection)
+    // It was read, so its `-wal` is there, and stays as long as this connection does.
+    Ok((connection, held.opened()?))
 }
 
 /// Opens a database to read, beside whoever writes; and the version of its schema, which may be an older one.
