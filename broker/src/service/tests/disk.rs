@@ -12,6 +12,7 @@ use policy::govern::{AcknowledgeClock, Operation};
 use policy::key::Host;
 use policy::question::Seen;
 use policy::reason::Reason;
+use policy::wire::PERMIT_TTL_MS;
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions, Connection, SqliteConnection};
 
@@ -103,6 +104,32 @@ async fn t67_what_turns_out_to_be_durable_stays() {
     };
     assert_eq!(lattice.receipt(&receipt).reason, Some(Reason::CommandSeen));
     lattice.reopened().await;
+}
+
+#[tokio::test]
+async fn t23_t67_an_act_that_nobody_was_told_of_waits_for_older_permits_like_any_other() {
+    let lattice = Lattice::new().await;
+    let host = lattice.enrolled_host().await;
+    let request = lattice.request_permitted(&host).await;
+    // Whatever a process before this one permitted is over.
+    lattice.clock.advance(PERMIT_TTL_MS + 1);
+    let permit = lattice.service.answer_start(&request).await.unwrap();
+    let permit = Unverified::<StartAnswer>::parse(&permit).unwrap();
+    assert_eq!(permit.says().reason, None);
+    let index = lattice.size().await;
+    let mut other = plain(&lattice.folder.lock_file()).await;
+    sqlx::query("BEGIN IMMEDIATE").execute(&mut other).await.unwrap();
+    let refused = lattice.service.command(&lattice.unseen_command()).await.unwrap_err();
+    assert_eq!(refused.reason(), Some(Reason::AuditUnavailable));
+    sqlx::query("ROLLBACK").execute(&mut other).await.unwrap();
+    while lattice.service.snapshot().await.is_err() {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert_eq!(lattice.size().await, index + 1);
+    let effect = || lattice.service.present().effect(index);
+    assert_eq!((effect().after_ms, effect().within_ms), (None, PERMIT_TTL_MS));
+    lattice.clock.advance(PERMIT_TTL_MS);
+    assert_eq!(effect().after_ms, Some(PERMIT_TTL_MS));
 }
 
 #[tokio::test]
