@@ -16,6 +16,7 @@ mod restore;
 mod speech;
 #[cfg(test)]
 mod tests;
+mod unheard;
 mod voice;
 
 use std::sync::Arc;
@@ -66,7 +67,7 @@ pub struct Service {
     // Of its own, so that a crowd of questions cannot keep an administrator out (T86).
     commands: Memory,
     sequencer: Sequencer,
-    speech: Speech,
+    speech: Arc<Speech>,
     epochs: watch::Receiver<Vec<u8>>,
     keeper: Arc<notary::Keeper>,
     tasks: Vec<JoinHandle<()>>,
