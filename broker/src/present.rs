@@ -4,6 +4,7 @@
 //! proofs of a longer log, is recorded by the sequencer; who may say it is left to the door.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -135,6 +136,14 @@ impl Present {
             Act::Judged(judgement) if judgement.verdict.is_ok() => known.effects.recorded(recorded.index(), now_ms),
             Act::Ruled(_) | Act::Judged(_) | Act::Counted => {}
         }
+    }
+
+    /// These entries turned out to be on record, and nobody was told. Whichever of them is an act takes effect from now on:
+    /// rather too late than told as effective too early.
+    pub(crate) fn found(&self, entries: Range<u64>) {
+        let now_ms = self.clock.elapsed_ms();
+        let mut known = self.known();
+        entries.for_each(|index| known.effects.recorded(index, now_ms));
     }
 
     /// A host signed that it holds an epoch.

@@ -323,8 +323,9 @@ impl Bench {
         // To open needs some, too.
         self.present.has(self.reserve.look());
         let began = Instant::now();
+        let told = self.tip.borrow().checkpoint.size;
         let opened = Court::open(adjourned.files.clone()).await.and_then(|court| {
-            let (here, told) = (court.ledger().head().size, self.tip.borrow().checkpoint.size);
+            let here = court.ledger().head().size;
             // What was answered was durable; the lock may lag behind it for a moment.
             let detail = || format!("the log ends at {here}, this broker has answered up to {told}");
             if here < told { Err(Error::refused(Reason::StateRollback, detail())) } else { Ok(court) }
@@ -332,6 +333,7 @@ impl Bench {
         match opened {
             Ok(court) => {
                 tracing::warn!(size = court.ledger().head().size, "the log is open again");
+                self.present.found(told..court.ledger().head().size);
                 self.show(&court);
                 if court.passed().is_some() {
                     self.passed.send_replace(court.passed());

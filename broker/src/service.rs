@@ -16,6 +16,7 @@ mod restore;
 mod speech;
 #[cfg(test)]
 mod tests;
+mod unheard;
 mod voice;
 
 use std::sync::Arc;
@@ -29,7 +30,7 @@ use policy::query::Query;
 use policy::reason::{Reason, Refusal};
 use policy::time::Timestamp;
 use policy::warrant::Inception;
-use tokio::sync::{OnceCell, watch};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::check::Checker;
@@ -44,7 +45,7 @@ use crate::sequencer::{Sequencer, Tip, Unavailable};
 use crate::service::memory::Memory;
 use crate::service::speech::Speech;
 use crate::signer::Signer;
-use crate::store::LogReader;
+use crate::store::{Current, LogReader};
 
 pub use crate::sequencer::Snapshot;
 pub use backup::{BackedUp, Backup, backup};
@@ -66,14 +67,14 @@ pub struct Service {
     // Of its own, so that a crowd of questions cannot keep an administrator out (T86).
     commands: Memory,
     sequencer: Sequencer,
-    speech: Speech,
+    speech: Arc<Speech>,
     epochs: watch::Receiver<Vec<u8>>,
     keeper: Arc<notary::Keeper>,
     tasks: Vec<JoinHandle<()>>,
     checker: Option<Checker>,
     tip: watch::Receiver<Tip>,
     present: Arc<Present>,
-    reader: OnceCell<LogReader>,
+    reader: Current,
 }
 
 impl Service {
@@ -185,6 +186,11 @@ impl Service {
     /// As [`LogReader::open`].
     pub async fn log(&self) -> Result<LogReader, Error> {
         LogReader::open(&self.folder.log()).await
+    }
+
+    /// A reader that goes with the log, for one who reads for as long as this serves.
+    pub(crate) fn current_log(&self) -> Current {
+        Current::of(&self.folder.log())
     }
 
     /// The lattice.

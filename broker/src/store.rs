@@ -3,6 +3,8 @@
 //! What an entry says is left to `policy::log`; when a batch is written, to `sequencer`.
 
 mod copies;
+mod current;
+mod held;
 mod lock;
 mod packed;
 mod prover;
@@ -24,6 +26,7 @@ pub use reserve::Room;
 pub use shelf::{Note, Shelf, says};
 
 pub(crate) use copies::{alone, copy, thin};
+pub(crate) use current::Current;
 pub(crate) use lock::{Lock, Vouched};
 pub(crate) use reserve::Reserve;
 pub(crate) use schema::LOG;

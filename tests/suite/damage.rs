@@ -11,7 +11,7 @@ use broker::service::Service;
 use harness::acts::{administrator, waits};
 use harness::caller::{Administrator, Caller};
 use harness::lattice::{Lattice, path};
-use harness::program::countersign_json;
+use harness::program::{countersign_json, program};
 use policy::reason::Reason;
 use serde_json::{Value, json};
 
@@ -62,6 +62,38 @@ async fn t72_t28_without_what_lies_beside_the_log_it_is_older_and_does_not_open(
     let half = copy_with_side(&lattice, "half", Some(&kept[..kept.len() / 2]));
     assert_eq!(opened_at(&half).await.unwrap_err().reason(), Some(Reason::StateRollback));
     opened_at(&copy_with_side(&lattice, "whole", Some(&kept))).await.unwrap();
+}
+
+#[test]
+fn t72_on_a_medium_that_takes_no_side_files_a_log_is_read_and_never_without_its_newest_rows() {
+    let mut lattice = Lattice::with_cart();
+    lattice.stop_broker();
+    let Some(read) = on_a_read_only_medium(&lattice) else {
+        println!("no medium can be mounted here");
+        return;
+    };
+    let said = String::from_utf8_lossy(&read.stdout).into_owned();
+    assert!(read.status.success(), "{said} {}", String::from_utf8_lossy(&read.stderr));
+    assert_eq!(serde_json::from_str::<Value>(&said).unwrap()["success"], json!(true));
+    // Killed, so that the newest rows lie in the log's side file alone.
+    lattice.serve();
+    lattice.accepted(&["host", "invite"]);
+    lattice.kill_broker();
+    std::fs::remove_file(beside(&lattice.log(), "-shm")).unwrap();
+    let read = on_a_read_only_medium(&lattice).unwrap();
+    assert!(!read.status.success(), "{}", String::from_utf8_lossy(&read.stdout));
+}
+
+// `audit verify` of a copy of the folder where nobody can write; nothing where no user may mount.
+fn on_a_read_only_medium(lattice: &Lattice) -> Option<std::process::Output> {
+    let room = tempfile::TempDir::new().unwrap();
+    let script = "mount -t tmpfs -o mode=700 none \"$0\" && cp -a \"$1\" \"$0/copy\" && mount -o remount,ro \"$0\" \
+        && exec \"$2\" -o json --dir \"$0/copy\" audit verify";
+    let mut verify = Command::new("unshare");
+    verify.args(["-rm", "/bin/sh", "-c", script, path(room.path()), path(&lattice.path("lattice"))]);
+    let read = verify.arg(program("countersign").get_program()).output().ok()?;
+    let errors = String::from_utf8_lossy(&read.stderr).into_owned();
+    (!["unshare:", "mount:"].iter().any(|program| errors.starts_with(program))).then_some(read)
 }
 
 #[tokio::test]

@@ -13,6 +13,7 @@ use harness::faults::{EIO, ENOSPC, EROFS, EVERY_CALL, Fault, Faults};
 use harness::lattice::{Lattice, path};
 use harness::process::started;
 use policy::digest::Digest;
+use policy::govern::{Operation, RevokeIssuer};
 use policy::log::{Body, Entry};
 use policy::reason::Reason;
 
@@ -106,6 +107,41 @@ async fn t67_t90_f20_on_a_full_disk_nothing_is_granted_and_it_heals_without_a_re
     });
     assert!(counted.sum::<u64>() >= 60, "what could not be recorded was not counted");
     scene.verified().await;
+}
+
+#[tokio::test]
+async fn t67_a_log_that_is_taken_away_under_a_broker_records_no_act_and_goes_on_when_it_is_put_back() {
+    let mut scene = Scene::new().await;
+    scene.healed().await;
+    let (pid, process) = (scene.lattice.broker_pid().unwrap(), started(scene.lattice.broker_pid().unwrap()));
+    let (log, away) = (scene.lattice.log(), scene.lattice.path("away.db"));
+    for (file, told) in [(log.clone(), "put it back"), (scene.lattice.path("lattice/lock.db"), r#""missing":true"#)] {
+        let issuer = scene.lattice.issuer(file.file_stem().unwrap().to_str().unwrap());
+        scene.lattice.accepted(&["issuer", "add", &issuer, "--scope", "demo:*", "--kind", "component"]);
+        let key = issuer.parse().unwrap();
+        std::fs::rename(&file, &away).unwrap();
+        assert_eq!(scene.ask().await, Said::TurnedAway("audit_unavailable".to_owned()));
+        let revoke = scene.administrator.order_to(Operation::RevokeIssuer(RevokeIssuer { key, running: None }));
+        let revoked = scene.administrator.command_this(revoke.clone()).await;
+        assert_eq!(revoked, Said::TurnedAway("audit_unavailable".to_owned()));
+        for _ in 0..5 {
+            assert_eq!(scene.ask().await, Said::TurnedAway("audit_unavailable".to_owned()));
+        }
+        let (_, status) = scene.lattice.json(&["status"]);
+        assert!(status.to_string().contains(told), "{status}");
+        std::fs::rename(&away, &file).unwrap();
+        scene.healed().await;
+        // It may be on record, and is told of now.
+        let again = scene.administrator.command_this(revoke).await;
+        assert!(matches!(scene.remember(again), Said::Signed(..)));
+    }
+    assert_eq!(started(pid), process, "another process answers");
+    std::fs::remove_file(&log).unwrap();
+    for _ in 0..5 {
+        assert_eq!(scene.command().await, Said::TurnedAway("audit_unavailable".to_owned()));
+        assert_eq!(scene.ask().await, Said::TurnedAway("audit_unavailable".to_owned()));
+    }
+    assert!(!log.exists(), "the log was made anew");
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ use harness::vectors::repository;
 use super::threats::test_functions;
 
 const PAGE: &str = "docs/failure-table.md";
-const FAILURES: [&str; 23] = [
+const FAILURES: [&str; 24] = [
     "disk full",
     "fsync error",
     "a write that failed but persisted",
@@ -27,7 +27,8 @@ const FAILURES: [&str; 23] = [
     "changed row that a start passed",
     "changed list of what the fold rests on",
     "planted table, trigger or view",
-    "log deleted under a broker, or its newest rows",
+    "log, lock or their `-wal` deleted or replaced under a broker",
+    "rows deleted from a log under a broker",
     "no file descriptors left",
     "NATS gone",
     "broker killed",

@@ -172,6 +172,8 @@ impl Court {
         if governs || due <= now {
             court = court.move_lock().await?;
         }
+        // Without it nobody could tell later that this log is the newest.
+        court.lock.still()?;
         Ok((court, recorded))
     }
 

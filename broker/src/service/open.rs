@@ -12,12 +12,13 @@ use policy::log::{Entry, Evidences, leaf_hash};
 use policy::reason::{Reason, Refusal};
 use policy::time::Timestamp;
 use policy::warrant::{DecisionKeys, Warrant};
-use tokio::sync::{Mutex, OnceCell, watch};
+use tokio::sync::{Mutex, Notify, watch};
 
 use super::Service;
 use super::memory::Memory;
 use super::notary::{self, Keeper, Ring};
 use super::speech::{InForce, Speech};
+use super::unheard;
 use super::voice::{Pinned, Voice};
 use crate::check::Checker;
 use crate::clock::Clock;
@@ -27,7 +28,7 @@ use crate::folder::{Folder, refuse_unless_private};
 use crate::sequencer::court::{Court, Files};
 use crate::sequencer::{Sequencer, Shown, Unavailable};
 use crate::settings::Settings;
-use crate::store::{LogReader, Reserve, Shelf};
+use crate::store::{Current, LogReader, Reserve, Shelf};
 
 impl Service {
     /// Opens the court of a folder.
@@ -62,8 +63,11 @@ impl Service {
         let (voice, warrant) = fit;
         let state = court.ledger().state();
         let (inception, inception_sha256) = (state.inception().clone(), state.inception_sha256());
-        let in_force =
-            Mutex::new(InForce { rank: warrant.rank(), roots: state.root_line(leaf_hash(court.inception())) });
+        let in_force = Mutex::new(InForce {
+            rank: warrant.rank(),
+            roots: state.root_line(leaf_hash(court.inception())),
+            unheard: None,
+        });
         let fresh = (warrant.rank() > state.warrant_rank()).then_some(warrant);
         let memory = Memory::recalling(court.asked());
 
@@ -89,15 +93,16 @@ impl Service {
         let first = notary::sign(&ring, &tip.borrow()).unwrap_or_default();
         let (notes, epochs) = watch::channel(first);
         let keeper = Arc::new(Keeper::new(Shelf::beside(&folder.log())));
+        let signer = Arc::new(ArcSwap::from_pointee(voice.signer));
+        let (held, silence) = (ArcSwap::from_pointee(voice.held), Notify::new());
+        let speech = Arc::new(Speech { signer, held, ring: Arc::clone(&ring), in_force, silence });
         let tasks = vec![
+            tokio::spawn(unheard::settle_each(Arc::clone(&speech), sequencer.clone(), folder.clone())),
             tokio::spawn(notary::keep(Arc::clone(&keeper), epochs.clone())),
-            tokio::spawn(notary::notarise(Arc::clone(&ring), tip.clone(), notes)),
+            tokio::spawn(notary::notarise(ring, tip.clone(), notes)),
             tokio::spawn(count_each_minute(Arc::clone(&door), sequencer.clone())),
         ];
-        let (folder, commands) = (folder.clone(), Memory::default());
-        let signer = Arc::new(ArcSwap::from_pointee(voice.signer));
-        let speech = Speech { signer, held: ArcSwap::from_pointee(voice.held), ring, in_force };
-        let reader = OnceCell::new();
+        let (folder, commands, reader) = (folder.clone(), Memory::default(), Current::of(&folder.log()));
         Ok(Self {
             folder,
             clock,

@@ -1,5 +1,7 @@
 //! What hosts report: taken in, held against the log, recorded where it is evidence, and answered with what to close.
 
+use std::sync::Arc;
+
 use policy::digest::Digest;
 use policy::envelope::Verified;
 use policy::inventory::HostInventory;
@@ -108,8 +110,8 @@ impl Service {
         refused(format!("host `{host}` has seen another entry {} than this log has", seen.index))
     }
 
-    pub(super) async fn reader(&self) -> Result<&LogReader, Error> {
-        self.reader.get_or_try_init(|| self.log()).await
+    pub(super) async fn reader(&self) -> Result<Arc<LogReader>, Error> {
+        self.reader.now().await
     }
 }
 

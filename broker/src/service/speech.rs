@@ -10,12 +10,14 @@ use policy::envelope::Unverified;
 use policy::reason::{Reason, Refusal};
 use policy::root::RootLine;
 use policy::warrant::{DecisionKeys, Rank, Warrant};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, Notify};
 
 use super::notary::Ring;
+use super::unheard::{Coming, Unheard};
 use super::voice::{Pinned, Voice};
 use super::{Service, unavailable};
 use crate::error::Error;
+use crate::sequencer::Unavailable;
 use crate::signer::Signer;
 use crate::store::{Judgement, Recorded};
 
@@ -26,12 +28,16 @@ pub(super) struct Speech {
     pub(super) ring: Ring,
     // Held by whoever changes it: one change at a time.
     pub(super) in_force: Mutex<InForce>,
+    // Told when nobody heard what became of a change.
+    pub(super) silence: Notify,
 }
 
 /// Where the warrant in force stands, and whose warrants may follow it.
 pub(super) struct InForce {
     pub(super) rank: Rank,
     pub(super) roots: RootLine,
+    /// What was asked of the log, and not heard of yet.
+    pub(super) unheard: Option<Unheard>,
 }
 
 impl Service {
@@ -58,20 +64,17 @@ impl Service {
     /// [`Error::Refused`] when they did not, [`Error::Unavailable`] when nothing could be recorded.
     pub async fn change_roots(&self, bytes: &[u8]) -> Result<Recorded<Judgement>, Error> {
         let mut held = self.speech.in_force.lock().await;
+        self.speech.settle(&mut held, &self.sequencer, &self.folder).await.map_err(unavailable)?;
         let agreed = held.roots.follow(bytes)?;
         let after = held.roots.clone().after(&agreed);
-        let recorded = self.sequencer.reroot(agreed).await.map_err(unavailable)?;
-        if recorded.outcome().verdict.is_ok() {
-            held.roots = after;
-            let signer = self.speech.signer.load();
-            let mut changes = signer.changes().clone();
-            changes.push(bytes)?;
-            self.speech.signer.store(Arc::new(signer.after(changes)));
-        }
-        Ok(recorded)
+        let mut changes = self.speech.signer.load().changes().clone();
+        changes.push(bytes)?;
+        held.unheard = Some(Unheard::Roots { after, changes });
+        self.heard(&mut held, self.sequencer.reroot(agreed).await)
     }
 
     async fn install_after(&self, held: &mut InForce, token: &[u8]) -> Result<Vec<u8>, Error> {
+        self.speech.settle(held, &self.sequencer, &self.folder).await.map_err(unavailable)?;
         // Anybody's bytes are held against what is at hand; only what the roots signed is worth a look at the whole state.
         let warrant = Unverified::<Warrant>::parse(token)?.verify(&held.roots)?;
         let (rank, last) = (warrant.rank(), held.rank);
@@ -88,19 +91,21 @@ impl Service {
         // Before the log names it: the very entry that does is signed for by the new key.
         let before = self.speech.ring.load_full();
         self.speech.ring.rcu(|ring| ring.iter().cloned().chain([Arc::clone(&voice.log)]).collect::<Vec<_>>());
-        let recorded = self.sequencer.install(warrant).await.map_err(unavailable)?;
-        if recorded.outcome().verdict.is_err() {
-            self.speech.ring.store(before);
-            return Ok(self.speech.signer.load().receipt(&recorded));
-        }
-        voice.settle(&self.folder);
-        let Voice { signer, log, held: keys, .. } = voice;
-        self.speech.signer.store(Arc::new(signer));
-        self.speech.held.store(Arc::new(keys));
-        self.speech.ring.store(Arc::new(vec![log]));
-        held.rank = rank;
-        tracing::info!(index = recorded.index(), key = %self.decision_key(), "a new warrant is in force");
+        let coming = Coming { rank, sha256: warrant.sha256(), voice, before };
+        held.unheard = Some(Unheard::Warrant(Box::new(coming)));
+        let recorded = self.heard(held, self.sequencer.install(warrant).await)?;
         Ok(self.speech.signer.load().receipt(&recorded))
+    }
+
+    // What became of a change, and with it what this process speaks with; without a word of it, that is found out behind.
+    fn heard(
+        &self,
+        held: &mut InForce,
+        asked: Result<Recorded<Judgement>, Unavailable>,
+    ) -> Result<Recorded<Judgement>, Error> {
+        let recorded = asked.inspect_err(|_| self.speech.silence.notify_one()).map_err(unavailable)?;
+        self.speech.conclude(held, recorded.outcome().verdict.is_ok(), &self.folder);
+        Ok(recorded)
     }
 
     // An answer that is remembered from before the last warrant is signed anew: its own warrant is too old for hosts by now.

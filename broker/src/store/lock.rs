@@ -8,6 +8,7 @@ use policy::reason::Reason;
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions, Connection, SqliteConnection};
 
+use super::held::Held;
 use super::reader::Row;
 use super::schema::LOCK;
 use super::sqlite::{Pages, create, failed, open, open_to_read};
@@ -18,8 +19,8 @@ pub(crate) struct Lock {
     connection: SqliteConnection,
     path: PathBuf,
     at: Stand,
-    // There is no file: it has seen nothing, and is made once the log is put right.
-    lost: bool,
+    // None where there is no file: it has seen nothing, and is made once the log is put right.
+    held: Option<Held>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,7 +78,7 @@ impl Lock {
     /// Makes a lock that stands at this end; never overwrites.
     pub(crate) async fn create(path: &Path, head: Head, root: Digest) -> Result<(), Error> {
         create(path, &LOCK).await?;
-        let mut connection = open(path, &LOCK, Pages::AtOnce).await?;
+        let (mut connection, _) = open(path, &LOCK, Pages::AtOnce).await?;
         let (size, last, epoch, rests, root) = Stand::of(head, root).told();
         let insert = sqlx::query("INSERT INTO lock (id, size, last, epoch, rests, root) VALUES (1, ?, ?, ?, ?, ?)");
         let insert = insert.bind(size).bind(last).bind(epoch).bind(rests).bind(root);
@@ -94,25 +95,25 @@ impl Lock {
             );
             return Err(Error::refused(Reason::StateRollback, detail));
         }
-        let mut connection = open(path, &LOCK, Pages::AtOnce).await?;
+        let (mut connection, held) = open(path, &LOCK, Pages::AtOnce).await?;
         let found: Option<Told> =
             sqlx::query_as(STAND).fetch_optional(&mut connection).await.map_err(failed("read", path))?;
         let at = found.and_then(Stand::read);
         let at =
             at.ok_or_else(|| Error::refused(Reason::StateRollback, format!("`{}` says nothing", path.display())))?;
-        Ok(Self { connection, path: path.to_owned(), at, lost: false })
+        Ok(Self { connection, path: path.to_owned(), at, held: Some(held) })
     }
 
     /// In place of a lock that is not there any more, while a log is restored.
     pub(crate) async fn lost(path: &Path) -> Result<Self, Error> {
         let connection = SqliteConnectOptions::new().in_memory(true).connect().await.map_err(failed("open", path))?;
         let at = Stand { size: 1, last: Digest::from_bytes([0; 32]), epoch: 0, rests: None, root: None };
-        Ok(Self { connection, path: path.to_owned(), at, lost: true })
+        Ok(Self { connection, path: path.to_owned(), at, held: None })
     }
 
     /// Whether there is none.
     pub(crate) const fn is_lost(&self) -> bool {
-        self.lost
+        self.held.is_none()
     }
 
     /// What the lock at that path vouches for, for whoever only looks; nothing where it cannot be read.
@@ -159,7 +160,7 @@ impl Lock {
 
     /// Moves the lock ahead, if it still stands where we left it.
     pub(crate) async fn advance(mut self, head: Head, root: Digest) -> Result<Self, Error> {
-        if self.lost {
+        if self.is_lost() {
             Self::create(&self.path, head, root).await?;
             return Self::open(&self.path).await;
         }
@@ -176,7 +177,13 @@ impl Lock {
             let detail = format!("somebody else moved `{}`: two brokers work on one log", self.path.display());
             return Err(Error::refused(Reason::StateRollback, detail));
         }
+        self.still()?;
         Ok(Self { at: after, ..self })
+    }
+
+    /// Refuses a lock whose files do not lie there any more.
+    pub(crate) fn still(&self) -> Result<(), Error> {
+        self.held.as_ref().map_or(Ok(()), Held::still)
     }
 
     /// Closes the lock.

@@ -3,9 +3,12 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use rustix::fs::{Access, StatVfsMountFlags, access, statvfs};
+use rustix::io::Errno;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{ConnectOptions, Connection, SqliteConnection};
 
+use super::held::{Held, wal};
 use super::schema::{Schema, number};
 use crate::error::Error;
 use crate::folder::{refuse_unless_private, write_private};
@@ -30,29 +33,63 @@ pub(crate) enum Pages {
     Later,
 }
 
-/// Opens a database to write; an older one is upgraded first.
-pub(super) async fn open(path: &Path, schema: &Schema, pages: Pages) -> Result<SqliteConnection, Error> {
+/// Opens a database to write, an older one is upgraded first; and which files those are.
+pub(super) async fn open(path: &Path, schema: &Schema, pages: Pages) -> Result<(SqliteConnection, Held), Error> {
     refuse_strange_files(path)?;
+    let held = Held::at(path);
     let options = options(path).journal_mode(SqliteJournalMode::Wal).synchronous(SqliteSynchronous::Full);
     let mut connection = options.connect().await.map_err(failed("open", path))?;
     let version = schema.check(&mut connection, path).await?;
     refuse_weak_settings(&mut connection, path, pages).await?;
     schema.upgrade(&mut connection, path, version).await?;
-    Ok(connection)
+    // It was read, so its `-wal` is there, and stays as long as this connection does.
+    Ok((connection, held.opened()?))
 }
 
 /// Opens a database to read, beside whoever writes; and the version of its schema, which may be an older one.
 pub(super) async fn open_to_read(path: &Path, schema: &Schema) -> Result<(SqliteConnection, usize), Error> {
     refuse_strange_files(path)?;
     let read_only = || options(path).read_only(true);
-    let connection = match read_only().connect().await {
-        Ok(connection) => connection,
-        // On a medium that takes no side files there can be no writer either.
-        Err(_) => read_only().immutable(true).connect().await.map_err(failed("open", path))?,
-    };
-    let mut connection = connection;
+    match opened_by(read_only(), path, schema).await {
+        // On a medium that takes no side files there is no writer either, whose rows would be passed over.
+        Err(error) if lacks_side_files(&error) && lies_alone(path) && is_sealed(path) => {
+            opened_by(read_only().immutable(true), path, schema).await
+        }
+        opened => opened,
+    }
+}
+
+// Connected, and read for the first time: only then are the side files opened.
+async fn opened_by(
+    options: SqliteConnectOptions,
+    path: &Path,
+    schema: &Schema,
+) -> Result<(SqliteConnection, usize), Error> {
+    let mut connection = options.connect().await.map_err(failed("open", path))?;
     let version = schema.check(&mut connection, path).await?;
     Ok((connection, version))
+}
+
+// SQLITE_CANTOPEN or SQLITE_READONLY, also in their extended forms. A lack of file descriptors looks the same.
+fn lacks_side_files(error: &Error) -> bool {
+    let Error::Store { source: sqlx::Error::Database(error), .. } = error else { return false };
+    let code = error.code().and_then(|code| code.parse::<u32>().ok());
+    code.is_some_and(|code| matches!(code % 256, 8 | 14))
+}
+
+// Without rows in a side file, which would be newer.
+fn lies_alone(path: &Path) -> bool {
+    match wal(path).symlink_metadata() {
+        Ok(found) => found.len() == 0,
+        Err(error) => error.kind() == std::io::ErrorKind::NotFound,
+    }
+}
+
+// Whether nothing can be written beside it: whoever cannot say so leaves it at the error.
+fn is_sealed(path: &Path) -> bool {
+    let folder = path.parent().unwrap_or(path);
+    let medium = statvfs(folder).is_ok_and(|medium| medium.f_flag.contains(StatVfsMountFlags::RDONLY));
+    medium || matches!(access(folder, Access::WRITE_OK), Err(Errno::ACCESS | Errno::ROFS))
 }
 
 /// The error of a step on a database.
@@ -124,3 +161,25 @@ const SOUND: &str = "ok";
 const STATEMENTS: usize = 300;
 // A lock that somebody else holds longer than this is a failed write.
 const BUSY_MS: u64 = 400;
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn t72_only_where_nothing_can_be_written_beside_it_and_nothing_newer_lies_there_is_a_log_read_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let log = folder.path().join("log.db");
+        assert!(!is_sealed(&log) && lies_alone(&log));
+        std::fs::write(wal(&log), b"").unwrap();
+        assert!(lies_alone(&log));
+        std::fs::write(wal(&log), b"rows").unwrap();
+        assert!(!lies_alone(&log));
+        std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o500)).unwrap();
+        // To whoever may do everything no folder is closed by its mode.
+        assert_eq!(is_sealed(&log), !rustix::process::geteuid().is_root());
+    }
+}

@@ -9,6 +9,7 @@ use policy::digest::Digest;
 use policy::log::{Head, Step};
 use sqlx::{Connection, QueryBuilder, Sqlite, SqliteConnection};
 
+use super::held::Held;
 use super::packed::pack;
 use super::recorded::Recorded;
 use super::schema::LOG;
@@ -20,6 +21,7 @@ use crate::generations::Generations;
 pub(crate) struct Writer {
     connection: SqliteConnection,
     path: PathBuf,
+    held: Held,
     // The newest row that must be there, where it is known: nothing is appended to a log with a hole (T63).
     tip: Option<(u64, Digest)>,
     // Statements that are stored already: the claims and the inventory of a host come with each of its questions.
@@ -30,7 +32,8 @@ impl Writer {
     /// Opens the log to write.
     pub(crate) async fn open(path: &Path, pages: Pages) -> Result<Self, Error> {
         let stored = Generations::weighing(REMEMBERED);
-        Ok(Self { connection: open(path, &LOG, pages).await?, path: path.to_owned(), tip: None, stored })
+        let (connection, held) = open(path, &LOG, pages).await?;
+        Ok(Self { connection, path: path.to_owned(), held, tip: None, stored })
     }
 
     /// The same, for a log that ends as this head says.
@@ -65,6 +68,8 @@ impl Writer {
     pub(crate) async fn commit<T>(mut self, batch: Vec<Step<T>>) -> Result<(Self, Vec<Recorded<T>>), Error> {
         let fresh = self.fresh(&batch);
         write(&mut self.connection, self.tip, &fresh, &batch).await.map_err(failed("write to", &self.path))?;
+        // What was written into a file that lies there no more is on record nowhere.
+        self.held.still()?;
         // Only now is it durable.
         fresh.into_iter().for_each(|(sha256, _)| self.stored.put(*sha256, (), 1));
         self.tip = batch.last().map(|step| (step.index, step.hash)).or(self.tip);

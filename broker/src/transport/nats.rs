@@ -30,7 +30,7 @@ use crate::error::Error;
 use crate::keys::nonce;
 use crate::present::Present;
 use crate::service::{Service, Snapshot};
-use crate::store::LogReader;
+use crate::store::{Current, LogReader};
 use crate::transport::nats::lanes::Lanes;
 
 pub use connect::{LoginFile, NatsOptions, connect};
@@ -62,7 +62,8 @@ pub async fn serve(
     views: Arc<dyn Views>,
     stop: impl Future<Output = ()> + Send,
 ) -> Result<(), Error> {
-    let log = Arc::new(service.log().await?);
+    let log = service.current_log();
+    log.now().await?;
     let started = SystemClock::default().now().to_string();
     let card = Arc::new(Card::new(nonce()?, started, service.lattice().clone()));
     let tools = discoverable(client.clone(), Arc::clone(&card), Arc::clone(&service)).await;
@@ -113,7 +114,7 @@ struct Desk {
     client: Client,
     service: Arc<Service>,
     views: Arc<dyn Views>,
-    log: Arc<LogReader>,
+    log: Current,
     card: Arc<Card>,
 }
 
@@ -189,7 +190,8 @@ impl Desk {
 
     async fn look(&self, what: &str, query: &Verified<Query>) -> Result<Vec<u8>, Error> {
         let snapshot = self.service.snapshot().await?;
-        let view = self.views.view(&snapshot, &self.log, self.service.present(), what, query).await?;
+        let log = self.log.now().await?;
+        let view = self.views.view(&snapshot, &log, self.service.present(), what, query).await?;
         Ok(self.service.sign_view(query, &view, &snapshot))
     }
 }

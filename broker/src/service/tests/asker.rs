@@ -4,18 +4,22 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use policy::answer::Receipt;
+use policy::claims::{Common, ComponentClaims, draft_component};
 use policy::command::Command;
 use policy::digest::Digest;
 use policy::envelope::Unverified;
-use policy::govern::{InviteHost, Operation};
+use policy::govern::{AddIssuer, InviteHost, Operation, PutRelaxation};
 use policy::inventory::HostInventory;
+use policy::issuer::Kind;
 use policy::join::{InviteProof, Join};
-use policy::key::{Administrator, Component, Host, Invite};
+use policy::key::{Administrator, Component, Host, Invite, Issuer};
 use policy::lineage::Lineage;
 use policy::log::leaf_hash;
-use policy::name::ComponentId;
+use policy::name::{ComponentId, Scope};
 use policy::provider::Subject;
 use policy::question::{Inventory, Runs, Seen, StartRequest, What};
+use policy::relax::Weakening;
+use policy::time::Validity;
 use policy::warrant::DecisionKeys;
 use policy::wire::Nonce;
 use serde_json::Value;
@@ -237,6 +241,30 @@ impl Lattice {
             asked = Some(request.clone());
         });
         host.sign(&asked.unwrap(), [claims, NO_BUILTINS])
+    }
+
+    /// A question that is permitted by claims and a relaxation, which are put in force here.
+    pub(crate) async fn request_permitted(&self, host: &SigningKey<Host>) -> Vec<u8> {
+        let issuer = SigningKey::<Issuer>::generate().unwrap();
+        let (scope, kinds) = ([Scope::parse("acme:*").unwrap()].into(), [Kind::Component].into());
+        let add = Operation::AddIssuer(AddIssuer::vouched(issuer.name(), scope, kinds, None));
+        let (until, reason) = (self.clock.now().plus(600), "nothing is admitted here".to_owned());
+        let (id, kind) = ("observe".parse().unwrap(), Weakening::Observe { package: None });
+        let observe = Operation::PutRelaxation(PutRelaxation { id, kind, until, reason });
+        assert_eq!(self.command(vec![add, observe]).await.reason, None);
+        let subject = SigningKey::<Component>::generate().unwrap().name();
+        let validity = Validity { iat: self.clock.now(), nbf: None, exp: None };
+        let common = Common { jti: "cart".to_owned(), validity, name: None, rev: None, ver: None };
+        let (hash, tags, call_alias, caps) = (Digest::of(b"bytes"), Vec::new(), None, None);
+        let claims = ComponentClaims { common, subject, hash, tags, call_alias, caps };
+        let claims = issuer.sign_draft(draft_component(&issuer.name(), &claims)).into_bytes();
+        let mut asked = None;
+        self.request_with(host, |request| {
+            request.runs.subject = Subject::Component(subject);
+            request.runs.claims_sha256 = Some(Digest::of(&claims));
+            asked = Some(request.clone());
+        });
+        host.sign(&asked.unwrap(), [claims.as_slice(), NO_BUILTINS])
     }
 
     /// A command that brings this statement.

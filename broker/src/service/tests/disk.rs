@@ -2,11 +2,17 @@
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
+use policy::answer::StartAnswer;
+use policy::envelope::Unverified;
 use policy::govern::{AcknowledgeClock, Operation};
+use policy::key::Host;
+use policy::question::Seen;
 use policy::reason::Reason;
+use policy::wire::PERMIT_TTL_MS;
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions, Connection, SqliteConnection};
 
@@ -14,6 +20,7 @@ use super::asker::{Closed, Lattice, NOW_MS};
 use super::starting::tamper;
 use crate::clock::Clock;
 use crate::error::Error;
+use crate::keys::SigningKey;
 use crate::service::Service;
 use crate::view::{Look, Proposal};
 
@@ -100,6 +107,32 @@ async fn t67_what_turns_out_to_be_durable_stays() {
 }
 
 #[tokio::test]
+async fn t23_t67_an_act_that_nobody_was_told_of_waits_for_older_permits_like_any_other() {
+    let lattice = Lattice::new().await;
+    let host = lattice.enrolled_host().await;
+    let request = lattice.request_permitted(&host).await;
+    // Whatever a process before this one permitted is over.
+    lattice.clock.advance(PERMIT_TTL_MS + 1);
+    let permit = lattice.service.answer_start(&request).await.unwrap();
+    let permit = Unverified::<StartAnswer>::parse(&permit).unwrap();
+    assert_eq!(permit.says().reason, None);
+    let index = lattice.size().await;
+    let mut other = plain(&lattice.folder.lock_file()).await;
+    sqlx::query("BEGIN IMMEDIATE").execute(&mut other).await.unwrap();
+    let refused = lattice.service.command(&lattice.unseen_command()).await.unwrap_err();
+    assert_eq!(refused.reason(), Some(Reason::AuditUnavailable));
+    sqlx::query("ROLLBACK").execute(&mut other).await.unwrap();
+    while lattice.service.snapshot().await.is_err() {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert_eq!(lattice.size().await, index + 1);
+    let effect = || lattice.service.present().effect(index);
+    assert_eq!((effect().after_ms, effect().within_ms), (None, PERMIT_TTL_MS));
+    lattice.clock.advance(PERMIT_TTL_MS);
+    assert_eq!(effect().after_ms, Some(PERMIT_TTL_MS));
+}
+
+#[tokio::test]
 async fn t67_a_log_that_is_gone_grants_nothing() {
     let lattice = Lattice::new().await;
     let host = lattice.enrolled_host().await;
@@ -108,6 +141,150 @@ async fn t67_a_log_that_is_gone_grants_nothing() {
         let refused = lattice.service.answer_start(&lattice.request(&host)).await.unwrap_err();
         assert_eq!(refused.reason(), Some(Reason::AuditUnavailable));
     }
+}
+
+// A file beside a database.
+fn beside(database: &Path, suffix: &str) -> PathBuf {
+    let mut name = database.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
+}
+
+// The log as a file of its own: all of it lies in what is copied.
+async fn copied(lattice: &Lattice) -> PathBuf {
+    execute(&lattice.folder.log(), "PRAGMA wal_checkpoint(TRUNCATE)").await;
+    let copy = lattice.place.path().join("copy.db");
+    fs::copy(lattice.folder.log(), &copy).unwrap();
+    copy
+}
+
+async fn is_refused(lattice: &Lattice, host: &SigningKey<Host>) {
+    let start = lattice.service.answer_start(&lattice.request(host)).await.unwrap_err();
+    assert_eq!(start.reason(), Some(Reason::AuditUnavailable));
+    let command = lattice.service.command(&lattice.unseen_command()).await.unwrap_err();
+    assert_eq!(command.reason(), Some(Reason::AuditUnavailable));
+}
+
+// Asks until it is answered, without a restart.
+async fn healed(lattice: &Lattice, host: &SigningKey<Host>) -> Seen {
+    loop {
+        if let Ok(answer) = lattice.service.answer_start(&lattice.request(host)).await {
+            let answer = Unverified::<StartAnswer>::parse(&answer).unwrap().says().clone();
+            return Seen { epoch: answer.epoch, index: answer.index, entry_sha256: answer.entry_sha256 };
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+#[tokio::test]
+async fn t67_a_log_or_a_lock_that_is_deleted_under_a_broker_ends_every_grant() {
+    for name in ["log.db", "lock.db"] {
+        let lattice = Lattice::new().await;
+        let host = lattice.enrolled_host().await;
+        fs::remove_file(lattice.folder.path().join(name)).unwrap();
+        // Neither at once, nor by files that are opened anew.
+        for _ in 0..3 {
+            is_refused(&lattice, &host).await;
+            tokio::time::sleep(Duration::from_millis(150)).await;
+        }
+        assert!(!lattice.folder.path().join(name).exists(), "`{name}` was made anew");
+    }
+}
+
+#[tokio::test]
+async fn t67_what_is_written_beside_a_deleted_side_file_is_acknowledged_to_nobody() {
+    for name in ["log.db", "lock.db"] {
+        let lattice = Lattice::new().await;
+        lattice.enrolled_host().await;
+        fs::remove_file(beside(&lattice.folder.path().join(name), "-wal")).unwrap();
+        let command = lattice.service.command(&lattice.unseen_command()).await.unwrap_err();
+        assert_eq!(command.reason(), Some(Reason::AuditUnavailable), "{name}");
+        // What lay in it may be saved when it is closed: then it goes on, and otherwise it does not.
+        let mut told = Vec::new();
+        for _ in 0..10 {
+            if let Ok(receipt) = lattice.service.command(&lattice.unseen_command()).await {
+                told.push(lattice.receipt(&receipt));
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        let closed = lattice.closed().await;
+        let log = match open(&closed).await {
+            Ok(service) => service.log().await.unwrap(),
+            Err(error) => {
+                assert!(told.is_empty(), "{name}: {error}");
+                continue;
+            }
+        };
+        for receipt in told {
+            assert_eq!(log.row(receipt.index).await.unwrap().unwrap().hash, receipt.entry_sha256, "{name}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn t67_t64_an_older_log_that_is_put_in_place_under_a_broker_ends_every_grant() {
+    let lattice = Lattice::new().await;
+    let copy = copied(&lattice).await;
+    let host = lattice.enrolled_host().await;
+    // All of it lies in the file itself, so that the copy is older, whatever lies beside it.
+    execute(&lattice.folder.log(), "PRAGMA wal_checkpoint(TRUNCATE)").await;
+    let kept = fs::read(&copy).unwrap();
+    fs::rename(&copy, lattice.folder.log()).unwrap();
+    is_refused(&lattice, &host).await;
+    fs::remove_file(beside(&lattice.folder.log(), "-wal")).unwrap();
+    for _ in 0..3 {
+        is_refused(&lattice, &host).await;
+        tokio::time::sleep(Duration::from_millis(150)).await;
+    }
+    assert_eq!(fs::read(lattice.folder.log()).unwrap(), kept, "something was written into an older log");
+}
+
+#[tokio::test]
+async fn t67_a_log_that_is_moved_away_and_back_heals_without_a_restart() {
+    for name in ["log.db", "lock.db"] {
+        let lattice = Lattice::new().await;
+        let host = lattice.enrolled_host().await;
+        let before = healed(&lattice, &host).await;
+        let (here, away) = (lattice.folder.path().join(name), lattice.place.path().join("away"));
+        fs::rename(&here, &away).unwrap();
+        let command = lattice.unseen_command();
+        assert_eq!(lattice.service.command(&command).await.unwrap_err().reason(), Some(Reason::AuditUnavailable));
+        is_refused(&lattice, &host).await;
+        fs::rename(&away, &here).unwrap();
+        let after = healed(&lattice, &host).await;
+        // What was written meanwhile is on record, and nobody was told of it.
+        assert!(after.index > before.index + 1, "{name}");
+        let again = lattice.service.command(&command).await.unwrap();
+        assert_eq!(lattice.receipt(&again).reason, Some(Reason::CommandSeen), "{name}");
+        let lattice = lattice.reopened().await;
+        let log = lattice.service.log().await.unwrap();
+        for told in [before, after] {
+            assert_eq!(log.row(told.index).await.unwrap().unwrap().hash, told.entry_sha256, "{name}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn t67_whoever_reads_a_log_goes_with_the_file_that_takes_its_place() {
+    let lattice = Lattice::new().await;
+    let host = lattice.enrolled_host().await;
+    lattice.service.inventory(&lattice.inventory_with(&host, 1, |_| {})).await.unwrap();
+    let shown = lattice.service.current_log();
+    let size = shown.now().await.unwrap().size().await.unwrap();
+    let copy = copied(&lattice).await;
+    fs::rename(&copy, lattice.folder.log()).unwrap();
+    for suffix in ["-wal", "-shm"] {
+        fs::remove_file(beside(&lattice.folder.log(), suffix)).unwrap();
+    }
+    let command = lattice.service.command(&lattice.unseen_command()).await.unwrap_err();
+    assert_eq!(command.reason(), Some(Reason::AuditUnavailable));
+    // It is whole, so it is gone on with; and a host is not told that it has seen what this log does not hold.
+    let seen = healed(&lattice, &host).await;
+    let inventory = lattice.inventory_with(&host, 2, |inventory| inventory.seen = seen);
+    lattice.service.inventory(&inventory).await.unwrap();
+    let read = shown.now().await.unwrap();
+    assert_eq!(read.size().await.unwrap(), size + 1);
+    assert!(Arc::ptr_eq(&read, &shown.now().await.unwrap()), "it was opened again for nothing");
 }
 
 #[tokio::test]
