@@ -24,6 +24,7 @@ mod lattices;
 mod links;
 mod nkeys;
 mod outage;
+mod payloads;
 mod plans;
 mod poison;
 mod power;

@@ -20,6 +20,7 @@ use policy::envelope::Verified;
 use policy::query::Query;
 use policy::reason::{Reason, Refusal};
 use policy::wire::{ERROR_HEADER, Topic};
+use serde_json::json;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
@@ -156,6 +157,7 @@ impl Desk {
         // A task of its own, so that whatever goes wrong in one request ends with it (T93).
         let told = std::panic::AssertUnwindSafe(self.tell(topic, message, inbox)).catch_unwind().await;
         let told = told.unwrap_or_else(|_| Err(Error::Unavailable("a request could not be handled".to_owned())));
+        let told = told.and_then(|bytes| self.fitting(topic, bytes));
         let sent = match told {
             Ok(bytes) => self.client.publish(reply.to_owned(), bytes.into()).await,
             Err(error) if error.reason() == Some(Reason::ReplyElsewhere) => return,
@@ -164,8 +166,19 @@ impl Desk {
             }
         };
         if let Err(error) = sent {
-            tracing::debug!(%error, "an answer did not leave");
+            tracing::warn!(%error, topic = topic.suffix(), "an answer did not leave");
         }
+    }
+
+    // What the server would not take is told to the asker by its reason, rather than not at all.
+    fn fitting(&self, topic: Topic, bytes: Vec<u8>) -> Result<Vec<u8>, Error> {
+        let most = self.client.max_payload();
+        if bytes.len() <= most {
+            return Ok(bytes);
+        }
+        let detail = format!("the answer has {} bytes, the NATS server takes {most} in one message", bytes.len());
+        tracing::warn!(topic = topic.suffix(), "{detail}; its `max_payload` should be 1 MiB or more");
+        Err(Error::refused(Reason::TokenOversize, detail))
     }
 
     async fn tell(&self, topic: Topic, message: &Message, inbox: &str) -> Result<Vec<u8>, Error> {
@@ -190,7 +203,18 @@ impl Desk {
     async fn look(&self, what: &str, query: &Verified<Query>) -> Result<Vec<u8>, Error> {
         let snapshot = self.service.snapshot().await?;
         let view = self.views.view(&snapshot, &self.log, self.service.present(), what, query).await?;
-        Ok(self.service.sign_view(query, &view, &snapshot))
+        let (signed, most) = (self.service.sign_view(query, &view, &snapshot), self.client.max_payload());
+        if signed.len() <= most {
+            return Ok(signed);
+        }
+        // Signed like any view, so that it is believed, and at once.
+        let (bytes, reason) = (signed.len(), Reason::TokenOversize);
+        tracing::warn!(?what, bytes, most, "a view is larger than what the NATS server takes in one message");
+        let detail = format!(
+            "the view has {bytes} bytes, the NATS server takes {most} in one message; ask for less (`-n`, `--limit`), \
+             ask where the folder is, or raise the server's `max_payload`"
+        );
+        Ok(self.service.sign_view(query, &json!({"refused": reason, "detail": detail}), &snapshot))
     }
 }
 
