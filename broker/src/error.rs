@@ -66,6 +66,9 @@ pub enum Error {
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// The NATS server denies the broker a subject without which it does not work.
+    #[error("cannot serve: {0}")]
+    Denied(String),
     /// The operating system gave no randomness.
     #[error("the operating system gave no random bytes")]
     Randomness,
@@ -84,6 +87,7 @@ impl Error {
             | Self::Unsafe { .. }
             | Self::Io { .. }
             | Self::Store { .. }
+            | Self::Denied(_)
             | Self::Randomness => None,
         }
     }

@@ -8,7 +8,7 @@ use harness::vectors::repository;
 use super::threats::test_functions;
 
 const PAGE: &str = "docs/failure-table.md";
-const FAILURES: [&str; 23] = [
+const FAILURES: [&str; 24] = [
     "disk full",
     "fsync error",
     "a write that failed but persisted",
@@ -30,6 +30,7 @@ const FAILURES: [&str; 23] = [
     "log deleted under a broker, or its newest rows",
     "no file descriptors left",
     "NATS gone",
+    "subject denied by the NATS server",
     "broker killed",
     "power lost",
 ];

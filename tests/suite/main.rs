@@ -9,6 +9,7 @@ mod collisions;
 mod commands;
 mod crash;
 mod damage;
+mod denied;
 mod descriptors;
 mod disk;
 mod failures;

@@ -7,6 +7,7 @@
 
 mod connect;
 mod discovery;
+mod hearing;
 mod lanes;
 mod tls;
 
@@ -38,7 +39,9 @@ pub use connect::{LoginFile, NatsOptions, connect};
 pub(crate) use tls::Advised;
 pub use tls::ClientCertificate;
 
+use connect::connect_hearing;
 use discovery::{Card, discoverable};
+use hearing::Hearing;
 
 /// What queries show: the caller's own, so that the wire need not know.
 pub trait Views: Send + Sync + 'static {
@@ -53,16 +56,26 @@ pub trait Views: Send + Sync + 'static {
     ) -> BoxFuture<'a, Result<serde_json::Value, Refusal>>;
 }
 
-/// Serves a lattice until `stop` is ready, then finishes what was begun.
+/// A broker's connection to its server.
+pub struct Connection {
+    client: Client,
+    hearing: Arc<Hearing>,
+}
+
+/// Serves a lattice until `stop` is ready, then finishes what was begun. Once the server listens for all of it, `ready`
+/// is called.
 ///
 /// # Errors
-/// [`Error::Wire`] when the service cannot be registered, [`Error::Store`] when its log cannot be read.
+/// [`Error::Wire`] when the service cannot be registered, [`Error::Denied`] when the server keeps it from a subject,
+/// [`Error::Store`] when its log cannot be read.
 pub async fn serve(
     service: Arc<Service>,
-    client: Client,
+    connection: Connection,
     views: Arc<dyn Views>,
+    ready: impl FnOnce() + Send,
     stop: impl Future<Output = ()> + Send,
 ) -> Result<(), Error> {
+    let Connection { client, hearing } = connection;
     let log = Arc::new(service.log().await?);
     let started = SystemClock::default().now().to_string();
     let card = Arc::new(Card::new(nonce()?, started, service.lattice().clone()));
@@ -78,11 +91,21 @@ pub async fn serve(
         let listening = listen(messages, topic, Arc::clone(&desk), leaving.clone());
         loops.spawn(tokio::task::unconstrained(listening));
     }
+    let notices = client.subscribe(Topic::Epoch.subject(desk.service.lattice())).await;
+    let notices = notices.map_err(|source| failed("listen", source.into()))?;
     let mut asides = JoinSet::new();
     asides.spawn(announce(client.clone(), Arc::clone(&desk.service)));
     asides.spawn(tools);
-    tracing::info!(lattice = %desk.service.lattice(), "the court sits");
-    stop.await;
+    let sitting = async {
+        hearing.is_heard(notices).await.map_err(|denied| Error::Denied(denied.to_string()))?;
+        tracing::info!(lattice = %desk.service.lattice(), "the court sits");
+        ready();
+        std::future::pending().await
+    };
+    let served = tokio::select! {
+        served = sitting => served,
+        () = stop => Ok(()),
+    };
     drop(leave);
     // What was begun is answered; what hangs is not waited for.
     let finished = tokio::time::timeout(LAST_ANSWERS, async { while loops.join_next().await.is_some() {} }).await;
@@ -96,18 +119,21 @@ pub async fn serve(
     if tokio::time::timeout(LAST_ANSWERS, client.flush()).await.is_err() {
         tracing::warn!("the NATS server is gone, and the last answers with it");
     }
-    Ok(())
+    served
 }
 
 /// Connects as the broker of a service: with a login key that signs nothing there (T09).
 ///
 /// # Errors
 /// As [`connect()`], or `key_in_use`.
-pub async fn connect_broker(options: &NatsOptions, service: &Service) -> Result<Client, Error> {
+pub async fn connect_broker(options: &NatsOptions, service: &Service) -> Result<Connection, Error> {
     if let Some(raw) = options.login_raw()? {
         service.refuse_login_key(raw)?;
     }
-    connect(options).await
+    let hearing = Arc::new(Hearing::of(service.lattice().clone()));
+    let heard = Arc::clone(&hearing);
+    let client = connect_hearing(options, move |event| heard.hear(&event)).await?;
+    Ok(Connection { client, hearing })
 }
 
 struct Desk {
