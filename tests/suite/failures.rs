@@ -8,7 +8,7 @@ use harness::vectors::repository;
 use super::threats::test_functions;
 
 const PAGE: &str = "docs/failure-table.md";
-const FAILURES: [&str; 24] = [
+const FAILURES: [&str; 26] = [
     "disk full",
     "fsync error",
     "a write that failed but persisted",
@@ -32,6 +32,8 @@ const FAILURES: [&str; 24] = [
     "NATS gone",
     "subject denied by the NATS server",
     "broker killed",
+    "a task of the broker falls",
+    "the log hangs",
     "power lost",
 ];
 // Every test in these files is one of a failure.

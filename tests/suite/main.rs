@@ -13,6 +13,7 @@ mod denied;
 mod descriptors;
 mod disk;
 mod failures;
+mod fallen;
 mod floods;
 mod forks;
 mod injection;

@@ -24,6 +24,7 @@ use crate::clock::Clock;
 use crate::door::Door;
 use crate::error::Error;
 use crate::folder::{Folder, refuse_unless_private};
+use crate::guard::Guard;
 use crate::sequencer::court::{Court, Files};
 use crate::sequencer::{Sequencer, Shown, Unavailable};
 use crate::settings::Settings;
@@ -67,7 +68,8 @@ impl Service {
         let fresh = (warrant.rank() > state.warrant_rank()).then_some(warrant);
         let memory = Memory::recalling(court.asked());
 
-        let (sequencer, shown) = Sequencer::start(court, reserve, lock, Arc::clone(&clock));
+        let guard = Guard::new();
+        let (sequencer, shown) = Sequencer::start(court, reserve, lock, Arc::clone(&clock), &guard);
         if let Some(warrant) = fresh {
             let installed = sequencer.install(warrant).await.map_err(super::unavailable)?;
             installed.outcome().verdict.clone()?;
@@ -75,7 +77,7 @@ impl Service {
         // Also what the last process recorded and did not come to.
         voice.settle(folder);
         let Shown { tip, hosts, administrators, present, passed } = shown;
-        let checker = Some(Checker::start(folder.log(), passed, Arc::clone(&present)));
+        let checker = Some(Checker::start(folder.log(), passed, Arc::clone(&present), &guard));
         let door = Door::new(
             (inception.lattice.clone(), inception_sha256),
             Arc::clone(&clock),
@@ -90,9 +92,10 @@ impl Service {
         let (notes, epochs) = watch::channel(first);
         let keeper = Arc::new(Keeper::new(Shelf::beside(&folder.log())));
         let tasks = vec![
-            tokio::spawn(notary::keep(Arc::clone(&keeper), epochs.clone())),
-            tokio::spawn(notary::notarise(Arc::clone(&ring), tip.clone(), notes)),
-            tokio::spawn(count_each_minute(Arc::clone(&door), sequencer.clone())),
+            guard.spawn("keeper of checkpoints", notary::keep(Arc::clone(&keeper), epochs.clone())),
+            guard.spawn("notary", notary::notarise(Arc::clone(&ring), tip.clone(), notes)),
+            guard.spawn("count of what was turned away", count_each_minute(Arc::clone(&door), sequencer.clone())),
+            guard.spawn("watch over the sequencer", sequencer.clone().watched()),
         ];
         let (folder, commands) = (folder.clone(), Memory::default());
         let signer = Arc::new(ArcSwap::from_pointee(voice.signer));
@@ -111,6 +114,7 @@ impl Service {
             keeper,
             tasks,
             checker,
+            guard,
             tip,
             present,
             reader,

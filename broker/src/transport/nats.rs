@@ -62,12 +62,12 @@ pub struct Connection {
     hearing: Arc<Hearing>,
 }
 
-/// Serves a lattice until `stop` is ready, then finishes what was begun. Once the server listens for all of it, `ready`
-/// is called.
+/// Serves a lattice until `stop` is ready, or something falls without which it cannot be served, then finishes what was
+/// begun. Once the server listens for all of it, `ready` is called.
 ///
 /// # Errors
 /// [`Error::Wire`] when the service cannot be registered, [`Error::Denied`] when the server keeps it from a subject,
-/// [`Error::Store`] when its log cannot be read.
+/// [`Error::Store`] when its log cannot be read, [`Error::Fallen`].
 pub async fn serve(
     service: Arc<Service>,
     connection: Connection,
@@ -105,7 +105,14 @@ pub async fn serve(
     let served = tokio::select! {
         served = sitting => served,
         () = stop => Ok(()),
+        // A supervisor can start it again; one that stays and says no for ever, it would leave alone.
+        fallen = desk.service.fallen() => Err(fallen),
+        _ = loops.join_next() => Err(Error::Fallen("ear at a subject")),
+        _ = asides.join_next() => Err(Error::Fallen("voice for its notices")),
     };
+    if let Err(error) = &served {
+        tracing::error!(%error, "the court rises");
+    }
     drop(leave);
     // What was begun is answered; what hangs is not waited for.
     let finished = tokio::time::timeout(LAST_ANSWERS, async { while loops.join_next().await.is_some() {} }).await;
@@ -278,7 +285,8 @@ async fn announce(client: Client, service: Arc<Service>) {
     beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
-            changed = notes.changed() => if changed.is_err() { return },
+            // Whoever signed them is gone, and the guard names who fell.
+            changed = notes.changed() => if changed.is_err() { return std::future::pending().await },
             _ = beat.tick() => {}
         }
         let note = notes.borrow_and_update().clone();
