@@ -12,6 +12,7 @@ mod damage;
 mod denied;
 mod descriptors;
 mod disk;
+mod ending;
 mod failures;
 mod fallen;
 mod floods;

@@ -161,12 +161,16 @@ async fn serve(courts: Vec<Court>, say: Option<Format>) -> anyhow::Result<()> {
         }
     }
     drop(serving);
-    for service in services {
-        if let Some(service) = Arc::into_inner(service) {
-            service.close().await.map_err(told)?;
+    let mut failures = Vec::from_iter(served.err());
+    // Each is closed, whatever became of the others.
+    for service in services.into_iter().filter_map(Arc::into_inner) {
+        let lattice = service.lattice().clone();
+        if let Err(error) = service.close().await {
+            tracing::error!(%lattice, %error, "the folder was not closed in order");
+            failures.push(error);
         }
     }
-    served.map_err(told)
+    failures.into_iter().next().map_or(Ok(()), |first| Err(told(first)))
 }
 
 fn ready_line(format: Format, ready: &Value) -> String {
