@@ -16,6 +16,7 @@ use tokio::task::JoinHandle;
 
 use crate::error::Error;
 use crate::export::Bulk;
+use crate::guard::Guard;
 use crate::present::Present;
 use crate::store::{Chain, LogReader, Reading, Shelf, Vouched, mend};
 
@@ -87,13 +88,18 @@ pub(crate) struct Checker {
 
 impl Checker {
     /// Checks what the openings of a log passed, one after the other.
-    pub(crate) fn start(log: PathBuf, passed: watch::Receiver<Option<Vouched>>, present: Arc<Present>) -> Self {
+    pub(crate) fn start(
+        log: PathBuf,
+        passed: watch::Receiver<Option<Vouched>>,
+        present: Arc<Present>,
+        guard: &Guard,
+    ) -> Self {
         let (stop, stopped) = watch::channel(false);
         // From the first moment on: what is not read yet is not said to hold.
         if let Some(Vouched { size, .. }) = *passed.borrow() {
             present.checks(Check::UnderWay { held: 0, of: size });
         }
-        Self { task: tokio::spawn(check_each(log, passed, present, stopped)), stop }
+        Self { task: guard.spawn("check of the log", check_each(log, passed, present, stopped)), stop }
     }
 
     /// Ends it in order: the log is closed when this returns.

@@ -66,6 +66,12 @@ pub enum Error {
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// The NATS server denies the broker a subject without which it does not work.
+    #[error("cannot serve: {0}")]
+    Denied(String),
+    /// A task without which the broker only looks alive came to an end.
+    #[error("the broker's {0} fell, so the broker ends: start it again, and report what it said before")]
+    Fallen(&'static str),
     /// The operating system gave no randomness.
     #[error("the operating system gave no random bytes")]
     Randomness,
@@ -84,6 +90,8 @@ impl Error {
             | Self::Unsafe { .. }
             | Self::Io { .. }
             | Self::Store { .. }
+            | Self::Denied(_)
+            | Self::Fallen(_)
             | Self::Randomness => None,
         }
     }

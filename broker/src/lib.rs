@@ -21,6 +21,7 @@ pub mod error;
 pub mod export;
 pub mod folder;
 mod generations;
+mod guard;
 pub mod keys;
 pub mod output;
 pub mod place;

@@ -26,6 +26,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use crate::clock::Clock;
 use crate::error::Error;
 use crate::folder::FolderLock;
+use crate::guard::Guard;
 use crate::present::Present;
 use crate::sequencer::answer::Answer;
 use crate::sequencer::court::Court;
@@ -38,6 +39,7 @@ mod answer;
 pub(crate) mod court;
 mod input;
 mod judging;
+mod pulse;
 mod shown;
 
 /// Where inputs are handed in.
@@ -52,7 +54,13 @@ pub(crate) struct Unavailable;
 
 impl Sequencer {
     /// Starts the task that owns the state, and with it the folder.
-    pub(crate) fn start(court: Court, reserve: Reserve, lock: FolderLock, clock: Arc<dyn Clock>) -> (Self, Shown) {
+    pub(crate) fn start(
+        court: Court,
+        reserve: Reserve,
+        lock: FolderLock,
+        clock: Arc<dyn Clock>,
+        guard: &Guard,
+    ) -> (Self, Shown) {
         let (inputs, queue) = mpsc::channel(QUEUE);
         let (tip_shown, tip) = watch::channel(Tip::of(&court));
         let (passed_shown, passed) = watch::channel(court.passed());
@@ -85,7 +93,8 @@ impl Sequencer {
             room: Room::Ample,
             _lock: lock,
         };
-        tokio::spawn(bench.run(court));
+        // Who hands in learns of its end by silence, whoever serves by the guard.
+        drop(guard.spawn("sequencer", bench.run(court)));
         (Self { inputs }, shown)
     }
 
@@ -215,8 +224,8 @@ impl Bench {
     // Waits for one input, then takes whatever else is there: group commit without a timer (T95).
     async fn next(&mut self, due: Option<Instant>) -> Next {
         let first = match due {
-            None => self.queue.recv().await,
-            Some(due) => match tokio::time::timeout_at(due.into(), self.queue.recv()).await {
+            None => self.receive().await,
+            Some(due) => match tokio::time::timeout_at(due.into(), self.receive()).await {
                 Ok(first) => first,
                 Err(_) => return Next::LockIsDue,
             },
@@ -234,13 +243,13 @@ impl Bench {
             if batch.inputs.len() >= MAX_BATCH || bytes >= MAX_BATCH_BYTES {
                 return Next::Batch(batch);
             }
-            input = match self.queue.try_recv() {
-                Ok(Input::Close(reply)) => {
+            input = match self.try_receive() {
+                Some(Input::Close(reply)) => {
                     batch.close = Some(reply);
                     return Next::Batch(batch);
                 }
-                Ok(input) => input,
-                Err(_) => return Next::Batch(batch),
+                Some(input) => input,
+                None => return Next::Batch(batch),
             };
         }
     }

@@ -39,6 +39,7 @@ use crate::config;
 use crate::door::{Door, Reply};
 use crate::error::Error;
 use crate::folder::Folder;
+use crate::guard::Guard;
 use crate::keys::refuse_equal;
 use crate::present::Present;
 use crate::sequencer::{Sequencer, Tip, Unavailable};
@@ -72,6 +73,7 @@ pub struct Service {
     keeper: Arc<notary::Keeper>,
     tasks: Vec<JoinHandle<()>>,
     checker: Option<Checker>,
+    guard: Guard,
     tip: watch::Receiver<Tip>,
     present: Arc<Present>,
     reader: Current,
@@ -235,6 +237,11 @@ impl Service {
     /// `key_in_use`, with both roles, or `key_published`.
     pub fn refuse_login_key(&self, raw: [u8; 32]) -> Result<(), Refusal> {
         refuse_equal(self.speech.held.load().iter().copied().chain([("NATS login", raw)]))
+    }
+
+    /// The first of its tasks that falls, whenever that is: it only looks alive from then on.
+    pub async fn fallen(&self) -> Error {
+        Error::Fallen(self.guard.fallen().await)
     }
 
     /// Records what is still uncounted, moves the lock, closes the files and gives the folder back.

@@ -41,6 +41,7 @@ use crate::present::Present;
 use crate::store::{LogReader, Room, Row};
 
 pub use explain::Supposition;
+pub use history::WhichChanges;
 pub use inventory::WhichRuns;
 pub use links::Which;
 pub use page::Page;
@@ -130,16 +131,7 @@ pub enum Look {
     /// The warrants that came into force.
     Warrants,
     /// What became of the links of one component.
-    History {
-        /// The component.
-        id: ComponentId,
-        /// Only this package's.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        package: Option<Package>,
-        /// Only those of this name.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        name: Option<LinkName>,
-    },
+    History(Box<WhichChanges>),
     /// The newest entries, or those from an index on.
     Tail {
         /// The first index; the newest when absent.
@@ -213,6 +205,12 @@ impl Look {
         let after = seen.get(NEXT)?.as_str().map(str::to_owned);
         let mut next = self.clone();
         match &mut next {
+            // Its pages are counted: whoever follows the log knows from the last one where to go on.
+            Self::Tail { from, most } => {
+                let (told, size) = (rows(seen, "entries").len() as u64, seen.get("size")?.as_u64()?);
+                *from = seen.get(NEXT)?.as_u64().filter(|next| told > 0 && *next < size);
+                *most = most.checked_sub(told).filter(|left| from.is_some() && *left > 0)?;
+            }
             Self::Issuers(page)
             | Self::Contracts(page)
             | Self::Components(page)
@@ -224,6 +222,7 @@ impl Look {
             }
             Self::Inventory(which) if which.limit.is_none() => which.after = after,
             Self::Seen(sought) if sought.limit.is_none() => sought.after = after,
+            Self::History(which) => which.after = after,
             _ => return None,
         }
         Some(next)
@@ -250,7 +249,7 @@ impl Look {
             Self::Inventory(_) => "inventory",
             Self::Effective { .. } => "effective",
             Self::Warrants => "warrants",
-            Self::History { .. } => "history",
+            Self::History(_) => "history",
             Self::Tail { .. } => "tail",
             Self::Explain(_) => "explain",
             Self::Plan(_) => "plan",
@@ -286,7 +285,7 @@ pub async fn answer(scene: Scene<'_>, look: &Look) -> Result<Value, Error> {
         Look::Administrators => signing::administrators(scene.state, scene.now),
         Look::Pending { id } => signing::pending(scene, *id).await?,
         Look::Warrants => warrants::warrants(scene).await?,
-        Look::History { id, package, name } => history::history(scene, id, package.as_ref(), name.as_ref()).await?,
+        Look::History(which) => history::history(scene, which).await?,
         Look::Tail { from, most } => history::tail(scene, *from, *most).await?,
         Look::Explain(supposition) => explain::explain(scene, supposition).await?,
         Look::Plan(proposal) => plan::plan(scene, proposal).await?,

@@ -45,7 +45,7 @@ macro_rules! reasons {
 
 reasons! {
     TokenMalformed = "token_malformed", "the token is not three canonical base64url segments joined by dots", "get the token again from its signer, unaltered";
-    TokenOversize = "token_oversize", "the document is larger than its kind allows", "split it, or ask its maker for a smaller one";
+    TokenOversize = "token_oversize", "the document is larger than its kind allows, or than the NATS server takes in one message", "split it, ask its maker for a smaller one, or look at less at once: `-n`, `--limit`";
     TokenHeader = "token_header", "the token's header is not the one exact header of its kind", "re-sign with `countersign claims sign`";
     JsonMalformed = "json_malformed", "the JSON is not strict: syntax, encoding, a number form, or a null", "write strict JSON";
     JsonDuplicate = "json_duplicate", "a JSON object names one member twice", "remove the second member";

@@ -313,6 +313,11 @@ impl Lattice {
         self.environment.insert(variable, value.into());
     }
 
+    /// What the broker alone sees, for one that is started by hand.
+    pub fn environment(&self) -> impl Iterator<Item = (&'static str, &OsString)> {
+        self.environment.iter().map(|(name, value)| (*name, value))
+    }
+
     /// From its next start on, `serve` is given these too.
     pub fn broker_is_told(&mut self, arguments: &[&str]) {
         self.arguments = arguments.iter().map(|argument| (*argument).to_owned()).collect();

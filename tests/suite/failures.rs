@@ -8,7 +8,7 @@ use harness::vectors::repository;
 use super::threats::test_functions;
 
 const PAGE: &str = "docs/failure-table.md";
-const FAILURES: [&str; 24] = [
+const FAILURES: [&str; 27] = [
     "disk full",
     "fsync error",
     "a write that failed but persisted",
@@ -31,7 +31,10 @@ const FAILURES: [&str; 24] = [
     "rows deleted from a log under a broker",
     "no file descriptors left",
     "NATS gone",
+    "subject denied by the NATS server",
     "broker killed",
+    "a task of the broker falls",
+    "the log hangs",
     "power lost",
 ];
 // Every test in these files is one of a failure.

@@ -14,7 +14,7 @@ use crate::command::Globals;
 use crate::command::acting::{Acting, Doing, brief, listing, member, paragraph, with_epoch};
 use crate::command::running::RunningName;
 use crate::output::{self, Report};
-use crate::view::{Look, Which, cell, rows};
+use crate::view::{Look, Which, WhichChanges, cell, rows};
 
 mod moving;
 mod putting;
@@ -155,7 +155,8 @@ impl Args {
                 let id = ComponentId::parse(&id)?;
                 let package = package.as_deref().map(Package::parse).transpose()?;
                 let name = name.as_deref().map(LinkName::parse).transpose()?;
-                history(globals, &Look::History { id, package, name })
+                let which = WhichChanges { id, package, name, after: None };
+                history(globals, &Look::History(Box::new(which)))
             }
         }
     }

@@ -35,7 +35,7 @@ pub(super) fn moments(client: &Client, index: u64, wait: bool, members: &mut Map
     };
     let text = text(&view);
     if let Value::Object(moments) = view {
-        let told = ["recorded_at_ms", "effective", "effective_at_ms", "hosts", "unacknowledged"];
+        let told = ["recorded_at_ms", "effective", "effective_at_ms", "hosts", "unacknowledged", "unacknowledged_more"];
         members.extend(moments.into_iter().filter(|(name, _)| told.contains(&name.as_str())));
     }
     text
@@ -52,8 +52,9 @@ fn text(view: &Value) -> String {
     if silent.is_empty() {
         return text;
     }
-    text +=
-        &format!("  not acknowledged by {} of {hosts} hosts, whose older permits are over by then:\n", silent.len());
+    let more = view.get("unacknowledged_more").and_then(Value::as_u64).unwrap_or_default();
+    let count = silent.len() as u64 + more;
+    text += &format!("  not acknowledged by {count} of {hosts} hosts, whose older permits are over by then:\n");
     for host in silent.iter().take(MOST_TOLD) {
         let seen = host.get("last_seen").and_then(Value::as_u64).map(|seconds| moment(seconds * 1000));
         let seen = seen.map_or_else(|| "not heard of".to_owned(), |seen| format!("last seen {seen}"));

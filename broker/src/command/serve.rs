@@ -55,7 +55,8 @@ pub struct Args {
 
 impl Args {
     pub(super) fn run(self, globals: &Globals) -> anyhow::Result<Report> {
-        let usual = if self.quiet { "error" } else { "info" };
+        // What the server says is told by the transport, once.
+        let usual = if self.quiet { "error" } else { "info,async_nats=warn" };
         let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(usual));
         let terminal = std::io::stderr().is_terminal();
         // A second subscriber, in a process that serves twice, is no reason not to serve.
@@ -89,7 +90,7 @@ impl Args {
 /// One lattice that is served: nothing in it is another's.
 struct Court {
     service: Arc<Service>,
-    wire: async_nats::Client,
+    wire: nats::Connection,
     ready: Value,
 }
 
@@ -131,26 +132,21 @@ async fn serve(courts: Vec<Court>, say: Option<Format>) -> anyhow::Result<()> {
     let (end, ended) = watch::channel(());
     let lines: String = courts.iter().filter_map(|court| Some(ready_line(say?, &court.ready))).collect();
     let (waiting, lines) = (AtomicUsize::new(courts.len()), &lines);
-    let mut serving: FuturesUnordered<_> = courts
-        .iter()
-        .map(|Court { service, wire, .. }| {
-            let (wire, mut ended, waiting) = (wire.clone(), ended.clone(), &waiting);
-            let flushed = wire.clone();
-            let stop = async move {
-                // Every subject is subscribed by now; the server knows it once this is flushed.
-                if let Err(error) = flushed.flush().await {
-                    tracing::error!(%error, "the NATS server does not listen");
-                }
-                if waiting.fetch_sub(1, Ordering::Relaxed) == 1 {
-                    // Who waits for the line may be gone; the broker works all the same.
-                    let _ = output::emit(lines);
-                }
-                // Only its end is told there.
-                let _ = ended.changed().await;
-            };
-            nats::serve(Arc::clone(service), wire, Arc::new(Looks), stop)
-        })
-        .collect();
+    let ready = || {
+        if waiting.fetch_sub(1, Ordering::Relaxed) == 1 {
+            // Who waits for the line may be gone; the broker works all the same.
+            let _ = output::emit(lines);
+        }
+    };
+    let mut services = Vec::new();
+    let mut serving = FuturesUnordered::new();
+    for Court { service, wire, .. } in courts {
+        services.push(Arc::clone(&service));
+        let mut ended = ended.clone();
+        // Only its end is told there.
+        let stop = async move { drop(ended.changed().await) };
+        serving.push(nats::serve(service, wire, Arc::new(Looks), ready, stop));
+    }
     let (mut stopped, mut end, mut served) = (std::pin::pin!(stopped), Some(end), Ok(()));
     loop {
         tokio::select! {
@@ -165,12 +161,16 @@ async fn serve(courts: Vec<Court>, say: Option<Format>) -> anyhow::Result<()> {
         }
     }
     drop(serving);
-    for Court { service, .. } in courts {
-        if let Some(service) = Arc::into_inner(service) {
-            service.close().await.map_err(told)?;
+    let mut failures = Vec::from_iter(served.err());
+    // Each is closed, whatever became of the others.
+    for service in services.into_iter().filter_map(Arc::into_inner) {
+        let lattice = service.lattice().clone();
+        if let Err(error) = service.close().await {
+            tracing::error!(%lattice, %error, "the folder was not closed in order");
+            failures.push(error);
         }
     }
-    served.map_err(told)
+    failures.into_iter().next().map_or(Ok(()), |first| Err(told(first)))
 }
 
 fn ready_line(format: Format, ready: &Value) -> String {

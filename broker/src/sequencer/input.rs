@@ -29,6 +29,8 @@ pub(super) enum Input {
     Count(BTreeMap<Reason, u64>, oneshot::Sender<()>),
     Report(Box<Verified<HostInventory>>, Observed, oneshot::Sender<()>),
     Look(oneshot::Sender<Arc<Snapshot>>),
+    // Whether anybody is at work at all.
+    Pulse(oneshot::Sender<()>),
     Close(oneshot::Sender<Result<(), Error>>),
 }
 
@@ -44,7 +46,7 @@ impl Input {
             Self::Install(warrant, _) => weight(warrant),
             Self::Reroot(agreed, _) => weight(agreed.change()),
             Self::Report(inventory, ..) => weight(inventory),
-            Self::Count(..) | Self::Look(_) | Self::Close(_) => 0,
+            Self::Count(..) | Self::Look(_) | Self::Pulse(_) | Self::Close(_) => 0,
         }
     }
 }

@@ -73,8 +73,8 @@ impl Bench {
                 looks.push(reply);
                 return None;
             }
-            // `next` takes a close out of the queue itself.
-            Input::Close(_) => return None,
+            // `next` takes these out of the queue itself.
+            Input::Pulse(_) | Input::Close(_) => return None,
         })
     }
 }

@@ -75,7 +75,10 @@ pub(super) async fn keep(keeper: Arc<Keeper>, mut notes: watch::Receiver<Vec<u8>
         let keeper = Arc::clone(&keeper);
         // The disk may take its time; the next one waits, and those between are not missed by anybody.
         let kept = tokio::task::spawn_blocking(move || keeper.keep(&note)).await;
-        if kept.is_err() || notes.changed().await.is_err() {
+        if let Some(fall) = kept.err().and_then(|error| error.try_into_panic().ok()) {
+            std::panic::resume_unwind(fall);
+        }
+        if notes.changed().await.is_err() {
             return;
         }
     }

@@ -25,6 +25,7 @@ use crate::clock::Clock;
 use crate::door::Door;
 use crate::error::Error;
 use crate::folder::{Folder, refuse_unless_private};
+use crate::guard::Guard;
 use crate::sequencer::court::{Court, Files};
 use crate::sequencer::{Sequencer, Shown, Unavailable};
 use crate::settings::Settings;
@@ -71,7 +72,8 @@ impl Service {
         let fresh = (warrant.rank() > state.warrant_rank()).then_some(warrant);
         let memory = Memory::recalling(court.asked());
 
-        let (sequencer, shown) = Sequencer::start(court, reserve, lock, Arc::clone(&clock));
+        let guard = Guard::new();
+        let (sequencer, shown) = Sequencer::start(court, reserve, lock, Arc::clone(&clock), &guard);
         if let Some(warrant) = fresh {
             let installed = sequencer.install(warrant).await.map_err(super::unavailable)?;
             installed.outcome().verdict.clone()?;
@@ -79,7 +81,7 @@ impl Service {
         // Also what the last process recorded and did not come to.
         voice.settle(folder);
         let Shown { tip, hosts, administrators, present, passed } = shown;
-        let checker = Some(Checker::start(folder.log(), passed, Arc::clone(&present)));
+        let checker = Some(Checker::start(folder.log(), passed, Arc::clone(&present), &guard));
         let door = Door::new(
             (inception.lattice.clone(), inception_sha256),
             Arc::clone(&clock),
@@ -97,10 +99,14 @@ impl Service {
         let (held, silence) = (ArcSwap::from_pointee(voice.held), Notify::new());
         let speech = Arc::new(Speech { signer, held, ring: Arc::clone(&ring), in_force, silence });
         let tasks = vec![
-            tokio::spawn(unheard::settle_each(Arc::clone(&speech), sequencer.clone(), folder.clone())),
-            tokio::spawn(notary::keep(Arc::clone(&keeper), epochs.clone())),
-            tokio::spawn(notary::notarise(ring, tip.clone(), notes)),
-            tokio::spawn(count_each_minute(Arc::clone(&door), sequencer.clone())),
+            guard.spawn(
+                "watch over what was unheard",
+                unheard::settle_each(Arc::clone(&speech), sequencer.clone(), folder.clone()),
+            ),
+            guard.spawn("keeper of checkpoints", notary::keep(Arc::clone(&keeper), epochs.clone())),
+            guard.spawn("notary", notary::notarise(ring, tip.clone(), notes)),
+            guard.spawn("count of what was turned away", count_each_minute(Arc::clone(&door), sequencer.clone())),
+            guard.spawn("watch over the sequencer", sequencer.clone().watched()),
         ];
         let (folder, commands, reader) = (folder.clone(), Memory::default(), Current::of(&folder.log()));
         Ok(Self {
@@ -116,6 +122,7 @@ impl Service {
             keeper,
             tasks,
             checker,
+            guard,
             tip,
             present,
             reader,

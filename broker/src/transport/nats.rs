@@ -7,6 +7,7 @@
 
 mod connect;
 mod discovery;
+mod hearing;
 mod lanes;
 mod tls;
 
@@ -20,6 +21,7 @@ use policy::envelope::Verified;
 use policy::query::Query;
 use policy::reason::{Reason, Refusal};
 use policy::wire::{ERROR_HEADER, Topic};
+use serde_json::json;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
@@ -37,7 +39,9 @@ pub use connect::{LoginFile, NatsOptions, connect};
 pub(crate) use tls::Advised;
 pub use tls::ClientCertificate;
 
+use connect::connect_hearing;
 use discovery::{Card, discoverable};
+use hearing::Hearing;
 
 /// What queries show: the caller's own, so that the wire need not know.
 pub trait Views: Send + Sync + 'static {
@@ -52,16 +56,26 @@ pub trait Views: Send + Sync + 'static {
     ) -> BoxFuture<'a, Result<serde_json::Value, Refusal>>;
 }
 
-/// Serves a lattice until `stop` is ready, then finishes what was begun.
+/// A broker's connection to its server.
+pub struct Connection {
+    client: Client,
+    hearing: Arc<Hearing>,
+}
+
+/// Serves a lattice until `stop` is ready, or something falls without which it cannot be served, then finishes what was
+/// begun. Once the server listens for all of it, `ready` is called.
 ///
 /// # Errors
-/// [`Error::Wire`] when the service cannot be registered, [`Error::Store`] when its log cannot be read.
+/// [`Error::Wire`] when the service cannot be registered, [`Error::Denied`] when the server keeps it from a subject,
+/// [`Error::Store`] when its log cannot be read, [`Error::Fallen`].
 pub async fn serve(
     service: Arc<Service>,
-    client: Client,
+    connection: Connection,
     views: Arc<dyn Views>,
+    ready: impl FnOnce() + Send,
     stop: impl Future<Output = ()> + Send,
 ) -> Result<(), Error> {
+    let Connection { client, hearing } = connection;
     let log = service.current_log();
     log.now().await?;
     let started = SystemClock::default().now().to_string();
@@ -78,11 +92,28 @@ pub async fn serve(
         let listening = listen(messages, topic, Arc::clone(&desk), leaving.clone());
         loops.spawn(tokio::task::unconstrained(listening));
     }
+    let notices = client.subscribe(Topic::Epoch.subject(desk.service.lattice())).await;
+    let notices = notices.map_err(|source| failed("listen", source.into()))?;
     let mut asides = JoinSet::new();
     asides.spawn(announce(client.clone(), Arc::clone(&desk.service)));
     asides.spawn(tools);
-    tracing::info!(lattice = %desk.service.lattice(), "the court sits");
-    stop.await;
+    let sitting = async {
+        hearing.is_heard(notices).await.map_err(|denied| Error::Denied(denied.to_string()))?;
+        tracing::info!(lattice = %desk.service.lattice(), "the court sits");
+        ready();
+        std::future::pending().await
+    };
+    let served = tokio::select! {
+        served = sitting => served,
+        () = stop => Ok(()),
+        // A supervisor can start it again; one that stays and says no for ever, it would leave alone.
+        fallen = desk.service.fallen() => Err(fallen),
+        _ = loops.join_next() => Err(Error::Fallen("ear at a subject")),
+        _ = asides.join_next() => Err(Error::Fallen("voice for its notices")),
+    };
+    if let Err(error) = &served {
+        tracing::error!(%error, "the court rises");
+    }
     drop(leave);
     // What was begun is answered; what hangs is not waited for.
     let finished = tokio::time::timeout(LAST_ANSWERS, async { while loops.join_next().await.is_some() {} }).await;
@@ -96,18 +127,21 @@ pub async fn serve(
     if tokio::time::timeout(LAST_ANSWERS, client.flush()).await.is_err() {
         tracing::warn!("the NATS server is gone, and the last answers with it");
     }
-    Ok(())
+    served
 }
 
 /// Connects as the broker of a service: with a login key that signs nothing there (T09).
 ///
 /// # Errors
 /// As [`connect()`], or `key_in_use`.
-pub async fn connect_broker(options: &NatsOptions, service: &Service) -> Result<Client, Error> {
+pub async fn connect_broker(options: &NatsOptions, service: &Service) -> Result<Connection, Error> {
     if let Some(raw) = options.login_raw()? {
         service.refuse_login_key(raw)?;
     }
-    connect(options).await
+    let hearing = Arc::new(Hearing::of(service.lattice().clone()));
+    let heard = Arc::clone(&hearing);
+    let client = connect_hearing(options, move |event| heard.hear(&event)).await?;
+    Ok(Connection { client, hearing })
 }
 
 struct Desk {
@@ -157,6 +191,7 @@ impl Desk {
         // A task of its own, so that whatever goes wrong in one request ends with it (T93).
         let told = std::panic::AssertUnwindSafe(self.tell(topic, message, inbox)).catch_unwind().await;
         let told = told.unwrap_or_else(|_| Err(Error::Unavailable("a request could not be handled".to_owned())));
+        let told = told.and_then(|bytes| self.fitting(topic, bytes));
         let sent = match told {
             Ok(bytes) => self.client.publish(reply.to_owned(), bytes.into()).await,
             Err(error) if error.reason() == Some(Reason::ReplyElsewhere) => return,
@@ -165,8 +200,19 @@ impl Desk {
             }
         };
         if let Err(error) = sent {
-            tracing::debug!(%error, "an answer did not leave");
+            tracing::warn!(%error, topic = topic.suffix(), "an answer did not leave");
         }
+    }
+
+    // What the server would not take is told to the asker by its reason, rather than not at all.
+    fn fitting(&self, topic: Topic, bytes: Vec<u8>) -> Result<Vec<u8>, Error> {
+        let most = self.client.max_payload();
+        if bytes.len() <= most {
+            return Ok(bytes);
+        }
+        let detail = format!("the answer has {} bytes, the NATS server takes {most} in one message", bytes.len());
+        tracing::warn!(topic = topic.suffix(), "{detail}; its `max_payload` should be 1 MiB or more");
+        Err(Error::refused(Reason::TokenOversize, detail))
     }
 
     async fn tell(&self, topic: Topic, message: &Message, inbox: &str) -> Result<Vec<u8>, Error> {
@@ -192,7 +238,18 @@ impl Desk {
         let snapshot = self.service.snapshot().await?;
         let log = self.log.now().await?;
         let view = self.views.view(&snapshot, &log, self.service.present(), what, query).await?;
-        Ok(self.service.sign_view(query, &view, &snapshot))
+        let (signed, most) = (self.service.sign_view(query, &view, &snapshot), self.client.max_payload());
+        if signed.len() <= most {
+            return Ok(signed);
+        }
+        // Signed like any view, so that it is believed, and at once.
+        let (bytes, reason) = (signed.len(), Reason::TokenOversize);
+        tracing::warn!(?what, bytes, most, "a view is larger than what the NATS server takes in one message");
+        let detail = format!(
+            "the view has {bytes} bytes, the NATS server takes {most} in one message; ask for less (`-n`, `--limit`), \
+             ask where the folder is, or raise the server's `max_payload`"
+        );
+        Ok(self.service.sign_view(query, &json!({"refused": reason, "detail": detail}), &snapshot))
     }
 }
 
@@ -230,7 +287,8 @@ async fn announce(client: Client, service: Arc<Service>) {
     beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
-            changed = notes.changed() => if changed.is_err() { return },
+            // Whoever signed them is gone, and the guard names who fell.
+            changed = notes.changed() => if changed.is_err() { return std::future::pending().await },
             _ = beat.tick() => {}
         }
         let note = notes.borrow_and_update().clone();

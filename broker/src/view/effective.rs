@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::Scene;
 use super::lists::row;
+use super::page::Room;
 use crate::error::Error;
 
 pub(super) async fn effective(scene: Scene<'_>, index: u64) -> Result<Value, Error> {
@@ -23,23 +24,30 @@ pub(super) async fn effective(scene: Scene<'_>, index: u64) -> Result<Value, Err
         None => alone(scene, index, recorded_ms).await?,
     };
     let enrolled = scene.state.hosts().iter().filter(|(_, record)| record.standing == HostStanding::Enrolled);
-    let mut hosts = 0;
-    let silent = enrolled.filter_map(|(key, _)| {
+    let (mut hosts, mut more) = (0_u64, 0_u64);
+    let (mut room, mut unacknowledged) = (Room::of(None), Vec::new());
+    for (key, _) in enrolled {
         hosts += 1;
         let held = scene.present.and_then(|present| present.held(key));
         if held.is_some_and(|held| held >= index) {
-            return None;
+            continue;
+        }
+        // Each is named or counted.
+        if room.is_full() {
+            more += 1;
+            continue;
         }
         let processes = scene.present.map(|present| present.processes(key)).unwrap_or_default();
         let newest = processes.iter().min_by_key(|process| process.silent_ms);
-        Some(row([
+        let silent = row([
             ("host", json!(key)),
             ("epoch", json!(held)),
             ("last_seen", json!(newest.map(|process| process.heard))),
             ("silent_ms", json!(newest.map(|process| process.silent_ms))),
-        ]))
-    });
-    let unacknowledged: Vec<Value> = silent.collect();
+        ]);
+        room.take(&silent);
+        unacknowledged.push(silent);
+    }
     Ok(row([
         ("index", json!(index)),
         ("recorded_at_ms", json!(recorded_ms)),
@@ -48,6 +56,7 @@ pub(super) async fn effective(scene: Scene<'_>, index: u64) -> Result<Value, Err
         ("within_ms", json!(within_ms)),
         ("hosts", json!(hosts)),
         ("unacknowledged", json!(unacknowledged)),
+        ("unacknowledged_more", json!((more > 0).then_some(more))),
     ]))
 }
 

@@ -5,33 +5,73 @@ use policy::govern::{Event, LinkRecord, Staged};
 use policy::inventory::Forked;
 use policy::log::{Body, Entry, Freezing, Judged, Reported, Ruled, leaf_hash};
 use policy::name::{ComponentId, LinkName, Package};
+use policy::reason::{Reason, Refusal};
 use policy::time::Timestamp;
 use policy::withdrawal::Close;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::Scene;
 use super::lists::row;
+use super::page::{MOST_OF_A_ROW, NEXT, Room};
 use crate::error::Error;
 use crate::store::Row;
 
-/// The most entries of one look.
-const MOST: u64 = 1000;
+/// Whose links are meant, and which page of what became of them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WhichChanges {
+    /// The component.
+    pub id: ComponentId,
+    /// Only this package's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub package: Option<Package>,
+    /// Only those of this name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<LinkName>,
+    /// What comes after that many changes of an entry, as the page before named it: `INDEX/COUNT`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<String>,
+}
 
+/// A page of the newest entries, or of those from an index on. What follows on the next page is asked for by `next`.
 pub(super) async fn tail(scene: Scene<'_>, from: Option<u64>, most: u64) -> Result<Value, Error> {
-    let most = most.min(MOST);
-    let mut next = from.unwrap_or_else(|| scene.head.size.saturating_sub(most));
-    let end = next.saturating_add(most).min(scene.head.size);
-    let mut told = Vec::new();
-    while next < end {
-        for row in scene.page(next, end).await? {
-            next = row.index + 1;
-            match row.entry()? {
-                Some(entry) => told.push(tell(&entry, &row.bytes)),
-                None => told.push(frozen(&row)),
+    let size = scene.head.size;
+    let mut next = from.unwrap_or_else(|| size.saturating_sub(most));
+    let end = next.saturating_add(most).min(size);
+    let (mut room, mut told) = (Room::of(Some(most)), Vec::new());
+    while next < end && !room.is_full() {
+        for place in scene.page(next, end).await? {
+            next = place.index + 1;
+            let one = match place.entry()? {
+                Some(entry) => fitting(tell(&entry, &place.bytes)),
+                None => frozen(&place),
+            };
+            room.take(&one);
+            told.push(one);
+            if room.is_full() {
+                break;
             }
         }
     }
-    Ok(json!({"entries": told, "next": next}))
+    Ok(json!({"entries": told, NEXT: next, "size": size}))
+}
+
+// One command may do a thousand things. Where that is more than a page holds, this tells it in short, and `why` whole.
+fn fitting(mut told: Value) -> Value {
+    if policy::json::write(&told).len() <= MOST_OF_A_ROW {
+        return told;
+    }
+    if let Value::Object(members) = &mut told {
+        members.remove("events");
+        let index = members.get("index").cloned().unwrap_or_default();
+        if let Some(Value::String(summary)) = members.get_mut("summary") {
+            summary.truncate(summary.floor_char_boundary(MOST_OF_A_SUMMARY));
+            *summary += &format!("; and more: `countersign why {index}`");
+        }
+        members.insert("shortened".to_owned(), json!(true));
+    }
+    told
 }
 
 // What is known of an entry whose bytes lie in a segment.
@@ -142,25 +182,37 @@ fn joined(parts: impl Iterator<Item = String>) -> String {
     if parts.is_empty() { "nothing to answer".to_owned() } else { parts.join("; ") }
 }
 
-pub(super) async fn history(
-    scene: Scene<'_>,
-    id: &ComponentId,
-    package: Option<&Package>,
-    name: Option<&LinkName>,
-) -> Result<Value, Error> {
+/// A page of what became of a component's links.
+pub(super) async fn history(scene: Scene<'_>, which: &WhichChanges) -> Result<Value, Error> {
+    let WhichChanges { id, package, name, after } = which;
+    let begins = after.as_deref().map(place).transpose()?.unwrap_or_default();
     let meant = |change: &Change<'_>| {
         *change.component == *id
-            && package.is_none_or(|only| only == change.package)
-            && name.is_none_or(|only| only == change.name)
+            && package.as_ref().is_none_or(|only| only == change.package)
+            && name.as_ref().is_none_or(|only| only == change.name)
     };
-    let mut changes = Vec::new();
+    let (mut room, mut changes, mut next) = (Room::of(None), Vec::new(), None);
     let visited = scene.resting(scene.head.size, |entry| {
         let Body::Governance(judged) = &entry.body else { return };
         let all = judged.events.iter().filter_map(Change::of).filter(|change| meant(change));
-        changes.extend(all.map(|change| change.told(entry, judged)));
+        for (count, change) in all.enumerate().filter(|(count, _)| (entry.index, *count) >= begins) {
+            if room.is_full() {
+                next.get_or_insert_with(|| format!("{}/{count}", entry.index));
+                return;
+            }
+            let told = change.told(entry, judged);
+            room.take(&told);
+            changes.push(told);
+        }
     });
     visited.await?;
-    Ok(json!({"id": id, "changes": changes}))
+    Ok(row([("id", json!(id)), ("changes", json!(changes)), (NEXT, json!(next))]))
+}
+
+fn place(text: &str) -> Result<(u64, usize), Refusal> {
+    let malformed = || Refusal::new(Reason::NameMalformed, "a page begins after `INDEX/COUNT`");
+    let (index, count) = text.split_once('/').ok_or_else(malformed)?;
+    Ok((index.parse().map_err(|_| malformed())?, count.parse().map_err(|_| malformed())?))
 }
 
 // A revision of a link: what stood, and what stands since.
@@ -215,3 +267,6 @@ impl<'e> Change<'e> {
         ])
     }
 }
+
+// What of a summary stands in a row that is told in short.
+const MOST_OF_A_SUMMARY: usize = 4096;

@@ -63,7 +63,8 @@ impl Room {
 
     pub(super) fn take(&mut self, told: &Value) {
         self.rows = self.rows.saturating_sub(1);
-        self.bytes = self.bytes.saturating_sub(told.to_string().len());
+        // As it is written: what is no plain letter takes six bytes there.
+        self.bytes = self.bytes.saturating_sub(policy::json::write(told).len());
     }
 
     pub(super) const fn is_full(&self) -> bool {
@@ -102,6 +103,8 @@ pub(crate) const NEXT: &str = "next";
 const MOST: u64 = 1000;
 // A row may go over it: a message holds twice as much.
 const BYTES: usize = 512 * 1024;
+/// What one row may have where nothing else bounds it, so that the last one of a page fits beside the papers.
+pub(super) const MOST_OF_A_ROW: usize = 384 * 1024;
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]

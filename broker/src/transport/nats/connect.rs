@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use async_nats::{ConnectOptions, ServerAddr};
+use async_nats::{ConnectOptions, Event, ServerAddr};
 use policy::reason::Reason;
 use policy::wire::{CONNECT, PING, reconnect_pause, refuse_plain};
 
@@ -45,6 +45,17 @@ pub enum LoginFile {
 /// of another role; [`Error::Unsafe`] or [`Error::Io`] for a file that cannot be used; [`Error::Wire`] with the servers'
 /// names, never with a password.
 pub async fn connect(options: &NatsOptions) -> Result<async_nats::Client, Error> {
+    connect_hearing(options, |_| ()).await
+}
+
+/// Connects, and has told what the server says besides messages.
+///
+/// # Errors
+/// As [`connect`].
+pub(super) async fn connect_hearing(
+    options: &NatsOptions,
+    hear: impl Fn(Event) + Send + Sync + 'static,
+) -> Result<async_nats::Client, Error> {
     let servers = servers(&options.url)?;
     let url = servers.iter().map(|server| format!("{}:{}", server.host(), server.port())).collect::<Vec<_>>().join(",");
     let failed = |act, source: Box<dyn std::error::Error + Send + Sync>| Error::Wire { act, url: url.clone(), source };
@@ -55,6 +66,10 @@ pub async fn connect(options: &NatsOptions) -> Result<async_nats::Client, Error>
         .name("countersign")
         .connection_timeout(CONNECT)
         .ping_interval(PING)
+        .event_callback(move |event| {
+            hear(event);
+            std::future::ready(())
+        })
         // Only the very first attempt is made at once: later ones may be those of a crowd.
         .reconnect_delay_callback(move |attempts| pause(began.swap(true, Ordering::Relaxed), attempts))
         .max_reconnects(None);
