@@ -27,6 +27,7 @@ pub use shelf::{Note, Shelf, says};
 
 pub(crate) use copies::{alone, copy, thin};
 pub(crate) use current::Current;
+pub(crate) use held::Held;
 pub(crate) use lock::{Lock, Vouched};
 pub(crate) use reserve::Reserve;
 pub(crate) use schema::LOG;

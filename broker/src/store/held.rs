@@ -11,7 +11,7 @@ use crate::error::Error;
 
 /// A database and its `-wal`, as they lay there at one moment.
 #[derive(Debug, Clone)]
-pub(super) struct Held {
+pub(crate) struct Held {
     path: PathBuf,
     database: Option<File>,
     wal: Option<File>,
@@ -26,7 +26,7 @@ struct File {
 
 impl Held {
     /// What lies there now.
-    pub(super) fn at(path: &Path) -> Self {
+    pub(crate) fn at(path: &Path) -> Self {
         Self { path: path.to_owned(), database: File::at(path), wal: File::at(&wal(path)) }
     }
 
@@ -56,9 +56,14 @@ impl Held {
 
     /// Whether another file lies there now; where none does, there is nothing better to read.
     pub(super) fn is_replaced(&self) -> bool {
-        let now = Self::at(&self.path);
-        let other = |now: Option<File>, then| now.is_some() && now != then;
-        other(now.database, self.database) || other(now.wal, self.wal)
+        let wal = File::at(&wal(&self.path));
+        self.is_another() || (wal.is_some() && wal != self.wal)
+    }
+
+    /// Whether another database lies there now, whatever became of its `-wal`.
+    pub(crate) fn is_another(&self) -> bool {
+        let database = File::at(&self.path);
+        database.is_some() && database != self.database
     }
 }
 

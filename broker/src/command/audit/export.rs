@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use indicatif::ProgressBar;
+use policy::reason::{Reason, Refusal};
 use serde_json::json;
 
 use crate::client::told;
@@ -11,7 +12,7 @@ use crate::command::Globals;
 use crate::export::{Bulk, ExportFile, Pieces, Writing};
 use crate::folder::Folder;
 use crate::output::{self, Report, Usage};
-use crate::store::LogReader;
+use crate::store::{Held, LogReader};
 
 /// Export the log.
 #[derive(Debug, clap::Args)]
@@ -57,6 +58,7 @@ impl Args {
     }
 
     async fn export(self, folder: &Folder) -> anyhow::Result<Report> {
+        let held = Held::at(&folder.log());
         let log = LogReader::open(&folder.log()).await.map_err(told)?;
         let mut out = self.out(&log).await?;
         let begun = match &out {
@@ -85,6 +87,12 @@ impl Args {
                 break;
             }
             tokio::time::sleep(PAUSE).await;
+            // The file that is read would never grow again.
+            if held.is_another() {
+                let detail =
+                    format!("another log lies there since entry {next}: begin again, it goes on or says why not");
+                return Err(Refusal::new(Reason::ExportMismatch, detail).into());
+            }
         }
         progress.finish_and_clear();
         let bare = writing.bare();
