@@ -23,6 +23,7 @@ mod keep;
 mod lattices;
 mod links;
 mod nkeys;
+mod operators;
 mod outage;
 mod plans;
 mod poison;

@@ -112,7 +112,10 @@ fn relaxed(standing: &[Value]) -> String {
     if standing.is_empty() {
         return String::new();
     }
-    let row = |row: &Value| ["id", "weakens", "end", "let_through", "reason"].map(|name| member(row, name));
+    let row = |row: &Value| {
+        let [id, weakens, end, reason] = ["id", "weakens", "end", "reason"].map(|name| member(row, name));
+        [id, weakens, end, crate::command::relax::let_through(row), reason]
+    };
     let heading = ["RELAXED", "WHAT", "UNTIL", "LET THROUGH", "REASON"];
     "weakened\n".to_owned() + &output::table(heading, standing.iter().map(row))
 }
