@@ -31,6 +31,8 @@ pub struct Report {
     text: String,
     members: Map<String, Value>,
     refused: Option<Refusal>,
+    // What to do next, where it is another thing than the reason's own remedy.
+    fix: Option<&'static str>,
     waits: bool,
 }
 
@@ -41,7 +43,7 @@ impl Report {
             Value::Object(members) => members,
             other => Map::from_iter([("result".to_owned(), other)]),
         };
-        Self { text: text.into(), members, refused: None, waits: false }
+        Self { text: text.into(), members, refused: None, fix: None, waits: false }
     }
 
     /// The same report, of something that was refused: it is printed, then the refusal, and the exit code is 3.
@@ -87,7 +89,7 @@ impl Report {
         if let Some(refusal) = &self.refused {
             members.insert("error".to_owned(), refusal.reason.code().into());
             members.insert("message".to_owned(), refusal.sentence().into());
-            members.insert("remedy".to_owned(), refusal.reason.remedy().into());
+            members.insert("remedy".to_owned(), self.fix.unwrap_or(refusal.reason.remedy()).into());
         }
         Value::Object(members)
     }
@@ -95,6 +97,32 @@ impl Report {
     /// The refusal, where something was refused.
     pub const fn refusal(&self) -> Option<&Refusal> {
         self.refused.as_ref()
+    }
+}
+
+/// A refusal with what lifts it here, in place of what its reason says everywhere.
+#[derive(Debug, thiserror::Error)]
+#[error("{refusal}")]
+pub struct Fixed {
+    #[source]
+    refusal: Refusal,
+    fix: &'static str,
+}
+
+/// The same outcome; where it is a refusal for that reason, `fix` is what to do next.
+///
+/// # Errors
+/// As it came.
+pub fn fixed(result: anyhow::Result<Report>, reason: Reason, fix: &'static str) -> anyhow::Result<Report> {
+    match result {
+        Ok(report) if report.refused.as_ref().is_some_and(|refusal| refusal.reason == reason) => {
+            Ok(Report { fix: Some(fix), ..report })
+        }
+        Err(error) => match error.downcast_ref::<Refusal>() {
+            Some(refusal) if refusal.reason == reason => Err(Fixed { refusal: refusal.clone(), fix }.into()),
+            _ => Err(error),
+        },
+        report => report,
     }
 }
 
@@ -150,7 +178,10 @@ pub fn finish(format: Format, place: &Place, result: anyhow::Result<Report>) -> 
             match report.refused {
                 None if report.waits => return ExitCode::from(WAITING),
                 None => return ExitCode::SUCCESS,
-                Some(refusal) => refusal.into(),
+                Some(refusal) => match report.fix {
+                    None => refusal.into(),
+                    Some(fix) => Fixed { refusal, fix }.into(),
+                },
             }
         }
         Err(error) => error,
@@ -162,7 +193,8 @@ pub fn finish(format: Format, place: &Place, result: anyhow::Result<Report>) -> 
 // A report of something that was refused is an error, too, and says where it was.
 fn placed(mut members: Value, report: &Report, place: &Place) -> Value {
     if let (Some(refusal), Some(members)) = (&report.refused, members.as_object_mut()) {
-        for (name, value) in whereabouts(place).into_iter().chain(remedies(Some(refusal), refusal.reason.code())) {
+        let fix = report.fix.unwrap_or(refusal.reason.remedy());
+        for (name, value) in whereabouts(place).into_iter().chain(remedies(Some(refusal), fix)) {
             members.entry(name).or_insert(value);
         }
     }
@@ -176,13 +208,16 @@ pub fn describe(format: Format, place: &Place, error: &anyhow::Error) -> String 
     let said = refusal.map(ToString::to_string);
     let chain = error.chain().skip(1).map(ToString::to_string).filter(|cause| said.as_ref() != Some(cause));
     let chain: Vec<String> = chain.collect();
-    let message = error.downcast_ref::<Refusal>().map_or_else(|| error.to_string(), Refusal::sentence);
+    let fixed = within::<Fixed>(error);
+    let itself = error.downcast_ref::<Refusal>().or(error.downcast_ref::<Fixed>().map(|fixed| &fixed.refusal));
+    let message = itself.map_or_else(|| error.to_string(), Refusal::sentence);
+    let fix = fixed.map_or_else(|| remedy(code(error)), |fixed| fixed.fix);
     if format == Format::Json {
         let mut members = serde_json::json!({
             "success": false, "error": code(error), "message": message, "error_chain": chain,
         });
         if let Some(members) = members.as_object_mut() {
-            members.extend(whereabouts(place).into_iter().chain(remedies(refusal, code(error))));
+            members.extend(whereabouts(place).into_iter().chain(remedies(refusal, fix)));
         }
         return line(&members);
     }
@@ -193,7 +228,7 @@ pub fn describe(format: Format, place: &Place, error: &anyhow::Error) -> String 
         // INVARIANT: writing to a String cannot fail.
         let _ = writeln!(text, "  because: {}", shown(&cause));
     }
-    let _ = writeln!(text, "  fix: {}", remedy(code(error)));
+    let _ = writeln!(text, "  fix: {fix}");
     let folder = place.folder.display().to_string();
     for (label, value) in [("folder", &folder), ("lattice", &place.lattice), ("broker", &place.broker)] {
         let _ = writeln!(text, "  {label}: {}", shown(value));
@@ -211,8 +246,8 @@ fn whereabouts(place: &Place) -> Vec<(String, Value)> {
 }
 
 // What to do next; and where it is for a time's sake, the times and the two clocks.
-fn remedies(refusal: Option<&Refusal>, code: &str) -> Vec<(String, Value)> {
-    let mut members = vec![("remedy".to_owned(), remedy(code).into())];
+fn remedies(refusal: Option<&Refusal>, fix: &str) -> Vec<(String, Value)> {
+    let mut members = vec![("remedy".to_owned(), fix.into())];
     if let Some(skew) = refusal.and_then(|refusal| refusal.skew.as_ref()) {
         let clocks = serde_json::json!({
             "document": skew.document.to_string(), "clock": skew.clock.to_string(),

@@ -74,6 +74,7 @@ fn text(view: &Value) -> String {
         ("head", member(view, "head")),
         ("epoch", member(view, "epoch")),
         ("warrant", format!("serial {}, until {}", member(view, "warrant_serial"), member(view, "warrant_until"))),
+        ("roots", format!("{} of {} must sign a warrant", member(view, "root_threshold"), rows(view, "roots").len())),
         ("administrators", format!("{} of {}", member(view, "threshold"), member(view, "administrators"))),
         ("law", member(view, "law")),
     ];
