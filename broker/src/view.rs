@@ -49,6 +49,7 @@ pub use plan::Proposal;
 pub use rules::standing;
 pub use seen::Sought;
 pub(crate) use seen::said;
+pub use signing::IN_OFFICE;
 pub use spelling::{cell, rows, spelled, text};
 
 /// What is looked at: a state, and the log that it is the fold of.

@@ -1,9 +1,18 @@
 //! What an operator is told, in the words and the width that help, and commands that ask no more than they need.
 
+use harness::acts::administrator;
 use harness::lattice::{Lattice, path};
-use harness::program::countersign_json;
+use harness::program::{countersign, countersign_json};
 use harness::verifiers::edit;
 use serde_json::json;
+
+// What is printed for people, where no terminal shows it.
+fn text(lattice: &Lattice, arguments: &[&str]) -> String {
+    let dir = lattice.path("lattice");
+    let told = countersign(&[&["--dir", path(&dir), "--nats-url", &lattice.nats.url()], arguments].concat());
+    let said = [told.stdout, told.stderr].concat();
+    String::from_utf8(said).unwrap()
+}
 
 #[test]
 fn a_changing_command_from_afar_asks_nothing_that_reads_the_log() {
@@ -16,4 +25,32 @@ fn a_changing_command_from_afar_asks_nothing_that_reads_the_log() {
     assert_eq!(countersign_json(&[&away[..], &["status"]].concat()).1["error"], json!("log_broken"));
     let invite = countersign_json(&[&away[..], &["host", "invite"]].concat());
     assert_eq!((invite.0, &invite.1["success"]), (0, &json!(true)), "{}", invite.1);
+}
+
+#[test]
+fn what_waits_is_told_whole_and_whose_it_was() {
+    let lattice = Lattice::start();
+    let carol = administrator(&lattice, "carol");
+    lattice.accepted(&["admin", "put", &carol, "--name", "carol", "--role", "issuer-admin"]);
+    let bob = administrator(&lattice, "bob");
+    lattice.accepted(&["admin", "put", &bob, "--name", "bob", "--role", "operator"]);
+    let by_bob = ["--key".to_owned(), path(&lattice.path("bob.nk")).to_owned()];
+    let approve = |id: &str| lattice.accepted(&[&by_bob[0], &by_bob[1], "approve", id]);
+    approve(&harness::acts::waits(&lattice, &["threshold", "put", "issuer-add", "2"]));
+    let acme = lattice.issuer("acme");
+    let by_carol = lattice.path("carol.nk");
+    let add = ["--key", path(&by_carol), "issuer", "add", &acme, "--scope", "shop:*", "--scope", "wasi:keyvalue"];
+    assert_eq!(lattice.json(&add).0, 4);
+    let pending = |row: usize| lattice.accepted(&["approve", "--list"])["pending"][row].clone();
+    assert_eq!(pending(0)["operations"][0]["add_issuer"]["key"], json!(acme), "{}", pending(0));
+    let told = text(&lattice, &["approve", "--list"]);
+    let line = told.lines().find(|line| line.contains(&acme)).unwrap_or_else(|| panic!("{told}"));
+    assert!(line.contains("add_issuer") && line.contains("scope=shop:*,wasi:keyvalue"), "{told}");
+    assert!(told.contains(" carol ") && !told.contains("(removed)"), "{told}");
+    // Approved, it takes away as it would have alone: both moments are told.
+    let removed = approve(&harness::acts::waits(&lattice, &["admin", "remove", &carol]));
+    assert_eq!(removed["effective"], json!(true), "{removed}");
+    assert!(removed["recorded_at_ms"].is_u64() && removed["effective_at_ms"].is_u64(), "{removed}");
+    assert_eq!(pending(0)["standing"], json!("removed"), "{}", pending(0));
+    assert!(text(&lattice, &["approve", "--list"]).contains("carol (removed)"));
 }

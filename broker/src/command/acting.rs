@@ -53,7 +53,7 @@ impl Acting {
 
     /// Has it judged, and tells what came of it. `seen` is the epoch of what the command was made from.
     pub(super) fn run(self, client: &Client, seen: Option<u64>, doing: Doing) -> anyhow::Result<Report> {
-        let Doing { operations, statements, beside, anew, says, mut members } = doing;
+        let Doing { operations, statements, beside, anew, approved, says, mut members } = doing;
         // Whoever asks for several signatures needs them for that already.
         let raises = |it: &Operation| matches!(it, Operation::PutThreshold(put) if put.threshold > 1);
         let raised = operations.iter().any(raises).then_some(A_DAY_S);
@@ -73,7 +73,8 @@ impl Acting {
             }
         };
         // What is turned down was never done, so nothing of it is to be taken away anywhere.
-        let narrows = operations.iter().any(|it| it.narrows() && !matches!(it, Operation::RejectCommand(_)));
+        let takes_away = |it: &Operation| it.narrows() && !matches!(it, Operation::RejectCommand(_));
+        let narrows = operations.iter().chain(&approved).any(takes_away);
         let act = Act { operations, statements, beside, because: self.because, open_for, anew };
         members.insert("lattice".to_owned(), client.lattice().as_str().into());
         members.insert("basis".to_owned(), basis.into());
