@@ -4,7 +4,7 @@ use harness::acts::administrator;
 use harness::lattice::{Lattice, path};
 use harness::program::{countersign, countersign_json};
 use harness::verifiers::edit;
-use serde_json::json;
+use serde_json::{Value, json};
 
 // What is printed for people, where no terminal shows it.
 fn text(lattice: &Lattice, arguments: &[&str]) -> String {
@@ -53,4 +53,19 @@ fn what_waits_is_told_whole_and_whose_it_was() {
     assert!(removed["recorded_at_ms"].is_u64() && removed["effective_at_ms"].is_u64(), "{removed}");
     assert_eq!(pending(0)["standing"], json!("removed"), "{}", pending(0));
     assert!(text(&lattice, &["approve", "--list"]).contains("carol (removed)"));
+}
+
+#[test]
+fn what_is_piped_is_one_line_a_row() {
+    let lattice = Lattice::start();
+    let acme = lattice.issuer("acme");
+    let scopes: Vec<String> =
+        (0..20).flat_map(|number| ["--scope".to_owned(), format!("wasi:store{number}")]).collect();
+    let scopes: Vec<&str> = scopes.iter().map(String::as_str).collect();
+    lattice.accepted(&[&["issuer", "add", &acme][..], &scopes].concat());
+    let listed = text(&lattice, &["issuer", "list"]);
+    let line = listed.lines().find(|line| line.contains(&acme)).unwrap_or_else(|| panic!("{listed}"));
+    assert!(scopes.iter().skip(1).step_by(2).all(|scope| line.contains(scope)), "{listed}");
+    let status: Value = lattice.accepted(&["status"]);
+    assert!(text(&lattice, &["status"]).contains("1 of 1 must sign a warrant"), "{status}");
 }
