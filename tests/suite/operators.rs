@@ -28,6 +28,29 @@ fn a_changing_command_from_afar_asks_nothing_that_reads_the_log() {
 }
 
 #[test]
+fn a_refusal_says_what_helps_here() {
+    let lattice = Lattice::start();
+    let refused = |arguments: &[&str], error: &str, says: &str, remedy: &str| {
+        let (_, told) = lattice.json(arguments);
+        let is = |name: &str, part: &str| told[name].as_str().is_some_and(|text| text.contains(part));
+        assert!(told["error"] == json!(error) && is("message", says) && is("remedy", remedy), "{arguments:?}: {told}");
+        assert_eq!(told.get("clocks"), None, "{told}");
+    };
+    let (file, why) = ("0".repeat(64), ["--until", "+1d", "--because", "renewed on Monday"]);
+    let exception = ["relax", "exception", &file, "--allow", "issuer_revoked"];
+    refused(&[&exception[..], &why].concat(), "not_relaxable", "issuer_revoked", "countersign relax reprieve");
+    let month = ["relax", "observe", "--until", "+31d", "--because", "a long first week"];
+    refused(&month, "relaxation_excessive", "the longest is 30 days", "30 days");
+    refused(&["threshold", "put", "issuer-add", "0"], "usage", "the least is 1", "--help");
+    let unknown = &"0f".repeat(16);
+    for act in ["approve", "reject"] {
+        refused(&[act, unknown], "not_found", unknown, "countersign approve --list");
+    }
+    let told = text(&lattice, &["approve", unknown]);
+    assert!(told.contains("fix: `countersign approve --list`"), "{told}");
+}
+
+#[test]
 fn what_waits_is_told_whole_and_whose_it_was() {
     let lattice = Lattice::start();
     let carol = administrator(&lattice, "carol");

@@ -10,12 +10,14 @@ use policy::json;
 use policy::key::{self, Host, Name};
 use policy::name::{ComponentId, Package, RelaxationId};
 use policy::reason::{Reason, Refusal};
-use policy::relax::Weakening;
+use policy::relax::{RELAXATION_LIFETIME_S, Weakening};
+use policy::time::Timestamp;
 use serde_json::{Value, json};
 
 use crate::client::Client;
 use crate::command::Globals;
-use crate::command::acting::{Acting, Doing, listing, member, showing, with_epoch};
+use crate::command::acting::{A_DAY_S, Acting, Doing, listing, member, showing, with_epoch};
+use crate::command::verify::now;
 use crate::command::when::{Span, When};
 use crate::output::{self, Report, Usage};
 use crate::view::{Look, cell, rows};
@@ -138,7 +140,8 @@ impl Args {
             Command::Exception { sha256, allow, putting } => {
                 let unknown = || Refusal::new(Reason::NotFound, format!("`{}` is no reason", output::shown(&allow)));
                 let allow = Reason::from_code(&allow).ok_or_else(unknown)?;
-                putting.run(globals, "exception", Weakening::Exception { sha256, allow })
+                let put = putting.run(globals, "exception", Weakening::Exception { sha256, allow });
+                if allow == Reason::IssuerRevoked { output::fixed(put, Reason::NotRelaxable, REPRIEVE) } else { put }
             }
             Command::Reprieve { sha256, issuer, putting } => {
                 let issuer = Name::<key::Issuer>::parse(&issuer)?;
@@ -183,7 +186,7 @@ impl Putting {
             Some(id) => RelaxationId::parse(&id)?,
             None => RelaxationId::parse(&format!("{word}-{}", made()?))?,
         };
-        let end = until.timestamp()?;
+        let end = near(until)?;
         let says = format!("relaxation `{id}` until {end}: {}", kind.told());
         let put = Operation::PutRelaxation(PutRelaxation { id: id.clone(), kind, until: end, reason });
         let doing = Doing::one(put, says).with("relaxation", id.as_str()).with("end", end.seconds());
@@ -191,6 +194,18 @@ impl Putting {
         let doing = if is_named { doing } else { doing.anew(&id, "the relaxation's name") };
         acting.run(&Client::of(globals)?, None, doing)
     }
+}
+
+// Its end, which is a month ahead at most: that is no matter of clocks, and is said here.
+fn near(until: When) -> anyhow::Result<Timestamp> {
+    let end = until.timestamp()?;
+    let ahead_s = end.seconds().saturating_sub(now()?.seconds());
+    if ahead_s <= RELAXATION_LIFETIME_S {
+        return Ok(end);
+    }
+    let [days, longest] = [ahead_s.div_ceil(A_DAY_S), RELAXATION_LIFETIME_S / A_DAY_S];
+    let detail = format!("it would stand for {days} days, until {end}; the longest is {longest} days");
+    Err(Refusal::new(Reason::RelaxationExcessive, detail).into())
 }
 
 // Few enough letters to type, and enough to be another one's each time.
@@ -246,6 +261,9 @@ fn once(pages: &[Value]) -> Vec<Value> {
     let mut told = BTreeSet::new();
     pages.iter().filter(|row| told.insert(json::write(row))).cloned().collect()
 }
+
+const REPRIEVE: &str = "`countersign relax reprieve SHA256 --issuer KEY` lets one file count that was admitted before its issuer \
+    was revoked";
 
 #[cfg(test)]
 mod tests {
