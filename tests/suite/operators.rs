@@ -28,6 +28,29 @@ fn a_changing_command_from_afar_asks_nothing_that_reads_the_log() {
 }
 
 #[test]
+fn a_host_is_labelled_by_what_is_named_and_the_rest_stays() {
+    let lattice = Lattice::with_cart();
+    let host = lattice.accepted(&["host", "list"])["hosts"][0]["key"].as_str().unwrap().to_owned();
+    let labels = || lattice.accepted(&["host", "show", &host])["labels"].clone();
+    let label = |more: &[&str]| lattice.json(&[&["host", "label", &host], more].concat());
+    assert_eq!(label(&["zone=eu", "rack=7", "--because", "moved in"]).1["labels"], json!({"zone": "eu", "rack": "7"}));
+    assert_eq!(labels(), json!({"zone": "eu", "rack": "7"}));
+    let (_, planned) = label(&["zone=us", "--remove", "rack", "--plan"]);
+    assert_eq!(planned["plan"][0]["host_labelled"]["labels"], json!({"zone": "us"}), "{planned}");
+    assert_eq!(labels()["rack"], json!("7"), "a plan changed something");
+    let apply = ["zone=us", "--remove", "rack", "--apply", planned["plan_sha256"].as_str().unwrap()];
+    assert_eq!(label(&apply).0, 0);
+    assert_eq!(labels(), json!({"zone": "us"}));
+    assert_eq!(label(&["--remove", "zone"]).0, 0);
+    assert_eq!(labels(), json!({}));
+    let (code, missing) = label(&["--remove", "zone"]);
+    assert_eq!((code, &missing["error"]), (3, &json!("not_found")));
+    for unmeant in [&[][..], &["zone"], &["zone=eu", "--remove", "zone"]] {
+        assert_eq!(label(unmeant).0, 2, "{unmeant:?}");
+    }
+}
+
+#[test]
 fn a_refusal_says_what_helps_here() {
     let lattice = Lattice::start();
     let refused = |arguments: &[&str], error: &str, says: &str, remedy: &str| {
