@@ -150,7 +150,7 @@ pub enum Command {
     Component(component::Args),
     /// Say which providers may answer what they serve
     Provider(provider::Args),
-    /// Invite hosts, look at them, ban them
+    /// Invite hosts, look at them, label them, ban them
     Host(host::Args),
     /// Link an import of a component to exactly one provider
     #[command(alias = "linkdef")]

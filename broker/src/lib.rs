@@ -3,7 +3,7 @@
 //! One request, in reading order: [`transport`] → [`service`] → `door` → [`policy`] examines, [`recall`] remembers →
 //! `sequencer` → [`store`] → [`signer`] → [`transport`]. Beside them: [`rules`], which the law asks last, `config`, the
 //! values of links, [`folder`] and [`keys`] on disk, [`export`], the log as lines, [`audit`], its proof, [`check`], the rows that a start
-//! passed, [`clock`], [`settings`], [`error`]. The
+//! passed, `guard`, the tasks that must not fall, [`clock`], [`settings`], [`error`]. The
 //! command line is [`command`], one file per command; [`client`] is how it reaches a lattice, [`view`] what it is shown,
 //! and [`output`] what it prints.
 //!

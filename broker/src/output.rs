@@ -4,7 +4,7 @@
 //! to say is left to the commands: each returns a [`Report`] and prints nothing itself.
 
 use std::fmt::Write as _;
-use std::io::Write as _;
+use std::io::{IsTerminal, Write as _};
 use std::process::ExitCode;
 
 use comfy_table::{ColumnConstraint, ContentArrangement, Table, Width, presets};
@@ -31,6 +31,8 @@ pub struct Report {
     text: String,
     members: Map<String, Value>,
     refused: Option<Refusal>,
+    // What to do next, where it is another thing than the reason's own remedy.
+    fix: Option<&'static str>,
     waits: bool,
 }
 
@@ -41,7 +43,7 @@ impl Report {
             Value::Object(members) => members,
             other => Map::from_iter([("result".to_owned(), other)]),
         };
-        Self { text: text.into(), members, refused: None, waits: false }
+        Self { text: text.into(), members, refused: None, fix: None, waits: false }
     }
 
     /// The same report, of something that was refused: it is printed, then the refusal, and the exit code is 3.
@@ -87,7 +89,7 @@ impl Report {
         if let Some(refusal) = &self.refused {
             members.insert("error".to_owned(), refusal.reason.code().into());
             members.insert("message".to_owned(), refusal.sentence().into());
-            members.insert("remedy".to_owned(), refusal.reason.remedy().into());
+            members.insert("remedy".to_owned(), self.fix.unwrap_or(refusal.reason.remedy()).into());
         }
         Value::Object(members)
     }
@@ -95,6 +97,32 @@ impl Report {
     /// The refusal, where something was refused.
     pub const fn refusal(&self) -> Option<&Refusal> {
         self.refused.as_ref()
+    }
+}
+
+/// A refusal with what lifts it here, in place of what its reason says everywhere.
+#[derive(Debug, thiserror::Error)]
+#[error("{refusal}")]
+pub struct Fixed {
+    #[source]
+    refusal: Refusal,
+    fix: &'static str,
+}
+
+/// The same outcome; where it is a refusal for that reason, `fix` is what to do next.
+///
+/// # Errors
+/// As it came.
+pub fn fixed(result: anyhow::Result<Report>, reason: Reason, fix: &'static str) -> anyhow::Result<Report> {
+    match result {
+        Ok(report) if report.refused.as_ref().is_some_and(|refusal| refusal.reason == reason) => {
+            Ok(Report { fix: Some(fix), ..report })
+        }
+        Err(error) => match error.downcast_ref::<Refusal>() {
+            Some(refusal) if refusal.reason == reason => Err(Fixed { refusal: refusal.clone(), fix }.into()),
+            _ => Err(error),
+        },
+        report => report,
     }
 }
 
@@ -150,7 +178,10 @@ pub fn finish(format: Format, place: &Place, result: anyhow::Result<Report>) -> 
             match report.refused {
                 None if report.waits => return ExitCode::from(WAITING),
                 None => return ExitCode::SUCCESS,
-                Some(refusal) => refusal.into(),
+                Some(refusal) => match report.fix {
+                    None => refusal.into(),
+                    Some(fix) => Fixed { refusal, fix }.into(),
+                },
             }
         }
         Err(error) => error,
@@ -162,7 +193,8 @@ pub fn finish(format: Format, place: &Place, result: anyhow::Result<Report>) -> 
 // A report of something that was refused is an error, too, and says where it was.
 fn placed(mut members: Value, report: &Report, place: &Place) -> Value {
     if let (Some(refusal), Some(members)) = (&report.refused, members.as_object_mut()) {
-        for (name, value) in whereabouts(place).into_iter().chain(remedies(Some(refusal), refusal.reason.code())) {
+        let fix = report.fix.unwrap_or(refusal.reason.remedy());
+        for (name, value) in whereabouts(place).into_iter().chain(remedies(Some(refusal), fix)) {
             members.entry(name).or_insert(value);
         }
     }
@@ -176,13 +208,16 @@ pub fn describe(format: Format, place: &Place, error: &anyhow::Error) -> String 
     let said = refusal.map(ToString::to_string);
     let chain = error.chain().skip(1).map(ToString::to_string).filter(|cause| said.as_ref() != Some(cause));
     let chain: Vec<String> = chain.collect();
-    let message = error.downcast_ref::<Refusal>().map_or_else(|| error.to_string(), Refusal::sentence);
+    let fixed = within::<Fixed>(error);
+    let itself = error.downcast_ref::<Refusal>().or(error.downcast_ref::<Fixed>().map(|fixed| &fixed.refusal));
+    let message = itself.map_or_else(|| error.to_string(), Refusal::sentence);
+    let fix = fixed.map_or_else(|| remedy(code(error)), |fixed| fixed.fix);
     if format == Format::Json {
         let mut members = serde_json::json!({
             "success": false, "error": code(error), "message": message, "error_chain": chain,
         });
         if let Some(members) = members.as_object_mut() {
-            members.extend(whereabouts(place).into_iter().chain(remedies(refusal, code(error))));
+            members.extend(whereabouts(place).into_iter().chain(remedies(refusal, fix)));
         }
         return line(&members);
     }
@@ -193,7 +228,7 @@ pub fn describe(format: Format, place: &Place, error: &anyhow::Error) -> String 
         // INVARIANT: writing to a String cannot fail.
         let _ = writeln!(text, "  because: {}", shown(&cause));
     }
-    let _ = writeln!(text, "  fix: {}", remedy(code(error)));
+    let _ = writeln!(text, "  fix: {fix}");
     let folder = place.folder.display().to_string();
     for (label, value) in [("folder", &folder), ("lattice", &place.lattice), ("broker", &place.broker)] {
         let _ = writeln!(text, "  {label}: {}", shown(value));
@@ -211,8 +246,8 @@ fn whereabouts(place: &Place) -> Vec<(String, Value)> {
 }
 
 // What to do next; and where it is for a time's sake, the times and the two clocks.
-fn remedies(refusal: Option<&Refusal>, code: &str) -> Vec<(String, Value)> {
-    let mut members = vec![("remedy".to_owned(), remedy(code).into())];
+fn remedies(refusal: Option<&Refusal>, fix: &str) -> Vec<(String, Value)> {
+    let mut members = vec![("remedy".to_owned(), fix.into())];
     if let Some(skew) = refusal.and_then(|refusal| refusal.skew.as_ref()) {
         let clocks = serde_json::json!({
             "document": skew.document.to_string(), "clock": skew.clock.to_string(),
@@ -260,56 +295,56 @@ pub fn shown(text: &str) -> String {
 
 /// Pairs of a label and a value, one a line, indented under their heading.
 pub fn fields<'a>(pairs: impl IntoIterator<Item = (&'a str, String)>) -> String {
-    let mut table = borderless();
     // A label without a value says nothing.
-    for (label, value) in pairs.into_iter().filter(|(_, value)| !value.is_empty()) {
-        table.add_row([format!("  {label}"), shown(&value)]);
-    }
-    trimmed(&table)
+    let pairs = pairs.into_iter().filter(|(_, value)| !value.is_empty());
+    laid_out(width(), None, pairs.map(|(label, value)| [format!("  {label}"), value]))
 }
 
 /// Rows under a heading.
 pub fn table<const N: usize>(heading: [&str; N], rows: impl IntoIterator<Item = [String; N]>) -> String {
-    let mut table = borderless();
-    table.set_header(heading);
+    laid_out(width(), Some(heading), rows)
+}
+
+// Where the width is known, lines end there, between two words: never within a name, a key or a scope, which people copy,
+// though the line be too long then.
+fn laid_out<const N: usize>(
+    width: Option<usize>,
+    heading: Option<[&str; N]>,
+    rows: impl IntoIterator<Item = [String; N]>,
+) -> String {
+    let mut table = Table::new();
+    table.load_preset(presets::NOTHING);
     let mut longest = [0; N];
+    let mut measured = |cells: &[String; N]| {
+        for (longest, cell) in longest.iter_mut().zip(cells) {
+            *longest = cell.split(' ').map(str::len).max().unwrap_or_default().max(*longest);
+        }
+    };
+    if let Some(heading) = heading {
+        measured(&heading.map(str::to_owned));
+        table.set_header(heading);
+    }
     for row in rows {
         let cells = row.map(|cell| shown(&cell));
-        for (longest, cell) in longest.iter_mut().zip(&cells) {
-            *longest =
-                cell.split(' ').map(str::len).filter(|word| WHOLE.contains(word)).max().unwrap_or(0).max(*longest);
-        }
+        measured(&cells);
         table.add_row(cells);
     }
-    for (column, width) in table.column_iter_mut().zip(widths(heading, longest)) {
-        column.set_constraint(ColumnConstraint::LowerBoundary(Width::Fixed(u16::try_from(width).unwrap_or(u16::MAX))));
+    if let Some(width) = width {
+        let columns = longest.map(|longest| longest + PADDING);
+        let cells = |width: usize| u16::try_from(width).unwrap_or(u16::MAX);
+        table.set_content_arrangement(ContentArrangement::Dynamic).set_width(cells(width.max(columns.iter().sum())));
+        for (column, width) in table.column_iter_mut().zip(columns) {
+            column.set_constraint(ColumnConstraint::LowerBoundary(Width::Fixed(cells(width))));
+        }
     }
     trimmed(&table)
 }
 
-// How wide each column must be. Its heading is whole, and so is what people copy, the longest first, as long as there is
-// room: it is the other columns that are made narrow.
-fn widths<const N: usize>(heading: [&str; N], longest: [usize; N]) -> [usize; N] {
-    let mut widths = heading.map(|heading| heading.split(' ').map(str::len).max().unwrap_or_default() + PADDING);
-    let mut room = WIDTH.saturating_sub(widths.iter().sum());
-    let mut columns: Vec<_> = widths.iter_mut().zip(longest).filter(|(_, longest)| *longest > 0).collect();
-    columns.sort_by_key(|(_, longest)| std::cmp::Reverse(*longest));
-    for (width, longest) in columns {
-        let more = (longest + PADDING).saturating_sub(*width);
-        if let Some(left) = room.checked_sub(more) {
-            (*width, room) = (*width + more, left);
-        }
-    }
-    widths
-}
-
-fn borderless() -> Table {
-    let mut table = Table::new();
-    table
-        .load_preset(presets::NOTHING)
-        .set_content_arrangement(ContentArrangement::Dynamic)
-        .set_width(u16::try_from(WIDTH).unwrap_or(u16::MAX));
-    table
+/// How wide the terminal is that is written to; no line is broken for a file or another program.
+pub fn width() -> Option<usize> {
+    let out = std::io::stdout();
+    let size = rustix::termios::tcgetwinsize(&out).ok().filter(|_| out.is_terminal())?;
+    Some(usize::from(size.ws_col)).filter(|width| *width > 0)
 }
 
 fn trimmed(table: &Table) -> String {
@@ -346,12 +381,8 @@ fn complain(text: &str) {
 
 // Recorded, and neither done nor refused yet.
 const WAITING: u8 = 4;
-// The lengths of words that are never broken: times, ids, keys, digests.
-const WHOLE: std::ops::RangeInclusive<usize> = 20..=64;
 // What stands around each cell.
 const PADDING: usize = 2;
-/// How wide what is printed may be, where it can be.
-pub const WIDTH: usize = 120;
 
 #[cfg(test)]
 mod tests {
@@ -373,29 +404,36 @@ mod tests {
         }
     }
 
-    #[test]
-    fn tables_are_at_most_120_columns_wide() {
-        let text = table(["A", "B"], [["x ".repeat(100), "y".repeat(150)]]);
-        assert!(text.lines().all(|line| line.len() <= 120), "{text}");
+    // Each line, and the widest.
+    fn laid<const N: usize>(width: Option<usize>, heading: [&str; N], row: [&str; N]) -> (Vec<String>, usize) {
+        let text = laid_out(width, Some(heading), [row.map(str::to_owned)]);
+        let lines: Vec<String> = text.lines().map(str::to_owned).collect();
+        let widest = lines.iter().map(String::len).max().unwrap_or_default();
+        (lines, widest)
     }
 
     #[test]
-    fn a_key_is_never_broken_over_two_lines_and_what_stands_beside_it_is() {
+    fn what_no_terminal_shows_is_one_line_a_row() {
+        let scopes = "component, provider, contract, ".repeat(20);
+        let (lines, _) = laid(None, ["KEY", "SCOPE"], [&"A".repeat(56), &scopes]);
+        assert_eq!(lines.len(), 2, "{lines:?}");
+        assert!(lines[1].ends_with(scopes.trim_end()), "{lines:?}");
+    }
+
+    #[test]
+    fn a_terminals_width_is_kept_between_words_alone() {
         let key = format!("A{}", "B".repeat(55));
-        let row = || [key.clone(), "wasi:cli, wasi:clocks, wasi:io ".repeat(4), "x ".repeat(60), "active".to_owned()];
-        let text = table(["KEY", "SCOPE", "KINDS", "STANDING"], [row(), row()]);
-        assert_eq!(text.matches(&key).count(), 2, "{text}");
-        assert!(text.lines().all(|line| line.len() <= 120), "{text}");
-    }
-
-    #[test]
-    fn where_not_all_has_room_the_headings_have() {
-        let row =
-            || ["2".to_owned(), "no".to_owned(), "B".repeat(56), "C".repeat(56), "2026-11-23T04:35:20Z".to_owned()];
-        let text = table(["SERIAL", "IN FORCE", "DECISION KEYS", "SIGNED BY", "SINCE"], [row()]);
-        let words = ["SERIAL", "FORCE", "DECISION", "SIGNED", "SINCE", &"B".repeat(56)];
-        assert!(words.iter().all(|word| text.contains(word)), "{text}");
-        assert!(text.lines().all(|line| line.len() <= 120), "{text}");
+        let kinds = "component, provider, contract";
+        for width in [60, 80, 120, 200] {
+            let row = [&key, "wasi:keyvalue, shop:*", kinds, "active", &"x ".repeat(60)];
+            let (lines, widest) = laid(Some(width), ["KEY", "SCOPE", "KINDS", "STANDING", "BECAUSE"], row);
+            let least = [58, 16, 12, 10, 9].iter().sum::<usize>();
+            assert!(widest <= width.max(least), "{width}: {lines:?}");
+            for word in [&key, "wasi:keyvalue,", "shop:*", "component,", "provider,", "contract", "active", "STANDING"]
+            {
+                assert!(lines.iter().any(|line| line.contains(word)), "{word} at {width}: {lines:?}");
+            }
+        }
     }
 
     #[test]

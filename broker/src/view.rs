@@ -50,6 +50,7 @@ pub use plan::Proposal;
 pub use rules::standing;
 pub use seen::Sought;
 pub(crate) use seen::said;
+pub use signing::IN_OFFICE;
 pub use spelling::{cell, rows, spelled, text};
 
 /// What is looked at: a state, and the log that it is the fold of.
@@ -109,8 +110,14 @@ pub enum Look {
         /// How many starts at most.
         most: u64,
     },
-    /// What is weakened, and what that let through.
+    /// What is weakened, and what that let through lately.
     Relaxations,
+    /// What would have been refused, and what was started without a broker.
+    Relaxed {
+        /// What comes before that entry, as the page before named it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        after: Option<String>,
+    },
     /// The lattice at a glance.
     Status,
     /// The administrators and the thresholds.
@@ -220,6 +227,7 @@ impl Look {
             {
                 page.after = after;
             }
+            Self::Relaxed { after: it } => *it = after,
             Self::Inventory(which) if which.limit.is_none() => which.after = after,
             Self::Seen(sought) if sought.limit.is_none() => sought.after = after,
             Self::History(which) => which.after = after,
@@ -243,6 +251,7 @@ impl Look {
             Self::Rules => "rules",
             Self::RulesDiff { .. } => "rules_diff",
             Self::Relaxations => "relaxations",
+            Self::Relaxed { .. } => "relaxed",
             Self::Status => "status",
             Self::Administrators => "administrators",
             Self::Pending { .. } => "pending",
@@ -279,6 +288,7 @@ pub async fn answer(scene: Scene<'_>, look: &Look) -> Result<Value, Error> {
         Look::Rules => rules::rules(scene),
         Look::RulesDiff { text, most } => rules::diff(scene, text, *most).await?,
         Look::Relaxations => relaxations::relaxations(scene).await?,
+        Look::Relaxed { after } => relaxations::report(scene, after.as_deref()).await?,
         Look::Status => status::status(scene).await?,
         Look::Inventory(which) => inventory::inventory(scene, which)?,
         Look::Effective { index } => effective::effective(scene, *index).await?,

@@ -71,6 +71,7 @@ async fn t73_hostile_text_in_every_query_over_nats_is_text_and_changes_nothing()
             ("why", json!({"why": {"about": text}})),
             ("seen", json!({"seen": {"about": text}})),
             ("seen", json!({"seen": {"about": "cart", "after": text}})),
+            ("relaxed", json!({"relaxed": {"after": text}})),
             ("why", json!({"why": {"about": "cart", "contract": text}})),
             ("history", json!({"history": {"id": text}})),
             ("tail", json!({"tail": {"from": text, "most": 3}})),

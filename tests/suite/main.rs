@@ -26,6 +26,7 @@ mod keep;
 mod lattices;
 mod links;
 mod nkeys;
+mod operators;
 mod outage;
 mod payloads;
 mod plans;

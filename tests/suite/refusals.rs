@@ -157,7 +157,7 @@ fn attack(reason: Reason) -> (Chapter, Attack) {
         Reason::NotFound => (Administrators, administrators::what_never_was),
         Reason::NotDefaultable => (Administrators, administrators::default_for_links_only),
         Reason::NotSupportedYet => (Administrators, administrators::reserved_form),
-        Reason::NotRelaxable => (Administrators, administrators::exception_for_the_revoked),
+        Reason::NotRelaxable => (Administrators, administrators::exception_for_the_banned),
         Reason::RelaxationExcessive => (Administrators, administrators::relaxed_for_ever),
         Reason::EvidenceMissing => (Administrators, administrators::torn_off),
         Reason::InviteUnknown => (Administrators, administrators::invitation_of_nobody),

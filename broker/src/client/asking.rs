@@ -80,7 +80,11 @@ impl Client {
 
 // Some looks decide thousands of starts again, or read as many entries.
 const fn patience(look: &Look) -> Duration {
-    if matches!(look, Look::Plan(_) | Look::RulesDiff { .. } | Look::Seen(_)) { LONG } else { DEADLINE }
+    if matches!(look, Look::Plan(_) | Look::RulesDiff { .. } | Look::Seen(_) | Look::Relaxed { .. }) {
+        LONG
+    } else {
+        DEADLINE
+    }
 }
 
 const LONG: Duration = Duration::from_secs(60);

@@ -17,7 +17,7 @@ use crate::command::moments::moments;
 use crate::command::planning::{looked, planned, still};
 use crate::command::when::Span;
 use crate::output::{self, Report};
-use crate::view::Look;
+use crate::view::{Look, rows};
 
 pub(super) use crate::command::doing::Doing;
 
@@ -53,7 +53,7 @@ impl Acting {
 
     /// Has it judged, and tells what came of it. `seen` is the epoch of what the command was made from.
     pub(super) fn run(self, client: &Client, seen: Option<u64>, doing: Doing) -> anyhow::Result<Report> {
-        let Doing { operations, statements, beside, anew, says, mut members } = doing;
+        let Doing { operations, statements, beside, anew, approved, says, mut members } = doing;
         // Whoever asks for several signatures needs them for that already.
         let raises = |it: &Operation| matches!(it, Operation::PutThreshold(put) if put.threshold > 1);
         let raised = operations.iter().any(raises).then_some(A_DAY_S);
@@ -65,14 +65,16 @@ impl Acting {
         let (basis, open_for) = match (self.basis.or(seen), open_for) {
             (Some(basis), Some(seconds)) => (basis, Some(seconds)),
             (basis, open_for) => {
-                let status = client.look(&Look::Status)?;
-                let threshold = status.view.get("threshold").and_then(Value::as_u64);
-                let several = threshold.is_some_and(|threshold| threshold > 1).then_some(A_DAY_S);
-                (basis.unwrap_or(status.epoch), open_for.or(several))
+                // Asked before each act, so nothing that reads the log, which may be long.
+                let seen = client.look(&Look::Administrators)?;
+                let raised = |row: &Value| row.get("threshold").and_then(Value::as_u64).is_some_and(|many| many > 1);
+                let several = rows(&seen.view, "thresholds").iter().any(raised).then_some(A_DAY_S);
+                (basis.unwrap_or(seen.epoch), open_for.or(several))
             }
         };
         // What is turned down was never done, so nothing of it is to be taken away anywhere.
-        let narrows = operations.iter().any(|it| it.narrows() && !matches!(it, Operation::RejectCommand(_)));
+        let takes_away = |it: &Operation| it.narrows() && !matches!(it, Operation::RejectCommand(_));
+        let narrows = operations.iter().chain(&approved).any(takes_away);
         let act = Act { operations, statements, beside, because: self.because, open_for, planned: None, anew };
         members.insert("lattice".to_owned(), client.lattice().as_str().into());
         members.insert("basis".to_owned(), basis.into());
@@ -147,7 +149,7 @@ pub(super) fn listing<const N: usize>(
     row: impl Fn(&Value) -> [String; N],
 ) -> anyhow::Result<Report> {
     let seen = Client::of(globals)?.look(look)?;
-    let rows = crate::view::rows(&seen.view, list);
+    let rows = rows(&seen.view, list);
     let text = if rows.is_empty() { format!("no {list}\n") } else { output::table(heading, rows.iter().map(row)) };
     let text = text + &super::paging::next(&seen.view);
     Ok(Report::new(text, with_epoch(seen.view, seen.epoch)))
@@ -162,7 +164,7 @@ pub(super) fn showing(
     name: &str,
 ) -> anyhow::Result<Report> {
     let seen = Client::of(globals)?.look(look)?;
-    let found: Vec<&Value> = crate::view::rows(&seen.view, list).iter().filter(|row| meant(row)).collect();
+    let found: Vec<&Value> = rows(&seen.view, list).iter().filter(|row| meant(row)).collect();
     if found.is_empty() {
         let name: String = name.chars().take(80).collect();
         return Err(Refusal::new(Reason::NotFound, format!("`{name}` is not among the {list}")).into());
@@ -187,7 +189,8 @@ pub(super) fn paragraph(row: &Value) -> String {
 pub(super) fn cell(name: &str, value: &Value) -> String {
     match (name, value) {
         (
-            "at" | "iat" | "exp" | "end" | "not_after" | "not_before" | "since" | "last" | "warrant_until",
+            "at" | "iat" | "exp" | "end" | "not_after" | "not_before" | "since" | "last" | "counted_since"
+            | "warrant_until",
             Value::Number(_),
         ) => {
             let time = value.as_u64().and_then(|seconds| Timestamp::from_seconds(seconds).ok());

@@ -23,6 +23,8 @@ pub(super) struct Doing {
     pub(super) beside: Vec<Vec<u8>>,
     /// What of it would be another if it were made again.
     pub(super) anew: Anew,
+    /// What is done by approving it.
+    pub(super) approved: Vec<Operation>,
     /// One line for people.
     pub(super) says: String,
     /// Members for programs.

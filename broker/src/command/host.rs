@@ -2,10 +2,13 @@
 //!
 //! The one-time seed is printed and kept nowhere; the log holds only its public half. Joining is left to `host`.
 
+use std::collections::BTreeMap;
+
 use clap::Subcommand;
 use data_encoding::BASE64URL_NOPAD;
-use policy::govern::{BanHost, InviteHost, Operation};
+use policy::govern::{BanHost, InviteHost, LabelHost, Operation};
 use policy::key::{Host, Invite, Name};
+use policy::reason::{Reason, Refusal};
 
 use crate::client::{Client, told};
 use crate::command::Globals;
@@ -15,10 +18,10 @@ use crate::command::running::RunningName;
 use crate::command::verify::now;
 use crate::command::when::When;
 use crate::keys::SigningKey;
-use crate::output::{self, Report};
+use crate::output::{self, Report, Usage};
 use crate::view::{Look, Page, cell, rows};
 
-/// Invite hosts, look at them, ban them.
+/// Invite hosts, look at them, label them, ban them.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(subcommand)]
@@ -57,6 +60,22 @@ enum Command {
         #[arg(value_name = "KEY")]
         host: String,
     },
+    /// Change the labels that people and rules call a host by; those that are not named stay
+    #[command(after_help = "Examples:\n  countersign host label N... zone=eu rack=7\n  \
+        countersign host label N... zone=us --remove rack --because 'moved'")]
+    Label {
+        /// Its key.
+        #[arg(value_name = "KEY")]
+        host: String,
+        /// A label and what it says from now on.
+        #[arg(value_name = "K=V", required_unless_present = "remove")]
+        label: Vec<String>,
+        /// A label to take away; may be given more than once.
+        #[arg(long, value_name = "K")]
+        remove: Vec<String>,
+        #[command(flatten)]
+        acting: Acting,
+    },
     /// Ban a host: it gets no further permit
     #[command(visible_alias = "rm", after_help = "Examples:\n  countersign host ban N... --because 'decommissioned'")]
     Ban {
@@ -80,6 +99,7 @@ impl Args {
                 let key = Name::<Host>::parse(&host)?.to_string();
                 showing(globals, &Look::Hosts(Page::default()), "hosts", |row| cell(row, "key") == key, &key)
             }
+            Command::Label { host, label, remove, acting } => relabel(globals, &host, &label, &remove, acting),
             Command::Ban { host, running, acting } => {
                 let host = Name::<Host>::parse(&host)?;
                 let doing = Doing::one(
@@ -104,6 +124,37 @@ fn list(globals: &Globals, paged: Paged) -> anyhow::Result<Report> {
     let text =
         format!("{}\n{}", report.text(), output::table(["OPEN INVITATION", "UNTIL", "LABELS"], open.iter().map(row)));
     Ok(Report::new(text, json))
+}
+
+// The act says all labels, so those that stay are read first.
+fn relabel(
+    globals: &Globals,
+    host: &str,
+    label: &[String],
+    remove: &[String],
+    acting: Acting,
+) -> anyhow::Result<Report> {
+    let (host, client) = (Name::<Host>::parse(host)?, Client::of(globals)?);
+    let seen = client.look(&Look::Hosts(Page::default()))?;
+    let found = rows(&seen.view, "hosts").iter().find(|row| cell(row, "key") == host.to_string());
+    let unknown = || Refusal::new(Reason::HostUnknown, format!("host `{host}` is not enrolled"));
+    let found = found.and_then(|row| row.get("labels")).cloned().ok_or_else(unknown)?;
+    let mut labels: BTreeMap<String, String> = serde_json::from_value(found)?;
+    let put = pairs(label)?;
+    for key in remove {
+        if put.contains_key(key) {
+            return Err(Usage(format!("`{}` is put and taken away", output::shown(key))).into());
+        }
+        let missing = || Refusal::new(Reason::NotFound, format!("host `{host}` has no label `{key}`"));
+        labels.remove(key).ok_or_else(missing)?;
+    }
+    labels.extend(put);
+    let told: Vec<String> = labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
+    let says =
+        format!("host {host} is labelled {}", if told.is_empty() { "nothing".to_owned() } else { told.join(", ") });
+    let members = serde_json::to_value(&labels)?;
+    let doing = Doing::one(Operation::LabelHost(LabelHost { host, labels }), says);
+    acting.run(&client, Some(seen.epoch), doing.with("host", host.to_string()).with("labels", members))
 }
 
 fn invite(globals: &Globals, labels: &[String], expires_in: u64, acting: Acting) -> anyhow::Result<Report> {

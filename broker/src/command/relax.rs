@@ -1,17 +1,23 @@
 //! `relax`: the one way to weaken anything. Each weakening has a reason and an end, is shown, and lets through no more
 //! than it says.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use clap::Subcommand;
 use policy::digest::Digest;
 use policy::govern::{EndRelaxation, Operation, PutRelaxation};
+use policy::json;
 use policy::key::{self, Host, Name};
 use policy::name::{ComponentId, Package, RelaxationId};
 use policy::reason::{Reason, Refusal};
-use policy::relax::Weakening;
+use policy::relax::{RELAXATION_LIFETIME_S, Weakening};
+use policy::time::Timestamp;
+use serde_json::{Value, json};
 
 use crate::client::Client;
 use crate::command::Globals;
-use crate::command::acting::{Acting, Doing, listing, member, showing, with_epoch};
+use crate::command::acting::{A_DAY_S, Acting, Doing, listing, member, showing, with_epoch};
+use crate::command::verify::now;
 use crate::command::when::{Span, When};
 use crate::output::{self, Report, Usage};
 use crate::view::{Look, cell, rows};
@@ -88,7 +94,7 @@ enum Command {
         #[command(flatten)]
         putting: Putting,
     },
-    /// List the relaxations, with their ends and what each let through
+    /// List the relaxations, with their ends and what each let through lately
     #[command(visible_alias = "ls", after_help = "Examples:\n  countersign relax list")]
     List,
     /// Show one relaxation
@@ -134,7 +140,8 @@ impl Args {
             Command::Exception { sha256, allow, putting } => {
                 let unknown = || Refusal::new(Reason::NotFound, format!("`{}` is no reason", output::shown(&allow)));
                 let allow = Reason::from_code(&allow).ok_or_else(unknown)?;
-                putting.run(globals, "exception", Weakening::Exception { sha256, allow })
+                let put = putting.run(globals, "exception", Weakening::Exception { sha256, allow });
+                if allow == Reason::IssuerRevoked { output::fixed(put, Reason::NotRelaxable, REPRIEVE) } else { put }
             }
             Command::Reprieve { sha256, issuer, putting } => {
                 let issuer = Name::<key::Issuer>::parse(&issuer)?;
@@ -149,7 +156,9 @@ impl Args {
             Command::List => {
                 let heading = ["ID", "WEAKENS", "STANDING", "END", "LET THROUGH", "REASON"];
                 listing(globals, &Look::Relaxations, "relaxations", heading, |row| {
-                    ["id", "weakens", "standing", "end", "let_through", "reason"].map(|name| member(row, name))
+                    let [id, weakens, standing, end, reason] =
+                        ["id", "weakens", "standing", "end", "reason"].map(|name| member(row, name));
+                    [id, weakens, standing, end, let_through(row), reason]
                 })
             }
             Command::Show { id } => {
@@ -177,7 +186,7 @@ impl Putting {
             Some(id) => RelaxationId::parse(&id)?,
             None => RelaxationId::parse(&format!("{word}-{}", made()?))?,
         };
-        let end = until.timestamp()?;
+        let end = near(until)?;
         let says = format!("relaxation `{id}` until {end}: {}", kind.told());
         let put = Operation::PutRelaxation(PutRelaxation { id: id.clone(), kind, until: end, reason });
         let doing = Doing::one(put, says).with("relaxation", id.as_str()).with("end", end.seconds());
@@ -187,27 +196,85 @@ impl Putting {
     }
 }
 
+// Its end, which is a month ahead at most: that is no matter of clocks, and is said here.
+fn near(until: When) -> anyhow::Result<Timestamp> {
+    let end = until.timestamp()?;
+    let ahead_s = end.seconds().saturating_sub(now()?.seconds());
+    if ahead_s <= RELAXATION_LIFETIME_S {
+        return Ok(end);
+    }
+    let [days, longest] = [ahead_s.div_ceil(A_DAY_S), RELAXATION_LIFETIME_S / A_DAY_S];
+    let detail = format!("it would stand for {days} days, until {end}; the longest is {longest} days");
+    Err(Refusal::new(Reason::RelaxationExcessive, detail).into())
+}
+
 // Few enough letters to type, and enough to be another one's each time.
 fn made() -> anyhow::Result<String> {
     Ok(crate::keys::nonce()?.to_string().chars().take(8).collect())
 }
 
+/// What a relaxation let through: where only the newest entries were counted, that it is more, perhaps.
+pub(super) fn let_through(row: &Value) -> String {
+    let (count, since) = (member(row, "let_through"), member(row, "counted_since"));
+    if since.is_empty() { count } else { format!("at least {count}, since {since}") }
+}
+
 fn report(globals: &Globals) -> anyhow::Result<Report> {
-    let seen = Client::of(globals)?.look(&Look::Relaxations)?;
-    let (observed, stood_in) = (rows(&seen.view, "observed"), rows(&seen.view, "stood_in"));
+    let mut seen = Client::of(globals)?.look(&Look::Relaxed { after: None })?;
+    let (observed, stood_in) = (summed(rows(&seen.view, "observed")), once(rows(&seen.view, "stood_in")));
     let mut text = "nothing would have been refused\n".to_owned();
     if !observed.is_empty() {
-        let row = |row: &serde_json::Value| {
+        let row = |row: &Value| {
             ["component", "package", "reason", "count", "last", "relaxation"].map(|name| member(row, name))
         };
         let heading = ["COMPONENT", "IMPORT", "WOULD REFUSE", "COUNT", "LAST", "BY"];
         text = output::table(heading, observed.iter().map(row));
     }
     if !stood_in.is_empty() {
-        let row =
-            |row: &serde_json::Value| ["at", "component", "host", "relaxation", "index"].map(|name| member(row, name));
+        let row = |row: &Value| ["at", "component", "host", "relaxation", "index"].map(|name| member(row, name));
         text += "started by standby permits\n";
         text += &output::table(["AT", "COMPONENT", "HOST", "BY", "ENTRY"], stood_in.iter().map(row));
     }
+    seen.view = json!({"observed": observed, "stood_in": stood_in});
     Ok(Report::new(text, with_epoch(seen.view, seen.epoch)))
+}
+
+// What several pages of entries counted, each thing once.
+fn summed(pages: &[Value]) -> Vec<Value> {
+    let count = |row: &Value, name: &str| row.get(name).and_then(Value::as_u64).unwrap_or_default();
+    let mut all = BTreeMap::<_, Value>::new();
+    for page in pages {
+        let key = ["relaxation", "component", "package", "reason"].map(|name| cell(page, name));
+        let before = all.remove(&key).unwrap_or_default();
+        let mut row = page.clone();
+        if let Some(row) = row.as_object_mut() {
+            row.insert("count".to_owned(), (count(page, "count") + count(&before, "count")).into());
+            row.insert("last".to_owned(), count(page, "last").max(count(&before, "last")).into());
+        }
+        all.insert(key, row);
+    }
+    all.into_values().collect()
+}
+
+// A host says it again until it is answered.
+fn once(pages: &[Value]) -> Vec<Value> {
+    let mut told = BTreeSet::new();
+    pages.iter().filter(|row| told.insert(json::write(row))).cloned().collect()
+}
+
+const REPRIEVE: &str = "`countersign relax reprieve SHA256 --issuer KEY` lets one file count that was admitted before its issuer \
+    was revoked";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pages_of_a_report_are_added_up_and_what_is_said_twice_is_told_once() {
+        let row = |of: &str, count: u64, last: u64| json!({"component": of, "count": count, "last": last});
+        let all = summed(&[row("cart", 2, 90), row("till", 1, 80), row("cart", 3, 70)]);
+        assert_eq!(all, [row("cart", 5, 90), row("till", 1, 80)]);
+        let stood = |at: u64| json!({"at": at, "component": "cart"});
+        assert_eq!(once(&[stood(2), stood(1), stood(2)]), [stood(2), stood(1)]);
+    }
 }

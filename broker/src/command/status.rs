@@ -74,6 +74,7 @@ fn text(view: &Value) -> String {
         ("head", member(view, "head")),
         ("epoch", member(view, "epoch")),
         ("warrant", format!("serial {}, until {}", member(view, "warrant_serial"), member(view, "warrant_until"))),
+        ("roots", format!("{} of {} must sign a warrant", member(view, "root_threshold"), rows(view, "roots").len())),
         ("administrators", format!("{} of {}", member(view, "threshold"), member(view, "administrators"))),
         ("law", member(view, "law")),
     ];
@@ -112,7 +113,10 @@ fn relaxed(standing: &[Value]) -> String {
     if standing.is_empty() {
         return String::new();
     }
-    let row = |row: &Value| ["id", "weakens", "end", "let_through", "reason"].map(|name| member(row, name));
+    let row = |row: &Value| {
+        let [id, weakens, end, reason] = ["id", "weakens", "end", "reason"].map(|name| member(row, name));
+        [id, weakens, end, crate::command::relax::let_through(row), reason]
+    };
     let heading = ["RELAXED", "WHAT", "UNTIL", "LET THROUGH", "REASON"];
     "weakened\n".to_owned() + &output::table(heading, standing.iter().map(row))
 }

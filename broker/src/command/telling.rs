@@ -161,11 +161,11 @@ fn section(heading: &str, lines: &[Value], whole: bool) -> String {
     text
 }
 
-// Lines that end at the usual width, each with the gap that parts it from the column before.
+// Lines that end at the terminal's width, if there is one, each with the gap that parts it from the column before.
 fn wrapped(told: &str, indent: usize) -> Vec<String> {
+    let room = output::width().map_or(usize::MAX, |width| width.saturating_sub(indent));
     let mut lines = vec![String::new()];
     for word in told.split(' ') {
-        let room = output::WIDTH.saturating_sub(indent);
         let Some(line) = lines.last_mut() else { continue };
         if !line.is_empty() && line.len() + 1 + word.len() > room {
             lines.push(word.to_owned());

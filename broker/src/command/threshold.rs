@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::client::Client;
 use crate::command::Globals;
 use crate::command::acting::{Acting, Doing, listing, member};
-use crate::output::Report;
+use crate::output::{Report, Usage};
 use crate::view::{Look, rows};
 
 /// Say how many administrators must sign what.
@@ -25,7 +25,8 @@ enum Command {
     Put {
         /// The class of acts.
         class: ClassName,
-        /// How many must sign.
+        /// How many must sign; at least 1.
+        #[arg(value_parser = signers)]
         signers: u64,
         #[command(flatten)]
         acting: Acting,
@@ -77,6 +78,11 @@ impl Args {
             }
         }
     }
+}
+
+fn signers(text: &str) -> Result<u64, Usage> {
+    let count: Option<u64> = text.parse().ok();
+    count.filter(|count| *count > 0).ok_or_else(|| Usage("a number of administrators; the least is 1".to_owned()))
 }
 
 // Where each of them must sign, one lost key leaves nobody who could put another in its place.

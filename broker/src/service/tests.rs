@@ -11,6 +11,7 @@ mod forging;
 mod founding;
 mod freezing;
 mod growth;
+mod relaxing;
 mod rotation;
 mod seen;
 mod starting;

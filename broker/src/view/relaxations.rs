@@ -1,11 +1,12 @@
 //! What is weakened, until when, and what each weakening let through: counted from the log.
 //!
-//! The log is read backwards, no further than the longest that a relaxation may stand.
+//! Lists count in the newest entries alone, and say how far back that is, so that no look takes longer the busier a
+//! lattice is. A report counts everything, a page of entries at a time.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use policy::key::{Host, Name};
-use policy::log::{Body, Ruled};
+use policy::log::{Body, Entry, Head, Ruled};
 use policy::name::{ComponentId, Package, RelaxationId};
 use policy::reason::Reason;
 use policy::relax::{RELAXATION_LIFETIME_S, Relaxation, StoodIn, Weakening};
@@ -13,6 +14,7 @@ use serde_json::{Value, json};
 
 use super::Scene;
 use super::lists::row;
+use super::seen::index;
 use crate::error::Error;
 
 // What would have been refused: by which relaxation it passed, for which component, and why it would have been.
@@ -25,13 +27,33 @@ struct Counts {
     passed: BTreeMap<RelaxationId, Vec<u64>>,
     given: BTreeMap<RelaxationId, Vec<u64>>,
     stood_in: BTreeSet<(u64, Name<Host>, RelaxationId, ComponentId, u64)>,
+    // The time of the oldest entry that was read, where older ones were left.
+    since: Option<u64>,
 }
 
+/// All that there are.
 pub(super) async fn relaxations(scene: Scene<'_>) -> Result<Value, Error> {
+    Ok(json!({"relaxations": told_of(scene, |_| true).await?}))
+}
+
+/// Those that stand now.
+pub(super) async fn standing(scene: Scene<'_>) -> Result<Value, Error> {
+    told_of(scene, |relaxation| relaxation.stands(scene.now)).await
+}
+
+/// What would have been refused, and what was started without a broker: a page of entries, the newest first.
+pub(super) async fn report(scene: Scene<'_>, after: Option<&str>) -> Result<Value, Error> {
+    let end = after.map_or(Ok(scene.head.size), index)?.min(scene.head.size);
     let oldest = scene.now.seconds().saturating_sub(RELAXATION_LIFETIME_S);
-    let counts = counts(scene, oldest).await?;
-    let rows = scene.state.relaxations().iter().map(|(id, relaxation)| told(scene, id, relaxation, &counts));
-    let observed = counts.observed.iter().take(MOST).map(|((id, component, package, reason), (count, last))| {
+    let (mut counts, mut next) = (Counts::default(), None);
+    let before = Scene { head: Head { size: end, ..scene.head }, ..scene };
+    let visited = before.backwards(RECENT, |entry, _| {
+        counts.add(entry);
+        next = (entry.at_ms / 1000 >= oldest && entry.index > 0).then_some(entry.index);
+        Ok(next.is_none() || counts.observed.len().max(counts.stood_in.len()) >= MOST)
+    });
+    visited.await?;
+    let observed = counts.observed.iter().map(|((id, component, package, reason), (count, last))| {
         row([
             ("relaxation", json!(id)),
             ("component", json!(component)),
@@ -41,41 +63,47 @@ pub(super) async fn relaxations(scene: Scene<'_>) -> Result<Value, Error> {
             ("last", json!(last)),
         ])
     });
-    let stood_in = counts.stood_in.iter().rev().take(MOST).map(|(at, host, relaxation, component, index)| {
+    let stood_in = counts.stood_in.iter().rev().map(|(at, host, relaxation, component, index)| {
         json!({"at": at, "host": host, "relaxation": relaxation, "component": component, "index": index})
     });
-    Ok(json!({
-        "relaxations": rows.collect::<Vec<_>>(),
-        "observed": observed.collect::<Vec<_>>(),
-        "stood_in": stood_in.collect::<Vec<_>>(),
-    }))
+    Ok(row([
+        ("observed", observed.collect()),
+        ("stood_in", stood_in.collect()),
+        ("next", json!(next.map(|next| next.to_string()))),
+    ]))
 }
 
-/// Those that stand now, in short; nothing is read where none does.
-pub(super) async fn standing(scene: Scene<'_>) -> Result<Value, Error> {
-    let stands = |relaxation: &&Relaxation| relaxation.stands(scene.now);
-    let Some(oldest) = scene.state.relaxations().values().filter(stands).map(|it| it.since.seconds()).min() else {
+// Nothing is read where none is meant.
+async fn told_of(scene: Scene<'_>, meant: impl Fn(&Relaxation) -> bool) -> Result<Value, Error> {
+    let all = scene.state.relaxations().iter().filter(|(_, relaxation)| meant(relaxation));
+    let Some(oldest) = all.clone().map(|(_, relaxation)| relaxation.since.seconds()).min() else {
         return Ok(json!([]));
     };
-    let counts = counts(scene, oldest).await?;
-    let rows = scene.state.relaxations().iter().filter(|(_, relaxation)| stands(relaxation));
-    Ok(rows.map(|(id, relaxation)| told(scene, id, relaxation, &counts)).collect())
-}
-
-async fn counts(scene: Scene<'_>, oldest: u64) -> Result<Counts, Error> {
-    let mut counts = Counts::default();
-    let visited = scene.backwards(u64::MAX, |entry, _| {
-        if let Body::Ruling(ruled) = &entry.body {
-            counts.add(ruled, entry.at_ms / 1000);
-        }
-        Ok(entry.at_ms / 1000 < oldest)
-    });
-    visited.await?;
-    Ok(counts)
+    let counts = Counts::recent(scene, oldest).await?;
+    Ok(all.map(|(id, relaxation)| told(scene, id, relaxation, &counts)).collect())
 }
 
 impl Counts {
-    fn add(&mut self, ruled: &Ruled, at: u64) {
+    // Of the newest entries, back to a time.
+    async fn recent(scene: Scene<'_>, oldest: u64) -> Result<Self, Error> {
+        let (mut counts, mut since) = (Self::default(), None);
+        let visited = scene.backwards(RECENT, |entry, _| {
+            counts.add(entry);
+            let at = entry.at_ms / 1000;
+            since = Some(at).filter(|at| *at >= oldest && entry.index > 0);
+            Ok(since.is_none())
+        });
+        visited.await?;
+        Ok(Self { since, ..counts })
+    }
+
+    fn add(&mut self, entry: &Entry) {
+        if let Body::Ruling(ruled) = &entry.body {
+            self.ruled(ruled, entry.at_ms / 1000);
+        }
+    }
+
+    fn ruled(&mut self, ruled: &Ruled, at: u64) {
         for relaxed in &ruled.relaxed {
             let key = (relaxed.id.clone(), ruled.id.clone(), relaxed.package.clone(), relaxed.would_refuse);
             let (count, last) = self.observed.entry(key).or_default();
@@ -103,6 +131,7 @@ fn told(scene: Scene<'_>, id: &RelaxationId, relaxation: &Relaxation, counts: &C
     let used = counts.stood_in.iter().filter(|(at, _, relaxation, ..)| relaxation == id && *at >= since.seconds());
     let standby = matches!(kind, Weakening::Standby { .. });
     let last = counts.passed.get(id).into_iter().flatten().max();
+    let counted_since = counts.since.filter(|from| *from >= since.seconds());
     row([
         ("id", json!(id)),
         ("weakens", json!(kind.told())),
@@ -112,10 +141,13 @@ fn told(scene: Scene<'_>, id: &RelaxationId, relaxation: &Relaxation, counts: &C
         ("reason", json!(reason)),
         ("let_through", if standby { json!(used.count()) } else { json!(ours(&counts.passed)) }),
         ("permits", if standby { json!(ours(&counts.given)) } else { Value::Null }),
+        ("counted_since", json!(counted_since)),
         ("last", json!(last)),
         ("kind", json!(kind)),
     ])
 }
 
-// The most rows of one list.
+// The most rows of one page.
 const MOST: usize = 1000;
+// How many of the newest entries are counted in, and how many are read for one page.
+const RECENT: u64 = 4096;

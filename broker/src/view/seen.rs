@@ -73,7 +73,8 @@ pub(super) async fn seen(scene: Scene<'_>, sought: &Sought) -> Result<Value, Err
     ]))
 }
 
-fn index(text: &str) -> Result<u64, Refusal> {
+/// The index that a page begins before, as the page before named it.
+pub(super) fn index(text: &str) -> Result<u64, Refusal> {
     text.parse().map_err(|_| Refusal::new(Reason::NameMalformed, "a page begins before the index of an entry"))
 }
 

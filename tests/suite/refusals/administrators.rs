@@ -52,9 +52,9 @@ pub(super) fn what_never_was(stage: &Stage) -> Seen {
     stage.live().told(&["issuer", "revoke", &nkey::<key::Issuer>(88)])
 }
 
-pub(super) fn exception_for_the_revoked(stage: &Stage) -> Seen {
+pub(super) fn exception_for_the_banned(stage: &Stage) -> Seen {
     let (sha256, end) = ("0".repeat(64), ["--until", "+1d", "--reason", "let them in"]);
-    stage.live().told(&[&["relax", "exception", &sha256, "--allow", "issuer_revoked"][..], &end].concat())
+    stage.live().told(&[&["relax", "exception", &sha256, "--allow", "host_banned"][..], &end].concat())
 }
 
 pub(super) fn relaxed_for_ever(stage: &Stage) -> Seen {

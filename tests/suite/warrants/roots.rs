@@ -79,3 +79,35 @@ async fn t17_a_root_that_was_replaced_convinces_no_host_that_heard_of_it() {
     let again = host::memory::Memory::load(host.memory.dir()).unwrap();
     assert_eq!(again.read(&forged).unwrap_err().reason, policy::reason::Reason::BrokerKeyUnknown);
 }
+
+#[test]
+fn t17_other_roots_must_be_as_many_as_before_unless_somebody_says_so() {
+    let mut lattice = lattice_with_roots_elsewhere(&["--roots", "3", "--root-threshold", "2"]);
+    let offline = |name: &str| path(&lattice.path("offline").join(name)).to_owned();
+    let (old, second, new) = (offline("root.nk"), offline("root-2.nk"), offline("new.nk"));
+    lattice.accepted(&["keys", "gen", "root", "--out", &new]);
+    let by = |keys: &[&str]| {
+        let keys = keys.chunks(2).flat_map(|pair| pair.iter().copied());
+        lattice.json(&["root", "rotate"].into_iter().chain(keys).collect::<Vec<_>>())
+    };
+    let (code, fewer) = by(&["--root-key", &old, "--root-key", &second, "--new-key", &new]);
+    assert_eq!((code, &fewer["error"]), (2, &"usage".into()), "{fewer}");
+    assert!(fewer["message"].as_str().unwrap().contains("2 of the roots must sign until now"), "{fewer}");
+    let (code, one) = by(&["--root-key", &old, "--new-key", &old, "--new-key", &new]);
+    assert_eq!((code, &one["error"]), (3, &"threshold_unmet".into()), "{one}");
+    assert!(one["remedy"].as_str().unwrap().contains("`--root-key FILE`"), "{one}");
+    let both = ["--root-key", &old, "--root-key", &second, "--new-key", &second, "--new-key", &new];
+    let (code, agreed) = by(&both);
+    assert_eq!((code, &agreed["threshold_before"], &agreed["threshold"]), (0, &2.into(), &2.into()), "{agreed}");
+    let (_, lower) = by(&[&both[..], &["--threshold", "1"]].concat());
+    assert_eq!((&lower["threshold_before"], &lower["threshold"]), (&2.into(), &1.into()), "{lower}");
+    let document = lattice.path("root.jws");
+    std::fs::write(&document, agreed["document"].as_str().unwrap()).unwrap();
+    lattice.stop_broker();
+    let dir = lattice.path("lattice");
+    let told = harness::program::countersign(&["--dir", path(&dir), "root", "record", path(&document)]);
+    let told = String::from_utf8(told.stdout).unwrap();
+    assert!(told.contains("roots that must sign a warrant: 2 of 3 -> 2 of 2"), "{told}");
+    let status = harness::program::countersign(&["--dir", path(&dir), "status"]);
+    assert!(String::from_utf8(status.stdout).unwrap().contains("2 of 2 must sign a warrant"));
+}
