@@ -56,6 +56,10 @@ impl Court {
     async fn read(files: Files, lock: Lock, shelf: Option<Shelf>) -> Result<(Self, Option<Row>), Error> {
         let reader = LogReader::open(&files.log).await?;
         let seen = Some(lock.stand().0).filter(|_| !lock.is_lost());
+        let ahead = reader.size().await?.saturating_sub(seen.unwrap_or(u64::MAX));
+        if ahead > MANY {
+            tracing::warn!(ahead, "the log is far ahead of its lock: every entry behind it is decided anew first");
+        }
         let opening = Opening { vouched: lock.vouched(), whole: files.whole, watch: Some(lock.row()), seen };
         let whole = |tile, hashes: &[Digest]| shelf.iter().for_each(|shelf| mend(shelf, tile, hashes));
         let Folded { ledger, tree, edge, mut gleaned, watched, passed } = reader.fold(opening, whole).await?;
@@ -220,6 +224,8 @@ async fn open_to_write(files: &Files, gleaned: &Gleaned, passed: bool) -> Result
     Ok(writer)
 }
 
+// More than a broker that is killed leaves; some seconds of work.
+const MANY: u64 = 20_000;
 // How many entries of a mended log are written at once.
 const MEND_BATCH: usize = 256;
 // Rulings alone move the lock no later than this.
