@@ -79,3 +79,20 @@ impl Lines {
 
 // More than any entry with all that it rests on.
 const MAX_LINE: u64 = 64 << 20;
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn t62_a_line_that_is_too_long_is_no_torn_end() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        // As far as it goes it could be one; what stands behind it would be passed by.
+        file.as_file().set_len(MAX_LINE + 1).unwrap();
+        let told = Lines::open(file.path()).unwrap().next_item().unwrap_err();
+        assert_eq!(told.reason(), Some(Reason::ExportMismatch), "{told}");
+        file.as_file().set_len(1000).unwrap();
+        assert_eq!(Lines::open(file.path()).unwrap().next_item().unwrap(), None, "a torn last line says nothing");
+    }
+}

@@ -139,6 +139,25 @@ async fn frozen_entries_leave_the_log_and_stay_what_they_were() {
     assert_eq!((both.rulings, both.entries), (15, second.segment.size));
     let later = audit::exports(&files[1..], Against::default(), || ()).await.unwrap().unwrap();
     assert_eq!((later.entries, later.tree_root), (second.segment.size - second.segment.first, None));
+    // An export without them says how many lines have no entry.
+    let log = LogReader::open(&lattice.folder.log()).await.unwrap();
+    let mut writing = Writing::of(&log, Bulk::default(), Pieces::EntriesAlone);
+    writing.page(0, u64::MAX).await.unwrap();
+    assert_eq!(writing.bare(), done.moved + second.moved);
+    log.close().await.unwrap();
+    // What proves nothing of a file that begins later is not taken for a proof.
+    let pinned = Some(lattice.report.root_sha256);
+    let turned = audit::exports(&files[1..], Against { pinned, ..Against::default() }, || ()).await.unwrap();
+    assert_eq!(turned.unwrap_err().refusal.reason, Reason::ExportMismatch);
+    assert!(audit::exports(&files, Against { pinned, ..Against::default() }, || ()).await.unwrap().is_ok());
+    // A verification of before vouches for what lies in segments that are not at hand, and for nothing behind its end.
+    let since = fs::read(lattice.folder.path().join("tree/checkpoint")).unwrap();
+    let covered = crate::store::says(&since).unwrap() >= second.segment.size;
+    let log = LogReader::open(&lattice.folder.log()).await.unwrap();
+    let again = audit::log(&log, Against { since: Some(since), ..Against::default() }, || ()).await.unwrap().unwrap();
+    log.close().await.unwrap();
+    assert_eq!((covered, again.undecided), (true, Vec::new()));
+    assert!(!sound(&lattice, None).await.undecided.is_empty(), "without it they are named");
     // Each member of a seal counts, in a file alone and behind the one before it.
     for (changed, alone) in [(&files[0], true), (&files[1], true), (&files[1], false)] {
         let text = fs::read_to_string(changed).unwrap();

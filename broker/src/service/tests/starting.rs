@@ -366,6 +366,21 @@ async fn t62_a_backup_that_is_cut_is_missed_by_the_checkpoint_in_it() {
 }
 
 #[tokio::test]
+async fn a_backup_takes_no_checkpoint_that_does_not_hold_and_is_made_all_the_same() {
+    let long = Long::of(40).await;
+    let (tree, dest) = (long.closed.folder.path().join("tree"), long.closed.place.path().join("copy"));
+    let note = fs::read_to_string(tree.join("checkpoint")).unwrap();
+    fs::remove_dir_all(tree.join("checkpoints")).unwrap();
+    fs::write(tree.join("checkpoint"), note.replacen("epoch ", "epoch 1", 1)).unwrap();
+    backup(&long.closed.folder, &Backup { dest: dest.clone(), with_keys: false }).await.unwrap();
+    assert!(!dest.join("tree").exists());
+    fs::write(tree.join("checkpoint"), &note).unwrap();
+    let again = long.closed.place.path().join("again");
+    backup(&long.closed.folder, &Backup { dest: again.clone(), with_keys: false }).await.unwrap();
+    assert_eq!(fs::read_to_string(again.join("tree/checkpoint")).unwrap(), note);
+}
+
+#[tokio::test]
 async fn a_lock_of_before_has_every_row_read_once() {
     let long = Long::of(40).await;
     tamper(&long.closed.folder.lock_file(), &["UPDATE lock SET rests = NULL, root = NULL"]).await;
